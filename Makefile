@@ -1,0 +1,41 @@
+# Two commands: `make demo` and `make test`. Each does its own set-up.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+# The CPU build is enough for the tests; an unpinned torch brings gigabytes of CUDA.
+TORCH := torch==2.13.0
+
+.PHONY: demo test lint types check clean
+
+demo: $(VENV)/.demo
+	$(BIN)/comrec demo --output demo
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest -n auto
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.test
+	$(BIN)/mypy
+
+check: lint types test
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.demo: $(VENV)/bin/python pyproject.toml
+	$(BIN)/pip install --quiet --editable '.[demo]'
+	touch $@
+
+$(VENV)/.test: $(VENV)/.demo
+	$(BIN)/pip install --quiet '$(TORCH)'
+	$(BIN)/pip install --quiet --editable '.[demo,train,bench]' --group test
+	$(BIN)/pip install --quiet --no-deps pytorch-msssim
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo

@@ -1,0 +1,95 @@
+"""comrec compare: codecs at equal bytes on one photograph, as a table and a picture of crops."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+from typing import Any
+
+from comrec import codec as registry
+from comrec import picture as pictures
+from comrec.cli import paths, terminal
+from comrec.errors import OptionError
+from comrec.measure.comparison import Entry, at_equal_bytes, sheet
+from comrec.picture import Picture
+
+CODECS = "jpeg,jpeg2000,webp,avif,comrec-jpeg,comrec-webp"
+
+
+def add(verbs: Any) -> None:
+    """Declare the verb."""
+    verb = verbs.add_parser("compare", help="codecs at equal bytes", description=__doc__)
+    verb.add_argument("photo", metavar="PHOTO", help="a picture file; - for standard input")
+    size = verb.add_mutually_exclusive_group()
+    size.add_argument("--bytes", type=int, help="the size to compare at")
+    size.add_argument(
+        "-q", "--quality", type=float, default=25, help="or that of plain JPEG at this quality"
+    )
+    verb.add_argument("--codecs", default=CODECS, help=f"ids, comma-separated ({CODECS})")
+    verb.add_argument("-o", "--output", metavar="PNG", help="write crops side by side")
+    verb.add_argument("--json", action="store_true", help="one JSON object a codec")
+    verb.add_argument("--quiet", action="store_true", help="no progress bar")
+    verb.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    ids = [name.strip() for name in options.codecs.split(",") if name.strip()]
+    for codec_id in ids:
+        registry.get(codec_id)  # an unknown id fails before the work
+    if options.output and not options.output.endswith(".png"):
+        raise OptionError(f"{options.output}: the crops are written as .png")
+    picture = pictures.read(paths.read(options.photo), paths.label(options.photo))
+    budget = options.bytes or len(registry.get("jpeg").encode(picture, options.quality))
+    found = list(
+        terminal.progress(at_equal_bytes(picture, ids, budget), len(ids), "compare", options.quiet)
+    )
+    entries = [entry for entry in found if isinstance(entry, Entry)]
+    if options.json:
+        for entry in entries:
+            print(json.dumps(_row(picture, entry)))
+    else:
+        print(f"{options.photo}: {picture.width}x{picture.height}, at most {budget:,} bytes")
+        print(text(picture, found))
+    if options.output:
+        buffer = io.BytesIO()
+        sheet(picture, entries).save(buffer, "PNG")
+        paths.write(options.output, buffer.getvalue(), options.photo, overwrite=True)
+    return 0
+
+
+def text(picture: Picture, found: list[Entry | str]) -> str:
+    """The table for people."""
+    rows = []
+    for entry in found:
+        if isinstance(entry, str):
+            rows.append((entry, "too large", "", "", "", "", ""))
+            continue
+        row = _row(picture, entry)
+        similarity = "" if entry.ms_ssim is None else f"{entry.ms_ssim:.4f}"
+        rows.append(
+            (
+                entry.codec,
+                str(entry.quality),
+                f"{row['bytes']:,}",
+                f"{row['bpp']:.3f}",
+                f"{entry.psnr:.2f}",
+                similarity,
+                f"{entry.decode_seconds:.2f}",
+            )
+        )
+    head = ("codec", "quality", "bytes", "bpp", "PSNR dB", "MS-SSIM", "decode s")
+    return terminal.table(head, rows)
+
+
+def _row(picture: Picture, entry: Entry) -> dict[str, Any]:
+    size = len(entry.data)
+    return {
+        "codec": entry.codec,
+        "quality": entry.quality,
+        "bytes": size,
+        "bpp": round(8 * size / (picture.width * picture.height), 4),
+        "psnr": round(entry.psnr, 3),
+        "ms_ssim": None if entry.ms_ssim is None else round(entry.ms_ssim, 5),
+        "decode_s": round(entry.decode_seconds, 3),
+    }

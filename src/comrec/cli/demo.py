@@ -1,0 +1,57 @@
+"""comrec demo: a real photograph at three qualities, against plain JPEG of the same size."""
+
+from __future__ import annotations
+
+import argparse
+import io
+from pathlib import Path
+from typing import Any
+
+from comrec.cli import paths
+from comrec.cli.compare import text
+from comrec.codec import get
+from comrec.errors import MissingExtraError
+from comrec.measure.comparison import at_equal_bytes, sheet
+from comrec.picture import Picture
+
+QUALITIES = (10, 25, 50)
+CODECS = ["jpeg", "webp", "avif", "comrec-jpeg"]
+
+
+def add(verbs: Any) -> None:
+    """Declare the verb."""
+    verb = verbs.add_parser("demo", help="see it work on a photograph", description=__doc__)
+    verb.add_argument("-o", "--output", default="demo", metavar="DIR", help="folder to write to")
+    verb.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    picture = photograph()
+    folder = Path(options.output)
+    for quality in QUALITIES:
+        budget = len(get("jpeg").encode(picture, quality))
+        found = list(at_equal_bytes(picture, CODECS, budget))
+        entries = [entry for entry in found if not isinstance(entry, str)]
+        print(f"a photograph of {picture.width}x{picture.height} in at most {budget:,} bytes")
+        print(text(picture, found), end="\n\n")
+        ours = next(entry for entry in entries if entry.codec == "comrec-jpeg")
+        paths.write(str(folder / f"photo-{quality}.jpg"), ours.data, paths.STREAM, True)
+        buffer = io.BytesIO()
+        sheet(picture, entries).save(buffer, "PNG")
+        paths.write(str(folder / f"crops-{quality}.png"), buffer.getvalue(), paths.STREAM, True)
+    print(f"Look at {folder}/crops-{QUALITIES[0]}.png. Every viewer opens {folder}/photo-*.jpg;")
+    print(f"comrec opens them better: comrec decode {folder}/photo-{QUALITIES[0]}.jpg -o out.png")
+    return 0
+
+
+def photograph() -> Picture:
+    """The coffee cup of scikit-image, 600x400.
+
+    Raises:
+        MissingExtraError: scikit-image is not installed.
+    """
+    try:
+        from skimage import data
+    except ImportError:
+        raise MissingExtraError("the demo's photograph", "demo") from None
+    return Picture(data.coffee())  # type: ignore[no-untyped-call]

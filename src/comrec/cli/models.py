@@ -1,0 +1,44 @@
+"""comrec models: the networks inside the package."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from comrec.cli import terminal
+from comrec.errors import WeightsError
+from comrec.inference import store
+
+
+def add(verbs: Any) -> None:
+    """Declare the verb."""
+    verb = verbs.add_parser("models", help="list or verify the networks", description=__doc__)
+    verb.add_argument("action", choices=("list", "verify"), nargs="?", default="list")
+    verb.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    return _verify() if options.action == "verify" else _list()
+
+
+def _list() -> int:
+    rows = []
+    for network in store.networks():
+        scale = "1" if network.scale == 1 else "1/2"
+        trained = f"{network.training.get('steps', 0):,} steps"
+        rows.append((network.name, network.id, scale, trained))
+    print(terminal.table(("network", "id", "scale", "trained"), rows))
+    return 0
+
+
+def _verify() -> int:
+    failures = 0
+    for network in store.networks():
+        try:
+            network.load()
+        except WeightsError as error:
+            failures += 1
+            terminal.failed(error)
+        else:
+            print(f"{network.name}: ok, sha256 {network.sha256}")
+    return 1 if failures else 0

@@ -1,0 +1,44 @@
+"""comrec train: networks from a recipe and a folder of pictures."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from comrec.errors import MissingExtraError
+
+
+def add(verbs: Any) -> None:
+    """Declare the verb."""
+    verb = verbs.add_parser("train", help="train networks", description=__doc__)
+    verb.add_argument("recipe", metavar="RECIPE", help="a shipped recipe's name, or a .toml file")
+    verb.add_argument("--data", required=True, metavar="DIR", help="pictures to train on")
+    verb.add_argument(
+        "--validation", metavar="DIR", help="pictures to score on; some of DIR if not"
+    )
+    verb.add_argument("-o", "--output", metavar="DIR", help="by default runs/RECIPE")
+    verb.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    verb.add_argument("--steps", type=int, help="in place of the recipe's")
+    verb.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    verb.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    try:
+        from comrec.train import run as training
+    except ImportError as error:
+        if error.name not in ("torch", "onnx"):
+            raise
+        raise MissingExtraError("training", "train") from None
+    output = Path(options.output or Path("runs") / Path(options.recipe).stem)
+    training.train(
+        options.recipe,
+        Path(options.data),
+        None if options.validation is None else Path(options.validation),
+        output,
+        resume=options.resume,
+        steps=options.steps,
+        device=options.device,
+    )
+    return 0

@@ -1,0 +1,1 @@
+"""Running the networks: ONNX Runtime sessions, tiles, the weight store."""

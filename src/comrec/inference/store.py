@@ -1,0 +1,105 @@
+"""The weight store: networks inside the package, listed with checksums in a manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from comrec.errors import WeightsError
+
+FOLDER = Path(__file__).resolve().parent.parent / "weights"
+MANIFEST = FOLDER / "manifest.json"
+
+
+@dataclass(frozen=True)
+class Network:
+    """One entry of the manifest.
+
+    Attributes:
+        name: the file's stem, such as "comrec-jpeg-rec1".
+        family: "jiang2017" or "comrec".
+        codec: id of the standard codec it was trained around.
+        role: "com" (before the codec) or "rec" (after it).
+        scale: 1 or 2: how many times smaller the compact picture's sides are.
+        channels: 1 (luma) or 3 (RGB).
+        conditioned: whether it takes a quality beside the picture.
+        align: its input's sides must be multiples of this.
+        reach: how far around itself an output sample looks, in input pixels.
+        tile: side of the tiles that large pictures are cut into, in input pixels.
+        sha256: of the ONNX file.
+        training: recipe, data, steps, hardware, scores: for people.
+    """
+
+    name: str
+    family: str
+    codec: str
+    role: str
+    scale: int
+    channels: int
+    conditioned: bool
+    align: int
+    reach: int
+    tile: int
+    sha256: str
+    training: dict[str, Any]
+
+    @property
+    def id(self) -> str:
+        """The 20 hexadecimal digits that a mark names this network by."""
+        return self.sha256[:20]
+
+    @property
+    def path(self) -> Path:
+        return FOLDER / f"{self.name}.onnx"
+
+    def load(self) -> bytes:
+        """The ONNX file's bytes, checked.
+
+        Raises:
+            WeightsError: the file is missing or altered.
+        """
+        try:
+            data = self.path.read_bytes()
+        except FileNotFoundError:
+            raise WeightsError(
+                f"{self.path.name} is missing from the package; reinstall comrec"
+            ) from None
+        if hashlib.sha256(data).hexdigest() != self.sha256:
+            raise WeightsError(f"{self.path.name} does not match its checksum; reinstall comrec")
+        return data
+
+
+@cache
+def networks() -> tuple[Network, ...]:
+    """All networks of the manifest."""
+    entries = json.loads(MANIFEST.read_text(encoding="utf-8"))["networks"]
+    return tuple(Network(**entry) for entry in entries)
+
+
+def find(family: str, codec: str, role: str, scale: int) -> Network | None:
+    """The current network for a job, or None. Later entries replace earlier ones."""
+    fitting = [
+        n
+        for n in networks()
+        if (n.family, n.codec, n.role, n.scale) == (family, codec, role, scale)
+    ]
+    return fitting[-1] if fitting else None
+
+
+def by_id(network_id: str) -> Network:
+    """The network that a mark names.
+
+    Raises:
+        WeightsError: no such network in this version.
+    """
+    for network in networks():
+        if network.id == network_id:
+            return network
+    raise WeightsError(
+        f"this file needs network {network_id}, which this version of comrec does not have; "
+        "upgrade comrec, or decode the plain picture with --plain"
+    )

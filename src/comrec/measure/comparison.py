@@ -1,0 +1,101 @@
+"""One photograph, many codecs, equal bytes: a table and a sheet of crops."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from comrec import codec
+from comrec.measure.metrics import ms_ssim, psnr
+from comrec.picture import Picture
+from comrec.ratecontrol import largest_within
+
+_CROP = 160
+_ZOOM = 2
+_MS_SSIM_SIDE = 161
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One codec's file within the budget.
+
+    Attributes:
+        codec: id.
+        data: the file.
+        quality: the highest that fits, 0..100.
+        decoded: what comrec decodes it to.
+        psnr: RGB, dB.
+        ms_ssim: RGB; None for pictures smaller than 161 pixels.
+        decode_seconds: warm or not, as it came.
+    """
+
+    codec: str
+    data: bytes
+    quality: int
+    decoded: Picture
+    psnr: float
+    ms_ssim: float | None
+    decode_seconds: float
+
+
+def at_equal_bytes(picture: Picture, codecs: list[str], budget: int) -> Iterator[Entry | str]:
+    """Each codec's best file of at most ``budget`` bytes; its id where there is none."""
+    for codec_id in codecs:
+        coder = codec.get(codec_id)
+        fit = largest_within(coder, picture, budget)
+        if fit is None:
+            yield codec_id
+            continue
+        started = time.perf_counter()
+        decoded = coder.decode(fit.data)
+        seconds = time.perf_counter() - started
+        large = min(picture.width, picture.height) >= _MS_SSIM_SIDE
+        yield Entry(
+            codec_id,
+            fit.data,
+            fit.quality,
+            decoded,
+            psnr(decoded.rgb, picture.rgb),
+            ms_ssim(decoded.rgb, picture.rgb) if large else None,
+            seconds,
+        )
+
+
+def sheet(picture: Picture, entries: list[Entry]) -> Image.Image:
+    """Labelled crops side by side, enlarged twice: the original, then each codec."""
+    left, top = _busiest(picture)
+    box = (left, top, left + _CROP, top + _CROP)
+    shown = [("original", picture.rgb)]
+    for entry in entries:
+        label = f"{entry.codec}  {len(entry.data):,} B  {entry.psnr:.2f} dB"
+        shown.append((label, entry.decoded.rgb))
+    side, title = _CROP * _ZOOM, 22
+    columns = min(4, len(shown))
+    rows = -(-len(shown) // columns)
+    out = Image.new("RGB", (columns * (side + 8) - 8, rows * (side + title)), "white")
+    draw = ImageDraw.Draw(out)
+    font = ImageFont.load_default(size=13)
+    for index, (label, pixels) in enumerate(shown):
+        x, y = index % columns * (side + 8), index // columns * (side + title)
+        crop = Image.fromarray(pixels).crop(box).resize((side, side), Image.Resampling.NEAREST)
+        out.paste(crop, (x, y + title))
+        draw.text((x + 2, y + 3), label, fill="black", font=font)
+    return out
+
+
+def _busiest(picture: Picture) -> tuple[int, int]:
+    """Left and top of a crop with much contrast, away from the borders where there is room."""
+    luma = picture.rgb.astype(np.float32).mean(axis=2)
+    energy = np.abs(np.diff(luma, axis=0))[:, :-1] + np.abs(np.diff(luma, axis=1))[:-1]
+    best = (-1.0, 0, 0)
+    for top in range(0, max(1, picture.height - _CROP), _CROP // 2):
+        for left in range(0, max(1, picture.width - _CROP), _CROP // 2):
+            # The median, so that one sharp line in a flat area does not win.
+            patch = energy[top : top + _CROP, left : left + _CROP]
+            if patch.size:
+                best = max(best, (float(np.median(patch)), left, top))
+    return best[1], best[2]

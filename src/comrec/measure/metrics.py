@@ -1,0 +1,158 @@
+"""Quality of a picture against its original: PSNR, SSIM, MS-SSIM. Samples are on 0..255."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from comrec.errors import OptionError
+
+Pixels = NDArray[np.uint8]
+Samples = NDArray[np.uint8] | NDArray[np.float32]
+Float = NDArray[np.float64]
+
+_PEAK = 255.0
+_SIGMA = 1.5
+_RADIUS = 5
+_C1 = (0.01 * _PEAK) ** 2
+_C2 = (0.03 * _PEAK) ** 2
+_SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+_SHORTEST = 2 * _RADIUS * 2 ** (len(_SCALE_WEIGHTS) - 1) + 1
+
+
+def psnr(a: Samples, b: Samples) -> float:
+    """Peak signal-to-noise ratio in dB, 10 log10(255² / mean squared error over all samples).
+
+    Args:
+        a, b: equal shapes, (H, W) or (H, W, 3); uint8, or float32 such as `luma` gives.
+    Returns:
+        0 and up; infinity where they are the same.
+    Raises:
+        OptionError: the shapes differ.
+    """
+    _check_shapes(a, b)
+    squares = 0.0
+    for row_a, row_b in zip(a, b, strict=True):  # row by row: large pictures need no large copies
+        difference = np.subtract(row_a, row_b, dtype=np.float32)
+        squares += float(np.square(difference).sum(dtype=np.float64))
+    if squares == 0:
+        return math.inf
+    return 10 * math.log10(_PEAK**2 * a.size / squares)
+
+
+def luma(rgb: Pixels) -> NDArray[np.float32]:
+    """BT.601 luma, full range, unrounded: 0.299 R + 0.587 G + 0.114 B.
+
+    Args:
+        rgb: (H, W, 3) uint8.
+    Returns:
+        (H, W), 0..255.
+    Raises:
+        OptionError: not (H, W, 3).
+    """
+    if rgb.ndim != 3 or rgb.shape[2] != 3:
+        raise OptionError(f"luma is of an RGB picture, (H, W, 3); this array is {rgb.shape}")
+    weights = np.array([0.299, 0.587, 0.114], np.float32)
+    return rgb.astype(np.float32) @ weights
+
+
+def ssim(a: Pixels, b: Pixels) -> float:
+    """Structural similarity, 11x11 Gaussian window of sigma 1.5, where the window fits whole.
+
+    Z. Wang, A. C. Bovik, H. R. Sheikh, E. P. Simoncelli, "Image Quality Assessment: From Error
+    Visibility to Structural Similarity", IEEE TIP 13(4), 2004.
+
+    Args:
+        a, b: equal shapes, (H, W) gray uint8, sides of at least 11.
+    Returns:
+        -1..1; 1 where they are the same.
+    Raises:
+        OptionError: the shapes differ, the pictures are not gray, or too small.
+    """
+    _check_shapes(a, b)
+    if a.ndim != 2:
+        raise OptionError(f"ssim is of gray pictures, (H, W); these arrays are {a.shape}")
+    _check_sides(a, 2 * _RADIUS + 1, "ssim")
+    return _similarity(a.astype(np.float64), b.astype(np.float64))[0]
+
+
+def ms_ssim(a: Pixels, b: Pixels) -> float:
+    """Multi-scale structural similarity: 5 scales, 11-tap Gaussian, mean over channels.
+
+    Z. Wang, E. P. Simoncelli, A. C. Bovik, "Multi-Scale Structural Similarity for Image Quality
+    Assessment", Asilomar 2003. A negative term counts as 0, and a side that is odd gets a line of
+    zeros before it is halved, both as in the package pytorch-msssim, which the field uses.
+
+    Args:
+        a, b: equal shapes, (H, W) or (H, W, 3) uint8, sides of at least 161.
+    Returns:
+        0..1; 1 where they are the same.
+    Raises:
+        OptionError: the shapes differ, or the pictures are too small.
+    """
+    _check_shapes(a, b)
+    _check_sides(a, _SHORTEST, "ms_ssim")
+    channels_a = np.atleast_3d(a).astype(np.float64)
+    channels_b = np.atleast_3d(b).astype(np.float64)
+    values = [
+        _multi_scale(channels_a[..., channel], channels_b[..., channel])
+        for channel in range(channels_a.shape[2])
+    ]
+    return sum(values) / len(values)
+
+
+def _multi_scale(a: Float, b: Float) -> float:
+    product = 1.0
+    for scale, weight in enumerate(_SCALE_WEIGHTS):
+        if scale:
+            a, b = _halve(a), _halve(b)
+        whole, contrast = _similarity(a, b)
+        last = scale == len(_SCALE_WEIGHTS) - 1
+        product *= max(whole if last else contrast, 0.0) ** weight
+    return product
+
+
+def _similarity(a: Float, b: Float) -> tuple[float, float]:
+    """Mean SSIM, and mean of its contrast and structure term alone."""
+    mean_a, mean_b = _blur(a), _blur(b)
+    means = mean_a * mean_b
+    powers = mean_a**2 + mean_b**2
+    covariance = _blur(a * b) - means
+    variances = _blur(a**2 + b**2) - powers
+    contrast = (2 * covariance + _C2) / (variances + _C2)
+    whole = contrast * (2 * means + _C1) / (powers + _C1)
+    return float(whole.mean()), float(contrast.mean())
+
+
+def _blur(plane: Float) -> Float:
+    """Gaussian window where it fits whole: (H - 10, W - 10)."""
+    offsets = np.arange(-_RADIUS, _RADIUS + 1)
+    window = np.exp(-(offsets**2) / (2 * _SIGMA**2))
+    window /= window.sum()
+    for _ in range(2):
+        # One line after the other; what runs over the ends is cut off.
+        rows = np.correlate(plane.ravel(), window, "same").reshape(plane.shape)
+        plane = rows[:, _RADIUS:-_RADIUS].T
+    return plane
+
+
+def _halve(plane: Float) -> Float:
+    """Means of 2x2."""
+    height, width = plane.shape
+    even = np.pad(plane, ((height % 2, 0), (width % 2, 0)))
+    return (even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]) / 4
+
+
+def _check_shapes(a: Samples, b: Samples) -> None:
+    if a.shape != b.shape:
+        raise OptionError(f"only pictures of one shape compare; these are {a.shape} and {b.shape}")
+
+
+def _check_sides(a: Pixels, shortest: int, metric: str) -> None:
+    if min(a.shape[:2]) < shortest:
+        raise OptionError(
+            f"{metric} needs sides of at least {shortest} pixels; "
+            f"this picture is {a.shape[1]}x{a.shape[0]}"
+        )

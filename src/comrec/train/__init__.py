@@ -1,0 +1,1 @@
+"""Training: networks, data, codec proxies, losses, loop, recipes, export. Needs comrec[train]."""

@@ -1,0 +1,91 @@
+"""Real codecs inside the training loop and for the data made beforehand."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from comrec import codec
+from comrec.codec import Codec
+from comrec.picture import Picture
+from comrec.wrapped import conditions
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class RealCodec:
+    """A real codec's damage to a photograph: what RecCNN learns to undo.
+
+    Attributes:
+        base: id of the standard codec.
+        payload: id of the codec that writes the files.
+        scale: 2 halves the picture bicubically first.
+        lowest, highest: range of the codec's quality.
+    """
+
+    base: str
+    payload: str
+    scale: int
+    lowest: float
+    highest: float
+
+    def __call__(self, pixels: Pixels, fraction: float) -> tuple[Pixels, float]:
+        """Code and decode at a fraction 0..1 of the quality range.
+
+        Returns:
+            the decoded pixels and the condition, 0..1, that the networks will be given.
+        """
+        if self.scale == 2:
+            size = pixels.shape[1] // 2, pixels.shape[0] // 2
+            pixels = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
+        quality = self.lowest + fraction * (self.highest - self.lowest)
+        coder: Codec = codec.get(self.payload)
+        data = coder.encode(Picture(np.ascontiguousarray(pixels)), quality)
+        decoded = coder.decode(data)
+        condition = conditions.of_file(self.base, data, quality)
+        return decoded.rgb if pixels.ndim == 3 else decoded.pixels, condition / 100
+
+
+def through_codec(coder: Codec, compact: Tensor, quality: float) -> tuple[Tensor, float]:
+    """Code a batch of RGB crops with a real codec, as one tall picture.
+
+    Args:
+        compact: (N, 3, h, w) in 0..1; h and w multiples of 16 keep the crops apart, but for the
+            chroma filter at their borders.
+    Returns:
+        decoded, as compact; and the file's bits.
+    """
+    n, channels, height, width = compact.shape
+    pixels = compact.detach().mul(255).round().clamp(0, 255).to(torch.uint8)
+    tall = pixels.permute(0, 2, 3, 1).reshape(n * height, width, channels).cpu().numpy()
+    data = coder.encode(Picture(np.ascontiguousarray(tall)), quality)
+    decoded = torch.from_numpy(coder.decode(data).rgb.copy())
+    back = decoded.view(n, height, width, channels).permute(0, 3, 1, 2)
+    return back.to(compact.device).float().div(255), 8.0 * len(data)
+
+
+def jpeg_mosaic(compact: Tensor, quality: int) -> Tensor:
+    """Code a batch of gray crops with real JPEG, as one tall picture.
+
+    JPEG's blocks are independent, so crops with sides in multiples of 8 come back as they
+    would alone.
+
+    Args:
+        compact: (N, 1, h, w) in 0..1, h and w multiples of 8.
+        quality: libjpeg quality, 1..100.
+    """
+    n, _, height, width = compact.shape
+    pixels = compact.detach().mul(255).round().clamp(0, 255).to(torch.uint8)
+    buffer = io.BytesIO()
+    tall = pixels.reshape(n * height, width).cpu().numpy()
+    Image.fromarray(tall).save(buffer, "JPEG", quality=quality)
+    with Image.open(buffer) as image:
+        decoded = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
+    return decoded.view(n, 1, height, width).to(compact.device).float().div(255)

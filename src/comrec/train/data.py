@@ -1,0 +1,188 @@
+"""Training pictures: decoded once into flat files, cropped at random from there.
+
+A `PhotoStore` holds the originals and, for each of a few slots, what a real codec made of
+them, as memory-mapped uint8. Slot k of n holds each photograph at a quality drawn from the
+k-th of n equal parts of the recipe's range, so that all qualities are seen and a crop costs
+no decoding.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+Pixels = NDArray[np.uint8]
+Damage = Callable[[Pixels, float], tuple[Pixels, float]]
+"""(H, W, C) uint8 and a fraction 0..1 of the quality range, to what the decoder returns,
+(H/s, W/s, C), and the condition 0..1 that the networks are given."""
+Track = Callable[[Iterable[Any], int, str], Iterable[Any]]
+"""Wraps an iterable of known length in a labelled progress bar."""
+
+EXTENSIONS = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".jp2"}
+
+
+def list_photos(folder: Path, limit: int | None = None) -> list[Path]:
+    """Picture files below ``folder``, sorted; every n-th where there are more than ``limit``."""
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in EXTENSIONS)
+    if not paths:
+        raise FileNotFoundError(f"{folder}: no pictures found")
+    if limit is not None and len(paths) > limit:
+        paths = [paths[i * len(paths) // limit] for i in range(limit)]
+    return paths
+
+
+def _load(path: Path, mode: str) -> Pixels:
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert(mode))
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    height, width = pixels.shape[0] // 16 * 16, pixels.shape[1] // 16 * 16
+    return np.ascontiguousarray(pixels[:height, :width])
+
+
+def _damage_one(damage: Damage, job: tuple[Pixels, float]) -> tuple[Pixels, float]:
+    return damage(*job)
+
+
+class PhotoStore:
+    """Originals and their coded versions on disk.
+
+    Args:
+        folder: where the store lies or is to be made.
+        photos: the picture files (used when the store is made).
+        mode: "RGB" or "L".
+        minimum: photographs with a shorter side are left out.
+    """
+
+    def __init__(self, folder: Path, photos: list[Path], mode: str, minimum: int) -> None:
+        self.folder = folder
+        self.channels = len(mode)
+        folder.mkdir(parents=True, exist_ok=True)
+        index_file = folder / "index.json"
+        if not index_file.exists():
+            self._write_originals(photos, mode, minimum, index_file)
+        self.shapes: list[tuple[int, int]] = [
+            (h, w) for h, w in json.loads(index_file.read_text())["shapes"]
+        ]
+        self.original = _Flat(folder / "original.u8", self.shapes, self.channels)
+        self.slots: list[tuple[_Flat, list[float]]] = []
+        self.slot_weights: list[float] = []
+
+    def _write_originals(
+        self, photos: list[Path], mode: str, minimum: int, index_file: Path
+    ) -> None:
+        shapes = []
+        part = self.folder / "original.part"
+        with part.open("wb") as out:
+            for path in photos:
+                pixels = _load(path, mode)
+                if min(pixels.shape[:2]) >= minimum:
+                    out.write(pixels.tobytes())
+                    shapes.append(pixels.shape[:2])
+        os.replace(part, self.folder / "original.u8")
+        index_file.write_text(json.dumps({"shapes": shapes}))
+
+    def add_slots(
+        self,
+        name: str,
+        damage: Damage,
+        slots: int,
+        scale: int,
+        workers: int,
+        track: Track,
+        weight: Callable[[float], float],
+    ) -> None:
+        """Code every photograph once a slot, in parallel; finished slots are kept on disk.
+
+        Args:
+            name: tells these slots from others of the store.
+            scale: how many times smaller the coded pictures' sides are.
+            weight: how often a slot is drawn, by the middle of its part of the quality range.
+        """
+        shapes = [(h // scale, w // scale) for h, w in self.shapes]
+        for slot in range(slots):
+            path = self.folder / f"{name}-{slot}of{slots}.u8"
+            labels = path.with_suffix(".json")
+            if not labels.exists():
+                random = np.random.default_rng([slot, slots])
+                fractions = (slot + random.random(len(shapes))) / slots
+                jobs = ((self.original[i], float(f)) for i, f in enumerate(fractions))
+                part, conditions = path.with_suffix(".part"), []
+                with part.open("wb") as out, ProcessPoolExecutor(workers) as pool:
+                    done = pool.map(partial(_damage_one, damage), jobs)
+                    for pixels, condition in track(done, len(shapes), path.stem):
+                        out.write(np.ascontiguousarray(pixels).tobytes())
+                        conditions.append(condition)
+                os.replace(part, path)
+                labels.write_text(json.dumps(conditions))
+            self.slots.append((_Flat(path, shapes, self.channels), json.loads(labels.read_text())))
+            self.slot_weights.append(weight((slot + 0.5) / slots))
+
+    def sample(
+        self, random: np.random.Generator, batch: int, crop: int, scale: int = 1
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Random crops with random flips and quarter turns.
+
+        Returns:
+            original (batch, C, crop, crop) and coded (batch, C, crop/scale, crop/scale) in 0..1,
+            channels last; conditions (batch,) in 0..1. Without slots, coded is empty.
+        """
+        originals, coded, conditions = [], [], []
+        shares = np.array(self.slot_weights) / sum(self.slot_weights) if self.slots else None
+        weights = np.array([h * w for h, w in self.shapes], np.float64)
+        for index in random.choice(len(self.shapes), batch, p=weights / weights.sum()):
+            height, width = self.shapes[index]
+            top = int(random.integers(0, (height - crop) // scale + 1))
+            left = int(random.integers(0, (width - crop) // scale + 1))
+            turn, flip = int(random.integers(4)), bool(random.integers(2))
+
+            place = (top, left, crop, turn, flip)
+            originals.append(_cut(self.original[index], scale, scale, *place))
+            if self.slots:
+                flat, labels = self.slots[int(random.choice(len(self.slots), p=shares))]
+                coded.append(_cut(flat[index], 1, scale, *place))
+                conditions.append(labels[index])
+        return _tensor(originals), _tensor(coded), torch.tensor(conditions, dtype=torch.float32)
+
+
+class _Flat:
+    """Pictures one after the other in one memory-mapped file."""
+
+    def __init__(self, path: Path, shapes: list[tuple[int, int]], channels: int) -> None:
+        self.data = np.memmap(path, np.uint8, "r")
+        self.shapes = shapes
+        self.channels = channels
+        self.starts = np.cumsum([0] + [h * w * channels for h, w in shapes])
+        if len(self.data) != self.starts[-1]:
+            raise ValueError(f"{path}: {len(self.data)} bytes, expected {self.starts[-1]}")
+
+    def __getitem__(self, index: int) -> Pixels:
+        height, width = self.shapes[index]
+        flat = self.data[self.starts[index] : self.starts[index + 1]]
+        return flat.reshape(height, width, self.channels)
+
+
+def _cut(
+    pixels: Pixels, grid: int, scale: int, top: int, left: int, crop: int, turn: int, flip: bool
+) -> Pixels:
+    """A crop at (top, left) of the coded grid; ``grid`` is this picture's pitch on it."""
+    y, x, side = top * grid, left * grid, crop * grid // scale
+    turned = np.rot90(pixels[y : y + side, x : x + side], turn)
+    return turned[:, ::-1] if flip else turned
+
+
+def _tensor(crops: list[Pixels]) -> torch.Tensor:
+    if not crops:
+        return torch.empty(0)
+    stacked = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)
+    return stacked.float().div_(255).contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,179 @@
+"""The training loop: optimiser, schedule, moving average, checkpoints, exact resume."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+Step = Callable[[np.random.Generator, int], Tensor]
+"""Draws a batch and returns its loss."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Adam with a linear warm-up and a cosine to zero.
+
+    Attributes:
+        steps: optimiser steps in all.
+        rate: the highest learning rate.
+        warmup: steps of linear warm-up.
+        average: decay of the exponential moving average of the weights (0: none).
+        clip: largest gradient norm.
+        weight_decay: L2 penalty, as Adam's.
+    """
+
+    steps: int
+    rate: float
+    warmup: int = 200
+    average: float = 0.999
+    clip: float = 1.0
+    weight_decay: float = 0.0
+
+    def at(self, step: int) -> float:
+        if step < self.warmup:
+            return self.rate * (step + 1) / self.warmup
+        along = (step - self.warmup) / max(1, self.steps - self.warmup)
+        return self.rate * 0.5 * (1 + math.cos(math.pi * min(1.0, along)))
+
+
+class Trainer:
+    """Runs one schedule over one module; can be stopped at any time and resumed exactly.
+
+    Args:
+        module: what is trained. After `run`, it holds the averaged weights.
+        folder: checkpoint (`checkpoint.pt`) and validation curve (`curve.csv`) go here.
+        device: "cpu" or "cuda".
+    """
+
+    def __init__(self, module: nn.Module, schedule: Schedule, folder: Path, device: str) -> None:
+        self.module = module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.schedule = schedule
+        self.folder = folder
+        self.device = device
+        self.optimiser = torch.optim.Adam(
+            [p for p in module.parameters() if p.requires_grad],
+            schedule.rate,
+            weight_decay=schedule.weight_decay,
+        )
+        self.average = {k: v.detach().clone() for k, v in module.state_dict().items()}
+        self.step = 0
+        self.seconds = 0.0
+        folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoint.pt"
+
+    def save(self) -> None:
+        state = {
+            "module": self.module.state_dict(),
+            "average": self.average,
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "torch_rng": torch.get_rng_state(),
+        }
+        part = self.checkpoint.with_suffix(".part")
+        torch.save(state, part)
+        os.replace(part, self.checkpoint)
+
+    def resume(self) -> bool:
+        """Continue from the checkpoint, if there is one."""
+        if not self.checkpoint.exists():
+            return False
+        state: dict[str, Any] = torch.load(self.checkpoint, map_location=self.device)
+        self.module.load_state_dict(state["module"])
+        self.average = state["average"]
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step, self.seconds = state["step"], state["seconds"]
+        torch.set_rng_state(state["torch_rng"].cpu())
+        return True
+
+    def run(
+        self,
+        step_loss: Step,
+        validate: Callable[[], dict[str, float]],
+        every: int,
+        track: Callable[[Iterator[int], int, int], Iterator[int]],
+    ) -> None:
+        """Train to the end of the schedule.
+
+        Args:
+            step_loss: draws a batch from a generator seeded by the step number, so that a
+                resumed run sees the batches it would have seen.
+            validate: scores of the averaged weights, written to the curve.
+            every: steps between validations and checkpoints.
+            track: wraps the step counter in a progress bar.
+        """
+        started = time.monotonic() - self.seconds
+        running = 0.0
+        try:
+            left = iter(range(self.step, self.schedule.steps))
+            for step in track(left, self.step, self.schedule.steps):
+                for group in self.optimiser.param_groups:
+                    group["lr"] = self.schedule.at(step)
+                self.optimiser.zero_grad(set_to_none=True)
+                loss = step_loss(np.random.default_rng([step, 2017]), step)
+                loss.backward()  # type: ignore[no-untyped-call]
+                nn.utils.clip_grad_norm_(self.module.parameters(), self.schedule.clip)
+                self.optimiser.step()
+                self._update_average(step)
+                value = loss.item()
+                running = value if running == 0.0 else 0.99 * running + 0.01 * value
+                self.step = step + 1
+                self.seconds = time.monotonic() - started
+                if self.step % every == 0 or self.step == self.schedule.steps:
+                    self.save()
+                    with self.averaged():
+                        self._log({"loss": running, **validate()})
+        except KeyboardInterrupt:
+            self.save()
+            raise
+        self.module.load_state_dict(self.average)
+
+    def _update_average(self, step: int) -> None:
+        decay = min(self.schedule.average, (1 + step) / (10 + step))
+        with torch.no_grad():
+            for key, value in self.module.state_dict().items():
+                if value.dtype.is_floating_point:
+                    self.average[key].lerp_(value, 1 - decay)
+                else:
+                    self.average[key].copy_(value)
+
+    def averaged(self) -> _Averaged:
+        """A context in which the module has the averaged weights."""
+        return _Averaged(self)
+
+    def _log(self, row: dict[str, float]) -> None:
+        path = self.folder / "curve.csv"
+        new = not path.exists()
+        with path.open("a", newline="") as file:
+            writer = csv.writer(file)
+            if new:
+                writer.writerow(["step", "seconds", *row])
+            writer.writerow([self.step, round(self.seconds), *(round(v, 5) for v in row.values())])
+
+
+class _Averaged:
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+
+    def __enter__(self) -> None:
+        module = self.trainer.module
+        self.kept = {k: v.clone() for k, v in module.state_dict().items()}
+        module.load_state_dict(self.trainer.average)
+        module.eval()
+
+    def __exit__(self, *error: object) -> None:
+        self.trainer.module.load_state_dict(self.kept)
+        self.trainer.module.train()

@@ -1,0 +1,90 @@
+"""Recipes: everything that decides a training run, in a TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Literal
+
+from comrec.errors import OptionError
+
+FOLDER = Path(__file__).parent / "recipes"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One training run.
+
+    Attributes:
+        name: of the run; exported networks are named after it.
+        family: "jiang2017" or "comrec".
+        codec: the standard codec, by id.
+        payload: the codec that writes the files ("jpeg-tuned" for comrec-jpeg).
+        scheme: "filter": RecCNN on the real codec's output. "alternating": ComCNN and RecCNN in
+            turn, real codec in the forward pass. "joint": both at once, the JPEG proxy for the
+            gradient, with a rate term.
+        scale: 1 or 2.
+        channels: 1 (luma) or 3 (RGB).
+        crop: side of the training crops of the full picture, pixels.
+        batch: crops a step.
+        steps: optimiser steps.
+        rate: highest learning rate.
+        quality: lowest and highest quality of the codec.
+        slots: qualities at which each photograph is coded beforehand ("filter").
+        foreign_slots: the same with the codec's plain files, for enhancing them.
+        fine_share: how often qualities in the upper third are drawn, relative to the others.
+        photos: use at most so many photographs (0: all).
+        start: name of a network in the package to start from ("" for none).
+        period, com_steps: the alternating scheme's period, and how much of it trains ComCNN.
+        trade: the joint scheme's root mean squared error (pixels in 0..1) a bit a pixel, for a
+            luma step of the whole range; smaller steps make it proportionally smaller.
+        validate_every: steps between validations and checkpoints.
+    """
+
+    name: str
+    family: Literal["jiang2017", "comrec"]
+    codec: str
+    payload: str
+    scheme: Literal["filter", "alternating", "joint"]
+    scale: int
+    channels: int
+    crop: int
+    batch: int
+    steps: int
+    rate: float
+    quality: tuple[float, float]
+    slots: int = 8
+    foreign_slots: int = 0
+    fine_share: float = 1.0
+    photos: int = 0
+    start: str = ""
+    period: int = 1500
+    com_steps: int = 300
+    trade: float = 0.0
+    validate_every: int = 500
+
+
+def load(name: str) -> Recipe:
+    """The recipe of a TOML file, or of a name among those shipped.
+
+    Raises:
+        OptionError: no such recipe, or a field is missing or unknown.
+    """
+    path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
+    if not path.exists():
+        raise OptionError(f"no recipe {name!r}; shipped are: {', '.join(shipped())}")
+    values = tomllib.loads(path.read_text(encoding="utf-8"))
+    values["quality"] = tuple(values.get("quality", ()))
+    known = {field.name for field in fields(Recipe)}
+    if unknown := set(values) - known:
+        raise OptionError(f"{path.name}: unknown fields {', '.join(sorted(unknown))}")
+    try:
+        return Recipe(**values)
+    except TypeError as error:
+        raise OptionError(f"{path.name}: {error}") from None
+
+
+def shipped() -> list[str]:
+    """Names of the recipes in the package."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))

@@ -1,0 +1,166 @@
+"""comrec train: from a recipe and a folder to checkpoints, a curve and exported networks."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import platform
+import signal
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import nn
+
+from comrec.cli import terminal
+from comrec.errors import OptionError
+from comrec.inference import store as weights
+from comrec.train import export
+from comrec.train import recipe as recipes
+from comrec.train.codecs import RealCodec
+from comrec.train.data import PhotoStore, list_photos
+from comrec.train.loop import Schedule, Trainer
+from comrec.train.recipe import Recipe
+from comrec.train.schemes import SCHEMES, build
+
+_HELD_OUT = 16  # every so-manieth photograph scores, where no validation folder is given
+_FINE = 0.68  # from this part of the quality range on, recipe.fine_share applies
+
+
+def train(
+    recipe_name: str,
+    data: Path,
+    validation: Path | None,
+    output: Path,
+    *,
+    resume: bool,
+    steps: int | None,
+    device: str,
+) -> Path:
+    """Run a recipe to its end; the folder of the exported networks.
+
+    Ctrl-C (or SIGTERM) saves a checkpoint; ``resume`` goes on from there, with the batches that
+    would have come.
+
+    Raises:
+        OptionError: the output holds a run already, or the recipe does not exist.
+    """
+    recipe = recipes.load(recipe_name)
+    if steps is not None:
+        recipe = dataclasses.replace(recipe, steps=steps)
+    if (output / "checkpoint.pt").exists() and not resume:
+        raise OptionError(f"{output}: holds a run already; --resume it, or choose another -o")
+    torch.manual_seed(2017)
+    pair = build(recipe)
+    if recipe.start:
+        start_from(pair, recipe.start)
+    training, scoring = _stores(recipe, data, validation, output)
+    scheme = SCHEMES[recipe.scheme](recipe, pair, training, scoring, device)
+    schedule = Schedule(recipe.steps, recipe.rate)
+    trainer = Trainer(pair, schedule, output, device)
+    if resume:
+        trainer.resume()
+    signal.signal(signal.SIGTERM, _interrupt)
+
+    def track(counter: Iterator[int], done: int, total: int) -> Iterator[int]:
+        return terminal.progress(counter, total, recipe.name, initial=done)
+
+    trainer.run(scheme.step_loss, scheme.validate, recipe.validate_every, track)
+    scores = scheme.validate()
+    return _export(recipe, pair, output, trainer, scores, len(training.shapes))
+
+
+def start_from(pair: nn.ModuleDict, name: str) -> None:
+    """Load the networks of the package whose names begin with ``name`` into a pair, by role.
+
+    Raises:
+        OptionError: the package has none.
+    """
+    found = [n for n in weights.networks() if n.name.startswith(name) and n.role in pair]
+    if not found:
+        raise OptionError(f"no networks of the package begin with {name!r}")
+    for network in found:
+        pair[network.role].load_state_dict(
+            {
+                key: value
+                for key, value in export.weights_of(network.load()).items()
+                if key in pair[network.role].state_dict()
+            },
+            strict=False,  # BatchNorm's step counters are not exported
+        )
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _stores(
+    recipe: Recipe, data: Path, validation: Path | None, output: Path
+) -> tuple[PhotoStore, PhotoStore]:
+    photos = list_photos(data, recipe.photos or None)
+    if validation is None:
+        scoring = photos[::_HELD_OUT]
+        photos = [path for path in photos if path not in set(scoring)] or scoring
+    else:
+        scoring = list_photos(validation)
+    mode = "RGB" if recipe.channels == 3 else "L"
+    stores = []
+    for part, paths in (("training", photos), ("validation", scoring)):
+        made = PhotoStore(output / "data" / part, paths, mode, recipe.crop)
+        if recipe.scheme == "filter":
+            _add_slots(recipe, made)
+        stores.append(made)
+    return stores[0], stores[1]
+
+
+def _add_slots(recipe: Recipe, made: PhotoStore) -> None:
+    workers = os.cpu_count() or 1
+
+    def track(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
+        return terminal.progress(items, total, label)
+
+    def weight(fraction: float) -> float:
+        return recipe.fine_share if fraction > _FINE else 1.0
+
+    coder = RealCodec(recipe.codec, recipe.payload, recipe.scale, *recipe.quality)
+    made.add_slots("payload", coder, recipe.slots, recipe.scale, workers, track, weight)
+    if recipe.foreign_slots:
+        plain = RealCodec(recipe.codec, recipe.codec, recipe.scale, *recipe.quality)
+        made.add_slots("plain", plain, recipe.foreign_slots, recipe.scale, workers, track, weight)
+
+
+def _export(
+    recipe: Recipe,
+    pair: nn.ModuleDict,
+    output: Path,
+    trainer: Trainer,
+    scores: dict[str, float],
+    photos: int,
+) -> Path:
+    folder = output / "weights"
+    training = {
+        "recipe": recipe.name,
+        "steps": trainer.step,
+        "seconds": round(trainer.seconds),
+        "hardware": f"{trainer.device}: {platform.processor() or platform.machine()}",
+        "torch": torch.__version__,
+        "photos": photos,
+        "scores": {key: round(value, 4) for key, value in scores.items()},
+    }
+    for role, module in pair.items():
+        name = recipe.name.rsplit("-", 1)[0] if recipe.family == "comrec" else recipe.name
+        suffix = f"{role}{recipe.scale}" if recipe.family == "comrec" else role
+        export.write(
+            folder,
+            f"{name}-{suffix}",
+            module,
+            recipe.family,
+            recipe.codec,
+            role,
+            recipe.scale,
+            recipe.channels,
+            training,
+        )
+    return folder

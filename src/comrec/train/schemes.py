@@ -1,0 +1,231 @@
+"""The three ways to train: filter, alternating, joint."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from comrec import codec
+from comrec.jpegtuning import tables
+from comrec.train import losses, networks, proxy
+from comrec.train.codecs import jpeg_mosaic, through_codec
+from comrec.train.data import PhotoStore
+from comrec.train.recipe import Recipe
+from comrec.wrapped import conditions
+
+_LUMA = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+_VALIDATION_SEED = 7
+
+
+def build(recipe: Recipe) -> nn.ModuleDict:
+    """The networks of a recipe: "com" (where it has one) and "rec", freshly initialised."""
+    if recipe.family == "jiang2017":
+        return nn.ModuleDict({"com": networks.Jiang2017Com(), "rec": networks.Jiang2017Rec()})
+    parts: dict[str, nn.Module] = {
+        "rec": networks.ComrecRec1() if recipe.scale == 1 else networks.ComrecRec2()
+    }
+    if recipe.scheme == "joint":
+        parts["com"] = networks.ComrecCom1() if recipe.scale == 1 else networks.ComrecCom2()
+    return nn.ModuleDict(parts)
+
+
+class Scheme(ABC):
+    """Draws batches and gives their loss; scores the networks on fixed crops.
+
+    Args:
+        pair: the networks, by role.
+        training, validation: stores to draw from.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        pair: nn.ModuleDict,
+        training: PhotoStore,
+        validation: PhotoStore,
+        device: str,
+    ) -> None:
+        self.recipe = recipe
+        self.pair = pair
+        self.training = training
+        self.validation = validation
+        self.device = device
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast(self.device, torch.bfloat16)
+
+    def draw(self, store: PhotoStore, random: np.random.Generator) -> list[Tensor]:
+        recipe = self.recipe
+        batch = store.sample(random, recipe.batch, recipe.crop, recipe.scale)
+        return [part.to(self.device) for part in batch]
+
+    @abstractmethod
+    def step_loss(self, random: np.random.Generator, step: int) -> Tensor:
+        """The loss of one batch."""
+
+    @abstractmethod
+    def validate(self) -> dict[str, float]:
+        """PSNR in dB (RGB, or luma), mean over fixed validation crops, and what it is against."""
+
+
+class Filter(Scheme):
+    """RecCNN on what the real codec gave back; ComCNN is bicubic or nothing."""
+
+    def step_loss(self, random: np.random.Generator, step: int) -> Tensor:
+        original, coded, condition = self.draw(self.training, random)
+        gray = torch.from_numpy(random.random(len(original)) < 0.12).view(-1, 1, 1, 1)
+        original, coded = _some_gray(original, gray), _some_gray(coded, gray)
+        with self.autocast():
+            prediction = self.pair["rec"](coded, condition)
+        return losses.mean_rmse(prediction, original)
+
+    def validate(self) -> dict[str, float]:
+        random = np.random.default_rng(_VALIDATION_SEED)
+        scores = []
+        with torch.no_grad():
+            for _ in range(4):
+                original, coded, condition = self.draw(self.validation, random)
+                plain = coded if self.recipe.scale == 1 else networks.upsample(coded)
+                rebuilt = self.pair["rec"](coded, condition)
+                scores.append([_psnr(rebuilt, original), _psnr(plain, original)])
+        rebuilt_db, plain_db = np.mean(scores, axis=0)
+        return {"psnr": float(rebuilt_db), "psnr_plain": float(plain_db)}
+
+
+class Alternating(Scheme):
+    """Jiang et al. 2017, section III-C: ComCNN and RecCNN in turn, the real codec between them.
+
+    While RecCNN trains, ComCNN is fixed (equation 3); while ComCNN trains, RecCNN is fixed
+    (equation 6), and the codec's gradient is taken as the identity. In the last part of the
+    schedule only RecCNN trains, on the compact pictures that it will meet.
+    """
+
+    FINAL_PART = 0.85
+
+    def step_loss(self, random: np.random.Generator, step: int) -> Tensor:
+        recipe, com, rec = self.recipe, self.pair["com"], self.pair["rec"]
+        in_period = step % recipe.period
+        final = step >= recipe.steps * self.FINAL_PART
+        com_turn = in_period >= recipe.period - recipe.com_steps and not final
+        for parameter in com.parameters():
+            parameter.requires_grad_(com_turn)
+        for parameter in rec.parameters():
+            parameter.requires_grad_(not com_turn)
+        rec.train(not com_turn)
+
+        (original, _, _) = self.draw(self.training, random)
+        quality = 50 if random.random() < 0.6 else int(random.integers(*_whole(recipe.quality)))
+        compact = com(original)
+        decoded = self._through(compact, quality)
+        with self.autocast():
+            prediction = rec(decoded)
+        loss = 100 * losses.half_mse(prediction, original)
+        if com_turn:
+            # The same minimum at a step that suits both networks, kept inside 0..255.
+            loss = 0.3 * loss + 10 * (compact - compact.clamp(0, 1)).abs().mean()
+        return loss
+
+    def _through(self, compact: Tensor, quality: int) -> Tensor:
+        inside = compact.clamp(0, 1)
+        return proxy.straight_through(jpeg_mosaic(inside, quality), inside)
+
+    def validate(self) -> dict[str, float]:
+        random = np.random.default_rng(_VALIDATION_SEED)
+        scores = []
+        with torch.no_grad():
+            for _ in range(4):
+                (original, _, _) = self.draw(self.validation, random)
+                decoded = self._through(self.pair["com"](original), 50)
+                rebuilt = self.pair["rec"](decoded)
+                bicubic = networks.upsample(decoded)
+                scores.append([_psnr(rebuilt, original), _psnr(bicubic, original)])
+        rebuilt_db, plain_db = np.mean(scores, axis=0)
+        return {"psnr": float(rebuilt_db), "psnr_bicubic": float(plain_db)}
+
+
+class Joint(Scheme):
+    """ComCNN and RecCNN at once: real JPEG forward, the proxy's gradient, and a rate term.
+
+    loss = mean RMSE + trade * w * proxy rate + penalty for compact pixels outside 0..255,
+    where w follows real file sizes.
+    """
+
+    GROUPS = 4  # qualities a batch
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        pair: nn.ModuleDict,
+        training: PhotoStore,
+        validation: PhotoStore,
+        device: str,
+    ) -> None:
+        super().__init__(recipe, pair, training, validation, device)
+        self.coder = codec.get(recipe.payload)
+
+    def _group(self, original: Tensor, quality: float) -> tuple[Tensor, Tensor, Tensor, float]:
+        """Rebuilt pictures, proxy bits scaled to the real file's, penalty, real bits a pixel."""
+        condition = torch.full(
+            (len(original),), conditions.before("jpeg", quality) / 100, device=original.device
+        )
+        with self.autocast():
+            compact = self.pair["com"](original, condition)
+        compact = compact.float()
+        steps = proxy.raster(list(tables.step_tables(quality))).to(original.device)
+        imitated, rate = proxy.jpeg(compact, steps)
+        decoded, bits = through_codec(self.coder, compact, quality)
+        # The fixed cost of a file is no crop's fault.
+        weight = proxy.fit_rate(rate.sum()[None], torch.tensor([max(bits - 5000.0, 0.0)]))
+        with self.autocast():
+            rebuilt = self.pair["rec"](proxy.straight_through(decoded, imitated), condition)
+        return rebuilt.float(), weight * rate.sum(), proxy.outside(compact), bits
+
+    def step_loss(self, random: np.random.Generator, step: int) -> Tensor:
+        original, _, _ = self.draw(self.training, random)
+        losses_of_groups = []
+        for part in original.chunk(self.GROUPS):
+            quality = float(random.uniform(*self.recipe.quality))
+            rebuilt, bits, penalty, _ = self._group(part, quality)
+            distortion = losses.mean_rmse(rebuilt, part)
+            pixels = part.shape[0] * part.shape[2] * part.shape[3]
+            # d(RMSE)/d(rate) of a codec at work: proportional to its step.
+            price = self.recipe.trade * tables.luma_step(quality) / 255
+            losses_of_groups.append(distortion + price * bits / pixels + 0.01 * penalty)
+        return torch.stack(losses_of_groups).mean()
+
+    def validate(self) -> dict[str, float]:
+        random = np.random.default_rng(_VALIDATION_SEED)
+        scores = []
+        with torch.no_grad():
+            original, _, _ = self.draw(self.validation, random)
+            for quality in np.linspace(*self.recipe.quality, 4):
+                rebuilt, _, _, bits = self._group(original, float(quality))
+                pixels = original.shape[0] * original.shape[2] * original.shape[3]
+                scores.append([_psnr(rebuilt, original), bits / pixels])
+        mean_db, bpp = np.mean(scores, axis=0)
+        return {"psnr": float(mean_db), "bpp": float(bpp)}
+
+
+SCHEMES: dict[str, type[Scheme]] = {
+    "filter": Filter,
+    "alternating": Alternating,
+    "joint": Joint,
+}
+
+
+def _some_gray(pictures: Tensor, gray: Tensor) -> Tensor:
+    """Replace the chosen pictures by their luma: gray files go through the same network."""
+    luma = (pictures * _LUMA.to(pictures)).sum(1, keepdim=True)
+    return torch.where(gray.to(pictures.device), luma, pictures)
+
+
+def _psnr(prediction: Tensor, target: Tensor) -> float:
+    squares = (prediction.float().clamp(0, 1) - target).square().flatten(1).mean(1)
+    return float((-10 * torch.log10(squares + 1e-6)).mean())
+
+
+def _whole(quality: tuple[float, float]) -> tuple[int, int]:
+    return int(quality[0]), int(quality[1]) + 1

@@ -1,0 +1,16 @@
+"""Standard codecs between two networks, and the mark inside their files."""
+
+from comrec.codec import register
+from comrec.inference import store
+from comrec.wrapped import comrec, jiang2017
+
+_BASES = ("jpeg", "jpeg2000", "webp", "avif", "png")
+
+for _base in _BASES:
+    if store.find("comrec", _base, "rec", 1) is not None:
+        _ours = comrec.around(_base, "jpeg-tuned" if _base == "jpeg" else None)
+        register(_ours.id, _ours)
+if store.find("jiang2017", "jpeg", "rec", 2) is not None:
+    for _base in _BASES:
+        _published = jiang2017.around(_base)
+        register(_published.id, _published)

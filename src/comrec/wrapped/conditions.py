@@ -1,0 +1,33 @@
+"""What our networks are told about the codec: how coarsely it quantised, 0..100."""
+
+from __future__ import annotations
+
+from comrec import codec, ratecontrol
+from comrec.jpegtuning import segments, tables
+from comrec.picture import Picture
+
+
+def before(base: str, quality: float) -> float:
+    """The condition that `of_file` will give for a file about to be written at a quality."""
+    if base == "jpeg":
+        return 100 * tables.fineness(tables.step_tables(quality)[0])
+    return quality
+
+
+def of_file(base: str, data: bytes, quality: float) -> float:
+    """The condition of a marked file: JPEG says it in its tables, others in the mark."""
+    if base == "jpeg":
+        return 100 * tables.fineness(segments.luma_table(data))
+    return quality
+
+
+def estimate(base: str, data: bytes, decoded: Picture) -> float:
+    """The condition of a stranger's file.
+
+    For JPEG read from the tables. Otherwise the quality at which coding the decoded picture
+    again gives a file as large: coding twice changes little.
+    """
+    if base == "jpeg":
+        return of_file(base, data, 0)
+    fit = ratecontrol.largest_within(codec.get(base), decoded, len(data))
+    return float(fit.quality) if fit else 0.0

@@ -1,0 +1,35 @@
+"""Photographs and metadata that several tests share."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image, ImageCms
+
+import comrec.standard  # noqa: F401  registers the codecs
+from comrec.picture import Metadata, Picture
+
+
+@pytest.fixture(scope="session")
+def photo() -> Picture:
+    """A 256x192 RGB photograph."""
+    return Picture(np.ascontiguousarray(skimage.data.chelsea()[40:232, 80:336]))
+
+
+@pytest.fixture(scope="session")
+def gray_photo() -> Picture:
+    """A 256x192 gray photograph."""
+    return Picture(np.ascontiguousarray(skimage.data.camera()[100:292, 140:396]))
+
+
+@pytest.fixture(scope="session")
+def metadata() -> Metadata:
+    """EXIF with an orientation and a description, an sRGB profile, an XMP packet."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x010E] = "a cat"
+    icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return Metadata(
+        exif.tobytes(), icc, b'<x:xmpmeta xmlns:x="adobe:ns:meta/">\xc3\xa9</x:xmpmeta>'
+    )
