@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from dataclasses import dataclass
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from comrec.errors import DamagedFileError, InputError
 from comrec.inference import store
-from comrec.picture import format_of
+from comrec.picture import DECODER_ERRORS, format_of, pillow_open
 from comrec.wrapped import files
 
 
@@ -52,12 +51,12 @@ def info(data: bytes, name: str = "input") -> Information:
         container = format_of(data)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(data))
+            image = pillow_open(data)
         mark = files.mark_of(data)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise DamagedFileError(f"{name}: damaged or cut short ({error})") from None
     except Image.DecompressionBombError:
         raise DamagedFileError(f"{name}: declares an impossible size") from None
+    except DECODER_ERRORS as error:
+        raise DamagedFileError(f"{name}: damaged or cut short ({error})") from None
     except InputError as error:
         raise type(error)(str(error).replace("input:", f"{name}:", 1)) from None
     if mark is None:

@@ -25,6 +25,9 @@ Pixels = NDArray[np.uint8]
 MAX_PIXELS = 178_956_970
 """Larger pictures are refused before they are decoded (the limit at which Pillow refuses)."""
 
+PLUGIN = "COMREC"
+"""What our plug-in is called in Pillow's list of formats (see `pillow_plugin`)."""
+
 
 @dataclass(frozen=True)
 class Metadata:
@@ -163,6 +166,12 @@ def read(source: bytes | Path, name: str | None = None) -> Picture:
         return from_pil(image)
 
 
+def pillow_open(data: bytes) -> Image.Image:
+    """``Image.open`` without our own plug-in, which would look for a mark and decode in full."""
+    formats = [name for name in Image.ID if name != PLUGIN] if PLUGIN in Image.OPEN else None
+    return Image.open(io.BytesIO(data), formats=formats)
+
+
 def open_image(source: bytes | Path, name: str | None = None) -> Image.Image:
     """A fully loaded Pillow image, with every failure as one of our errors."""
     label = name or (str(source) if isinstance(source, Path) else "input")
@@ -172,7 +181,7 @@ def open_image(source: bytes | Path, name: str | None = None) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(data))
+            image = pillow_open(data)
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError
             image.load()

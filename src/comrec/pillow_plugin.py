@@ -7,9 +7,10 @@ from typing import Any
 from PIL import Image
 
 from comrec.errors import ComrecError
+from comrec.picture import PLUGIN
 from comrec.wrapped import files
 
-FORMAT = "COMREC"
+FORMAT = PLUGIN
 _HEAD = 16
 _SIGNATURES = ((0, b"\xff\xd8\xff"), (0, b"\x89PNG"), (8, b"WEBP"), (4, b"jP  "), (4, b"ftypavif"))
 
@@ -39,7 +40,10 @@ def _open(file: Any, filename: str | bytes) -> Image.Image:
     try:
         if files.mark_of(data) is None:
             raise SyntaxError("no comrec mark")
-        return files.decode(data).to_pil()
+        image = files.decode(data).to_pil()
+        if filename:  # Pillow opened the file and leaves it to the image, which needs it no more
+            file.close()
+        return image
     except ComrecError as error:
         # Left to the plain decoder, which opens the file as any viewer does.
         raise SyntaxError(str(error)) from None

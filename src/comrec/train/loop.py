@@ -6,7 +6,7 @@ import csv
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,8 @@ class Schedule:
         rate: the highest learning rate.
         warmup: steps of linear warm-up.
         average: decay of the exponential moving average of the weights (0: none).
-        clip: largest gradient norm.
+        clip: largest gradient norm, in multiples of its running mean: a rare batch with a
+            gradient thirty times the usual undoes thousands of steps.
         weight_decay: L2 penalty, as Adam's.
     """
 
@@ -36,7 +37,7 @@ class Schedule:
     rate: float
     warmup: int = 200
     average: float = 0.999
-    clip: float = 1.0
+    clip: float = 3.0
     weight_decay: float = 0.0
 
     def at(self, step: int) -> float:
@@ -53,21 +54,30 @@ class Trainer:
         module: what is trained. After `run`, it holds the averaged weights.
         folder: checkpoint (`checkpoint.pt`) and validation curve (`curve.csv`) go here.
         device: "cpu" or "cuda".
+        factors: learning rates of some children of the module, relative to the schedule's.
     """
 
-    def __init__(self, module: nn.Module, schedule: Schedule, folder: Path, device: str) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        schedule: Schedule,
+        folder: Path,
+        device: str,
+        factors: Mapping[str, float] | None = None,
+    ) -> None:
         self.module = module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.schedule = schedule
         self.folder = folder
         self.device = device
-        self.optimiser = torch.optim.Adam(
-            [p for p in module.parameters() if p.requires_grad],
-            schedule.rate,
-            weight_decay=schedule.weight_decay,
-        )
+        groups = [
+            {"params": list(child.parameters()), "factor": (factors or {}).get(name, 1.0)}
+            for name, child in module.named_children()
+        ]
+        self.optimiser = torch.optim.Adam(groups, schedule.rate, weight_decay=schedule.weight_decay)
         self.average = {k: v.detach().clone() for k, v in module.state_dict().items()}
         self.step = 0
         self.seconds = 0.0
+        self.norm = 0.0
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -81,6 +91,7 @@ class Trainer:
             "optimiser": self.optimiser.state_dict(),
             "step": self.step,
             "seconds": self.seconds,
+            "norm": self.norm,
             "torch_rng": torch.get_rng_state(),
         }
         part = self.checkpoint.with_suffix(".part")
@@ -96,6 +107,7 @@ class Trainer:
         self.average = state["average"]
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.seconds = state["step"], state["seconds"]
+        self.norm = state["norm"]
         torch.set_rng_state(state["torch_rng"].cpu())
         return True
 
@@ -121,11 +133,11 @@ class Trainer:
             left = iter(range(self.step, self.schedule.steps))
             for step in track(left, self.step, self.schedule.steps):
                 for group in self.optimiser.param_groups:
-                    group["lr"] = self.schedule.at(step)
+                    group["lr"] = self.schedule.at(step) * group["factor"]
                 self.optimiser.zero_grad(set_to_none=True)
                 loss = step_loss(np.random.default_rng([step, 2017]), step)
                 loss.backward()  # type: ignore[no-untyped-call]
-                nn.utils.clip_grad_norm_(self.module.parameters(), self.schedule.clip)
+                self._clip()
                 self.optimiser.step()
                 self._update_average(step)
                 value = loss.item()
@@ -140,6 +152,11 @@ class Trainer:
             self.save()
             raise
         self.module.load_state_dict(self.average)
+
+    def _clip(self) -> None:
+        limit = self.schedule.clip * self.norm if self.norm else float("inf")
+        norm = min(float(nn.utils.clip_grad_norm_(self.module.parameters(), limit)), limit)
+        self.norm = norm if self.norm == 0.0 else 0.98 * self.norm + 0.02 * norm
 
     def _update_average(self, step: int) -> None:
         decay = min(self.schedule.average, (1 + step) / (10 + step))

@@ -37,6 +37,7 @@ class Recipe:
         photos: use at most so many photographs (0: all).
         start: name of a network in the package to start from ("" for none).
         period, com_steps: the alternating scheme's period, and how much of it trains ComCNN.
+        com_rate: ComCNN's learning rate relative to RecCNN's.
         trade: the joint scheme's root mean squared error (pixels in 0..1) a bit a pixel, for a
             luma step of the whole range; smaller steps make it proportionally smaller.
         validate_every: steps between validations and checkpoints.
@@ -59,8 +60,9 @@ class Recipe:
     fine_share: float = 1.0
     photos: int = 0
     start: str = ""
-    period: int = 1500
-    com_steps: int = 300
+    period: int = 4
+    com_steps: int = 1
+    com_rate: float = 1.0
     trade: float = 0.0
     validate_every: int = 500
 

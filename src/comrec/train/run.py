@@ -59,7 +59,7 @@ def train(
     training, scoring = _stores(recipe, data, validation, output)
     scheme = SCHEMES[recipe.scheme](recipe, pair, training, scoring, device)
     schedule = Schedule(recipe.steps, recipe.rate)
-    trainer = Trainer(pair, schedule, output, device)
+    trainer = Trainer(pair, schedule, output, device, {"com": recipe.com_rate})
     if resume:
         trainer.resume()
     signal.signal(signal.SIGTERM, _interrupt)

@@ -103,7 +103,7 @@ class Alternating(Scheme):
     schedule only RecCNN trains, on the compact pictures that it will meet.
     """
 
-    FINAL_PART = 0.85
+    FINAL_PART = 0.7
 
     def step_loss(self, random: np.random.Generator, step: int) -> Tensor:
         recipe, com, rec = self.recipe, self.pair["com"], self.pair["rec"]

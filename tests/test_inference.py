@@ -1,0 +1,133 @@
+"""Networks over pictures of any size: tiles, shapes, determinism, the weight store."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from comrec.errors import WeightsError
+from comrec.inference import store, tiles
+from comrec.inference.store import Network
+from comrec.picture import Picture
+
+Pixels = NDArray[np.uint8]
+
+NETWORKS = store.networks()
+
+
+def name_of(network: Network) -> str:
+    return network.name
+
+
+def untiled(network: Network) -> Network:
+    return dataclasses.replace(network, tile=1 << 20)
+
+
+def channels(network: Network, pixels: Pixels) -> Pixels:
+    return np.ascontiguousarray(pixels[..., :1] if network.channels == 1 else pixels)
+
+
+def expected_shape(network: Network, height: int, width: int) -> tuple[int, int, int]:
+    if network.role == "rec":
+        return height * network.scale, width * network.scale, network.channels
+    return -(-height // network.scale), -(-width // network.scale), network.channels
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=name_of)
+@pytest.mark.parametrize("content", ["photo", "noise"])
+def test_tiles_give_the_pixels_of_one_piece(network: Network, content: str, photo: Picture) -> None:
+    if content == "photo":
+        pixels = photo.pixels[11:120, 30:181]
+    else:
+        pixels = np.random.default_rng(5).integers(0, 256, (109, 151, 3), np.uint8)
+    pixels = channels(network, pixels)
+    whole = tiles.run(untiled(network), pixels, 35)
+    cut = tiles.run(dataclasses.replace(network, tile=64), pixels, 35)
+    difference = np.abs(whole.astype(int) - cut)
+    assert difference.max() <= 1
+    assert difference.mean() < 0.01  # rounding at a tie, not a seam
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=name_of)
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 7), (5, 3), (16, 17), (31, 33)])
+def test_the_output_has_the_size_its_role_says(
+    network: Network, height: int, width: int, photo: Picture
+) -> None:
+    pixels = channels(network, photo.pixels[:height, :width])
+    out = tiles.run(network, pixels, 50)
+    assert out.dtype == np.uint8
+    assert out.shape == expected_shape(network, height, width)
+
+
+@given(
+    index=st.integers(0, len(NETWORKS) - 1),
+    height=st.integers(1, 70),
+    width=st.integers(1, 70),
+    tile=st.sampled_from([16, 24, 32]),
+)
+@settings(max_examples=20, deadline=None)
+def test_any_size_and_tile_gives_the_whole_picture(
+    index: int, height: int, width: int, tile: int
+) -> None:
+    network = NETWORKS[index]
+    random = np.random.default_rng([height, width])
+    pixels = random.integers(0, 256, (height, width, network.channels), np.uint8)
+    cut = tiles.run(dataclasses.replace(network, tile=tile), pixels, 60)
+    whole = tiles.run(untiled(network), pixels, 60)
+    assert cut.shape == expected_shape(network, height, width)
+    assert np.abs(cut.astype(int) - whole).max() <= 1
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=name_of)
+def test_a_second_run_gives_the_same_pixels(network: Network, photo: Picture) -> None:
+    pixels = channels(network, photo.pixels[:45, :61])
+    first = tiles.run(network, pixels, 20)
+    tiles.run(network, pixels[:20], 90)
+    assert np.array_equal(tiles.run(network, pixels, 20), first)
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=name_of)
+def test_flat_pictures_have_no_border(network: Network) -> None:
+    """Edges are repeated, so the zeros around convolutions stay outside."""
+    out = tiles.run(network, np.full((64, 64, network.channels), 120, np.uint8), 50).astype(int)
+    third = len(out) // 3
+    inner = out[third:-third, third:-third].reshape(-1, network.channels)
+    spread = inner.max(0) - inner.min(0)
+    border = np.concatenate([out[0], out[-1], out[:, 0], out[:, -1]])
+    assert np.abs(border - np.median(inner, axis=0)).max() <= spread.max() + 6
+
+
+def test_every_listed_network_is_there_with_its_checksum() -> None:
+    for network in NETWORKS:
+        data = network.load()
+        assert hashlib.sha256(data).hexdigest() == network.sha256
+        assert store.by_id(network.id) == network
+    assert len({network.id for network in NETWORKS}) == len(NETWORKS)
+
+
+def test_the_manifest_tells_how_each_network_was_trained() -> None:
+    entries = json.loads(store.MANIFEST.read_text(encoding="utf-8"))["networks"]
+    assert [entry["name"] for entry in entries] == [network.name for network in NETWORKS]
+    for network in NETWORKS:
+        assert network.training["steps"] > 0, network.name
+
+
+def test_the_latest_entry_for_a_job_is_used_and_older_ones_stay_readable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    old = store.find("comrec", "jpeg", "rec", 1)
+    assert old is not None
+    new = dataclasses.replace(old, name="comrec-jpeg-rec1-next", sha256="f" * 64)
+    monkeypatch.setattr(store, "networks", lambda: (*NETWORKS, new))
+    assert store.find("comrec", "jpeg", "rec", 1) == new
+    assert store.by_id(old.id) == old
+    assert store.find("comrec", "jpeg", "rec", 4) is None
+    with pytest.raises(WeightsError, match="upgrade"):
+        store.by_id("e" * 20)
