@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from comrec.errors import DamagedFileError, InputError
+from comrec.errors import DamagedFileError, InputError, TooLargeError
 from comrec.inference import store
 from comrec.picture import DECODER_ERRORS, format_of, pillow_open
 from comrec.wrapped import files
@@ -24,7 +24,7 @@ class Information:
         bytes: of the file.
         bpp: bits a pixel of the full picture.
         scale: 1 or 2 (other viewers show 1/scale of each side); None for plain files.
-        quality: 0..100 as the encoder was asked; None for plain files.
+        quality: 0..100 at which the standard file was coded; None for plain files.
         network: the name of the network that rebuilds it, or its id if this version lacks it.
         shown: what viewers without comrec show, in words.
     """
@@ -54,7 +54,7 @@ def info(data: bytes, name: str = "input") -> Information:
             image = pillow_open(data)
         mark = files.mark_of(data)
     except Image.DecompressionBombError:
-        raise DamagedFileError(f"{name}: declares an impossible size") from None
+        raise TooLargeError(f"{name}: declares an impossible size") from None
     except DECODER_ERRORS as error:
         raise DamagedFileError(f"{name}: damaged or cut short ({error})") from None
     except InputError as error:

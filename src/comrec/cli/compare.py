@@ -13,6 +13,7 @@ from comrec.cli import paths, terminal
 from comrec.errors import OptionError
 from comrec.measure.comparison import Entry, at_equal_bytes, sheet
 from comrec.picture import Picture
+from comrec.progress import progress
 
 CODECS = "jpeg,jpeg2000,webp,avif,comrec-jpeg,comrec-webp"
 
@@ -41,9 +42,7 @@ def run(options: argparse.Namespace) -> int:
         raise OptionError(f"{options.output}: the crops are written as .png")
     picture = pictures.read(paths.read(options.photo), paths.label(options.photo))
     budget = options.bytes or len(registry.get("jpeg").encode(picture, options.quality))
-    found = list(
-        terminal.progress(at_equal_bytes(picture, ids, budget), len(ids), "compare", options.quiet)
-    )
+    found = list(progress(at_equal_bytes(picture, ids, budget), len(ids), "compare", options.quiet))
     entries = [entry for entry in found if isinstance(entry, Entry)]
     if options.json:
         for entry in entries:

@@ -13,6 +13,7 @@ from typing import Any
 from comrec import api
 from comrec.cli import paths, terminal
 from comrec.errors import ComrecError, OptionError
+from comrec.progress import progress
 
 _FORMATS = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP", ".ppm": "PPM"}
 
@@ -42,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
         raise OptionError(f"{targets[0]}: decode writes lossless pictures: {', '.join(_FORMATS)}")
     failures = 0
     jobs = list(zip(options.inputs, targets, strict=True))
-    for source, target in terminal.progress(jobs, len(jobs), "decode", options.quiet):
+    for source, target in progress(jobs, len(jobs), "decode", options.quiet):
         try:
             report = _decode_one(source, target, _FORMATS[suffix], options)
         except ComrecError as error:

@@ -15,6 +15,7 @@ from comrec.api import DEFAULT_CODEC, DEFAULT_QUALITY
 from comrec.cli import paths, terminal
 from comrec.codec import Codec
 from comrec.errors import ComrecError, OptionError
+from comrec.progress import progress
 
 BY_EXTENSION = {
     ".jpg": "comrec-jpeg",
@@ -37,7 +38,7 @@ def add(verbs: Any) -> None:
     verb.add_argument(
         "-q", "--quality", type=float, default=DEFAULT_QUALITY, help="0 (smallest) to 100 (best)"
     )
-    verb.add_argument("-e", "--effort", type=int, default=7, help="1 (fast) to 10 (small)")
+    verb.add_argument("-e", "--effort", type=int, help="1 (fast) to 10 (small); 7 by default")
     verb.add_argument(
         "--scale",
         choices=("auto", "1", "1/2"),
@@ -55,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     _check_extension(targets[0], coder)
     failures = 0
     jobs = list(zip(options.inputs, targets, strict=True))
-    for source, target in terminal.progress(jobs, len(jobs), "encode", options.quiet):
+    for source, target in progress(jobs, len(jobs), "encode", options.quiet):
         try:
             report = _encode_one(coder, source, target, options)
         except OptionError:
@@ -72,9 +73,9 @@ def _codec(options: argparse.Namespace) -> Codec:
     codec_id = options.codec
     if codec_id is None:
         codec_id = BY_EXTENSION.get(Path(options.output).suffix.lower(), DEFAULT_CODEC)
-    extra = {} if options.scale is None else {"scale": options.scale}
     registry.check_quality(options.quality)
-    return registry.get(codec_id, effort=options.effort, **extra)
+    asked = {"effort": options.effort, "scale": options.scale}
+    return registry.get(codec_id, **{k: v for k, v in asked.items() if v is not None})
 
 
 def _check_extension(target: str, coder: Codec) -> None:

@@ -1,16 +1,11 @@
-"""What the verbs show: tables, progress, failures."""
+"""What the verbs show: tables and failures."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeVar
-
-from tqdm import tqdm
+from collections.abc import Sequence
 
 from comrec.errors import ComrecError
-
-T = TypeVar("T")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -24,14 +19,6 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         return "  ".join(cells).rstrip()
 
     return "\n".join([format_line(head), *map(format_line, rows)])
-
-
-def progress(
-    items: Iterable[T], total: int, label: str, quiet: bool = False, initial: int = 0
-) -> Iterator[T]:
-    """A progress bar on stderr, only on a terminal."""
-    hidden = quiet or not sys.stderr.isatty()
-    yield from tqdm(items, label, total, initial=initial, disable=hidden, file=sys.stderr)
 
 
 def failed(error: ComrecError) -> None:

@@ -20,7 +20,7 @@ class Network:
     """One entry of the manifest.
 
     Attributes:
-        name: the file's stem, such as "comrec-jpeg-rec1".
+        name: its job, such as "comrec-jpeg-rec1"; networks of later releases share it.
         family: "jiang2017" or "comrec".
         codec: id of the standard codec it was trained around.
         role: "com" (before the codec) or "rec" (after it).
@@ -54,7 +54,7 @@ class Network:
 
     @property
     def path(self) -> Path:
-        return FOLDER / f"{self.name}.onnx"
+        return FOLDER / file_name(self.name, self.sha256)
 
     def load(self) -> bytes:
         """The ONNX file's bytes, checked.
@@ -78,6 +78,11 @@ def networks() -> tuple[Network, ...]:
     """All networks of the manifest."""
     entries = json.loads(MANIFEST.read_text(encoding="utf-8"))["networks"]
     return tuple(Network(**entry) for entry in entries)
+
+
+def file_name(name: str, sha256: str) -> str:
+    """What a network's file is called: no later network ever takes its place."""
+    return f"{name}-{sha256[:8]}.onnx"
 
 
 def find(family: str, codec: str, role: str, scale: int) -> Network | None:

@@ -1,8 +1,8 @@
 """A network over a picture of any size: padding, tiles, and back to pixels.
 
 The picture is extended by repeating its edges, so that the zero padding of convolutions
-stays outside. Large pictures are cut into tiles that overlap by the network's reach on all
-sides: the same pixels as in one piece, in bounded memory.
+begins eight pixels outside. Large pictures are cut into tiles that overlap by the network's
+reach on all sides: the same pixels as in one piece, in bounded memory.
 """
 
 from __future__ import annotations

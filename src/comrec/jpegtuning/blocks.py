@@ -17,6 +17,8 @@ RGB_TO_YCC = np.array(
     dtype=np.float32,
 )
 
+YCC_TO_RGB = np.linalg.inv(RGB_TO_YCC.astype(np.float64)).astype(np.float32)
+
 
 def _dct_matrix() -> Float:
     k, n = np.mgrid[0:8, 0:8]
@@ -41,6 +43,13 @@ def rgb_to_ycc(rgb: NDArray[np.uint8]) -> Float:
     ycc: Float = rgb.astype(np.float32) @ RGB_TO_YCC.T
     ycc[..., 1:] += 128.0
     return ycc
+
+
+def ycc_to_rgb(ycc: NDArray[np.number]) -> NDArray[np.uint8]:
+    """(H, W, 3) Y, Cb, Cr, chroma centred on 128, to (H, W, 3) RGB, rounded and clipped."""
+    centred = ycc.astype(np.float32) - np.array([0, 128, 128], np.float32)
+    rgb: NDArray[np.uint8] = np.clip(np.rint(centred @ YCC_TO_RGB.T), 0, 255).astype(np.uint8)
+    return rgb
 
 
 def pad_to(plane: Float, multiple: int) -> Float:

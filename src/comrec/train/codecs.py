@@ -15,6 +15,7 @@ from comrec import codec
 from comrec.codec import Codec
 from comrec.picture import Picture
 from comrec.wrapped import conditions
+from comrec.wrapped.comrec import halved
 
 Pixels = NDArray[np.uint8]
 
@@ -26,7 +27,7 @@ class RealCodec:
     Attributes:
         base: id of the standard codec.
         payload: id of the codec that writes the files.
-        scale: 2 halves the picture bicubically first.
+        scale: 2 halves the picture first, through the package's ComCNN.
         lowest, highest: range of the codec's quality.
     """
 
@@ -42,12 +43,12 @@ class RealCodec:
         Returns:
             the decoded pixels and the condition, 0..1, that the networks will be given.
         """
-        if self.scale == 2:
-            size = pixels.shape[1] // 2, pixels.shape[0] // 2
-            pixels = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
+        picture = Picture(pixels)
         quality = self.lowest + fraction * (self.highest - self.lowest)
+        if self.scale == 2:
+            picture = halved(self.base, picture, quality)
         coder: Codec = codec.get(self.payload)
-        data = coder.encode(Picture(np.ascontiguousarray(pixels)), quality)
+        data = coder.encode(picture, quality)
         decoded = coder.decode(data)
         condition = conditions.of_file(self.base, data, quality)
         return decoded.rgb if pixels.ndim == 3 else decoded.pixels, condition / 100

@@ -16,7 +16,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from comrec.inference.store import Network
+from comrec.inference.store import Network, file_name
 
 OPSET = 17
 
@@ -99,7 +99,7 @@ def write(
     channels: int,
     training: dict[str, Any],
 ) -> Network:
-    """Export a network into a folder and put it into the folder's manifest."""
+    """Export a network into a folder and append it to the folder's manifest."""
     conditioned = family == "comrec"
     align, reach, tile = GEOMETRY[type(module).__name__]
     data = to_onnx(module, conditioned, channels)
@@ -118,10 +118,10 @@ def write(
         training=training,
     )
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.onnx").write_bytes(data)
+    (folder / file_name(name, network.sha256)).write_bytes(data)
     manifest = folder / "manifest.json"
     entries = json.loads(manifest.read_text())["networks"] if manifest.exists() else []
-    entries = [e for e in entries if e["name"] != name] + [asdict(network)]
+    entries = [e for e in entries if e["sha256"] != network.sha256] + [asdict(network)]
     part = manifest.with_suffix(".part")
     part.write_text(json.dumps({"networks": entries}, indent=1) + "\n", encoding="utf-8")
     os.replace(part, manifest)

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from comrec.cli import terminal
 from comrec.errors import OptionError
 from comrec.inference import store as weights
+from comrec.progress import progress
 from comrec.train import export
 from comrec.train import recipe as recipes
 from comrec.train.codecs import RealCodec
@@ -65,7 +65,7 @@ def train(
     signal.signal(signal.SIGTERM, _interrupt)
 
     def track(counter: Iterator[int], done: int, total: int) -> Iterator[int]:
-        return terminal.progress(counter, total, recipe.name, initial=done)
+        return progress(counter, total, recipe.name, initial=done)
 
     trainer.run(scheme.step_loss, scheme.validate, recipe.validate_every, track)
     scores = scheme.validate()
@@ -78,10 +78,10 @@ def start_from(pair: nn.ModuleDict, name: str) -> None:
     Raises:
         OptionError: the package has none.
     """
-    found = [n for n in weights.networks() if n.name.startswith(name) and n.role in pair]
+    found = {n.role: n for n in weights.networks() if n.name.startswith(name) and n.role in pair}
     if not found:
         raise OptionError(f"no networks of the package begin with {name!r}")
-    for network in found:
+    for network in found.values():
         pair[network.role].load_state_dict(
             {
                 key: value
@@ -119,7 +119,7 @@ def _add_slots(recipe: Recipe, made: PhotoStore) -> None:
     workers = os.cpu_count() or 1
 
     def track(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
-        return terminal.progress(items, total, label)
+        return progress(items, total, label)
 
     def weight(fraction: float) -> float:
         return recipe.fine_share if fraction > _FINE else 1.0

@@ -13,20 +13,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from comrec import codec, ratecontrol
 from comrec.codec import Codec, check_quality
 from comrec.errors import OptionError, UnsupportedPictureError, WeightsError
-from comrec.inference import store, tiles
+from comrec.inference import store
 from comrec.inference.store import Network
 from comrec.measure.metrics import psnr
 from comrec.picture import Picture
 from comrec.wrapped import conditions, containers, files
 from comrec.wrapped.mark import SIZE as MARK_SIZE
+from comrec.wrapped.rebuild import compact
 
-Pixels = NDArray[np.uint8]
 Scale = Literal["auto", "1", "1/2"]
 
 CLEAR_WIN = 0.3
@@ -92,62 +89,62 @@ class Comrec(Codec):
     def decode(self, data: bytes) -> Picture:
         return files.decode(data)
 
-    def _network(self, role: str, scale: int) -> Network:
-        """The codec's own network, or JPEG's: a ComCNN suits codecs without a proxy too."""
-        for trained_around in (self.base, "jpeg"):
-            network = store.find("comrec", trained_around, role, scale)
-            if network is not None:
-                return network
-        raise WeightsError(f"{self.id}: this version ships no {role} network of scale 1/{scale}")
-
     def _candidate(self, data: bytes, picture: Picture) -> Candidate:
         return Candidate(data, psnr(files.decode(data).rgb, picture.rgb))
 
+    def _marked(self, payload: bytes, picture: Picture, quality: float, scale: int) -> Candidate:
+        rec = network(self.base, "rec", scale)
+        return self._candidate(files.write(self.base, payload, picture, quality, rec), picture)
+
     def _full(self, picture: Picture, quality: float) -> Candidate:
         """Scale 1, or the payload as it is where the network does not help."""
-        pre_filter = store.find("comrec", self.base, "com", 1)
-        compact = picture
-        if pre_filter is not None:
-            condition = conditions.before(self.base, quality)
-            compact = picture.with_pixels(_shrink(pre_filter, picture.pixels, condition))
-        payload = self.payload.encode(compact, quality)
+        payload = self.payload.encode(filtered(self.base, picture, quality), quality)
         unmarked = self._candidate(payload, picture)
-        rec = self._network("rec", 1)
-        marked = self._candidate(files.write(self.base, payload, picture, quality, rec), picture)
+        marked = self._marked(payload, picture, quality, scale=1)
         return marked if marked.psnr > unmarked.psnr else unmarked
 
     def _half(self, picture: Picture, quality: float) -> Candidate:
-        compact = picture.with_pixels(self._compact(picture, quality))
-        payload = self.payload.encode(compact, quality)
-        rec = self._network("rec", 2)
-        return self._candidate(files.write(self.base, payload, picture, quality, rec), picture)
+        payload = self.payload.encode(halved(self.base, picture, quality), quality)
+        return self._marked(payload, picture, quality, scale=2)
 
     def _half_within(self, picture: Picture, budget: int, quality: float) -> Candidate | None:
         """Scale 1/2 at the highest quality that fits."""
-        guess = min(100.0, quality + HALF_FINER)
-        compact = picture.with_pixels(self._compact(picture, guess))
+        small = halved(self.base, picture, min(100.0, quality + HALF_FINER))
         room = budget - MARK_SIZE - containers.OVERHEAD[self.base]
-        fit = ratecontrol.largest_within(self.payload, compact, room) if room > 0 else None
-        if fit is None:
-            return None
-        rec = self._network("rec", 2)
-        return self._candidate(files.write(self.base, fit.data, picture, fit.quality, rec), picture)
-
-    def _compact(self, picture: Picture, quality: float) -> Pixels:
-        condition = conditions.before(self.base, quality)
-        return _shrink(self._network("com", 2), picture.pixels, condition)
+        fit = ratecontrol.largest_within(self.payload, small, room) if room > 0 else None
+        return None if fit is None else self._marked(fit.data, picture, fit.quality, scale=2)
 
     def _plain_within(self, picture: Picture, budget: int, quality: float) -> Candidate | None:
         fit = ratecontrol.largest_within(self.plain, picture, budget, start=round(quality))
         return None if fit is None else self._candidate(fit.data, picture)
 
 
-def _shrink(network: Network, pixels: Pixels, condition: float) -> Pixels:
-    """ComCNN or pre-filter on gray or RGB."""
-    if pixels.ndim == 2:
-        coloured = tiles.run(network, np.repeat(pixels[..., None], 3, axis=2), condition)
-        return np.ascontiguousarray(coloured[..., 1])
-    return tiles.run(network, pixels, condition)
+def network(base: str, role: str, scale: int) -> Network:
+    """The network of a codec, or JPEG's where it has none of its own.
+
+    Raises:
+        WeightsError: neither is in the package.
+    """
+    for trained_around in (base, "jpeg"):
+        found = store.find("comrec", trained_around, role, scale)
+        if found is not None:
+            return found
+    raise WeightsError(f"this version ships no {role} network of scale 1/{scale} for {base}")
+
+
+def filtered(base: str, picture: Picture, quality: float) -> Picture:
+    """The picture that is coded at scale 1: through the pre-filter, where the codec has one."""
+    pre_filter = store.find("comrec", base, "com", 1)
+    if pre_filter is None:
+        return picture
+    condition = conditions.before(base, quality)
+    return picture.with_pixels(compact(pre_filter, picture.pixels, condition))
+
+
+def halved(base: str, picture: Picture, quality: float) -> Picture:
+    """The picture that is coded at scale 1/2: through ComCNN."""
+    condition = conditions.before(base, quality)
+    return picture.with_pixels(compact(network(base, "com", 2), picture.pixels, condition))
 
 
 def around(base_codec: str, payload_codec: str | None = None) -> type[Comrec]:

@@ -11,19 +11,14 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
 from comrec import codec
 from comrec.codec import Codec, check_quality
 from comrec.errors import UnsupportedPictureError, WeightsError
-from comrec.inference import store, tiles
+from comrec.inference import store
 from comrec.inference.store import Network
 from comrec.picture import Picture
 from comrec.wrapped import files
-
-Pixels = NDArray[np.uint8]
+from comrec.wrapped.rebuild import compact
 
 
 class Jiang2017(Codec):
@@ -56,23 +51,9 @@ class Jiang2017(Codec):
             raise UnsupportedPictureError(
                 f"{self.id} carries no transparency; use comrec-webp, comrec-avif or png"
             )
-        compact = picture.with_pixels(self.compact(picture.pixels))
-        payload = self.standard.encode(compact, quality)
+        small = compact(self._network("com"), picture.pixels, condition=0)
+        payload = self.standard.encode(picture.with_pixels(small), quality)
         return files.write(self.base, payload, picture, quality, self._network("rec"))
-
-    def compact(self, pixels: Pixels) -> Pixels:
-        """The picture that the standard codec stores: (ceil(H/2), ceil(W/2)[, 3])."""
-        network = self._network("com")
-        if pixels.ndim == 2:
-            return tiles.run(network, pixels[..., None], 0)[..., 0]
-        even = np.pad(
-            pixels, ((0, pixels.shape[0] % 2), (0, pixels.shape[1] % 2), (0, 0)), mode="edge"
-        )
-        luma, *chroma = Image.fromarray(even).convert("YCbCr").split()
-        small = tiles.run(network, np.asarray(luma)[..., None], 0)[..., 0]
-        size = small.shape[1], small.shape[0]
-        planes = [plane.resize(size, Image.Resampling.BICUBIC) for plane in chroma]
-        return np.asarray(Image.merge("YCbCr", [Image.fromarray(small), *planes]).convert("RGB"))
 
     def decode(self, data: bytes) -> Picture:
         return files.decode(data)

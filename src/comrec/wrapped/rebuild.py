@@ -1,4 +1,4 @@
-"""From the decoded compact picture to the full one: RecCNN on gray, luma or RGB."""
+"""The networks on gray, luma or RGB: ComCNN before the codec, RecCNN after it."""
 
 from __future__ import annotations
 
@@ -8,41 +8,62 @@ from PIL import Image
 
 from comrec.inference import tiles
 from comrec.inference.store import Network
+from comrec.jpegtuning.blocks import rgb_to_ycc, ycc_to_rgb
 
 Pixels = NDArray[np.uint8]
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
-def rebuild(network: Network, compact: Pixels, condition: float, size: tuple[int, int]) -> Pixels:
+def compact(network: Network, pixels: Pixels, condition: float) -> Pixels:
+    """Apply a ComCNN.
+
+    Args:
+        pixels: (H, W) gray or (H, W, 3) RGB.
+        condition: see `conditions`.
+    Returns:
+        (ceil(H/s), ceil(W/s)) or (..., 3), where s is the network's scale.
+    """
+    return _apply(network, pixels, condition)
+
+
+def rebuild(network: Network, small: Pixels, condition: float, size: tuple[int, int]) -> Pixels:
     """Apply a RecCNN.
 
     Args:
-        compact: decoded pixels, (h, w) gray or (h, w, 3) RGB.
+        small: decoded pixels, (h, w) gray or (h, w, 3) RGB.
         condition: see `conditions`.
         size: (width, height) of the full picture; h and w are its halves, rounded up, where
             the network's scale is 2.
     Returns:
-        (height, width) or (height, width, 3), as compact is gray or RGB.
+        (height, width) or (height, width, 3), as ``small`` is gray or RGB.
     """
     width, height = size
-    if network.channels == 1:
-        full = _by_luma(network, compact, condition)
-    elif compact.ndim == 2:
-        coloured = np.repeat(compact[..., None], 3, axis=2)
-        result = tiles.run(network, coloured, condition)
-        full = np.rint(result @ _LUMA).astype(np.uint8)
-    else:
-        full = tiles.run(network, compact, condition)
-    return np.ascontiguousarray(full[:height, :width])
+    return np.ascontiguousarray(_apply(network, small, condition)[:height, :width])
 
 
-def _by_luma(network: Network, compact: Pixels, condition: float) -> Pixels:
-    """Luma through the network; chroma bicubically upsampled."""
-    if compact.ndim == 2:
-        return tiles.run(network, compact[..., None], condition)[..., 0]
-    luma, *chroma = Image.fromarray(compact).convert("YCbCr").split()
-    rebuilt = tiles.run(network, np.asarray(luma)[..., None], condition)[..., 0]
-    size = rebuilt.shape[1], rebuilt.shape[0]
-    planes = [plane.resize(size, Image.Resampling.BICUBIC) for plane in chroma]
-    return np.asarray(Image.merge("YCbCr", [Image.fromarray(rebuilt), *planes]).convert("RGB"))
+def _apply(network: Network, pixels: Pixels, condition: float) -> Pixels:
+    if network.channels == 3:
+        if pixels.ndim == 3:
+            return tiles.run(network, pixels, condition)
+        coloured = tiles.run(network, np.repeat(pixels[..., None], 3, axis=2), condition)
+        luma: Pixels = np.rint(coloured @ _LUMA).astype(np.uint8)
+        return luma
+    if pixels.ndim == 2:
+        return tiles.run(network, pixels[..., None], condition)[..., 0]
+    return _by_luma(network, pixels, condition)
+
+
+def _by_luma(network: Network, pixels: Pixels, condition: float) -> Pixels:
+    """Luma through the network; chroma resized bicubically."""
+    height, width = pixels.shape[:2]
+    if network.role == "com":  # odd sides: the chroma grids must lie on each other
+        pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    ycc = np.clip(np.rint(rgb_to_ycc(pixels)), 0, 255).astype(np.uint8)
+    luma = tiles.run(network, ycc[..., :1], condition)[..., 0]
+    size = luma.shape[1], luma.shape[0]
+    chroma = [
+        np.asarray(Image.fromarray(ycc[..., i]).resize(size, Image.Resampling.BICUBIC))
+        for i in (1, 2)
+    ]
+    return ycc_to_rgb(np.stack([luma, *chroma], axis=2))
