@@ -323,6 +323,20 @@ def test_foreign_and_empty_files_are_named(call: object) -> None:
         call(b"", name="a.jpg")
 
 
+def test_files_of_other_pixels_are_named(small: Picture) -> None:
+    buffer = io.BytesIO()
+    small.to_pil().convert("CMYK").save(buffer, "JPEG")
+    with pytest.raises(UnsupportedPictureError, match=r"^print\.jpg: .*CMYK"):
+        comrec.decode(buffer.getvalue(), name="print.jpg")
+
+
+def test_a_file_whose_network_is_missing_is_named(small: Picture) -> None:
+    mark = Mark(1, 50, 73, 47, "ab" * 10).pack()
+    data = containers.embed("webp", codec.get("webp").encode(small, 50), mark)
+    with pytest.raises(WeightsError, match=r"^new\.webp: .*upgrade"):
+        comrec.decode(data, name="new.webp")
+
+
 @pytest.mark.parametrize("base", CONTAINERS)
 @pytest.mark.parametrize("scale", [1, 2])
 def test_truncated_files_are_named_damage(base: str, scale: int, small: Picture) -> None:

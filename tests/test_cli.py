@@ -451,13 +451,14 @@ def test_models_are_listed_and_verified(
     monkeypatch.setattr(store, "FOLDER", tmp_path)
     for network in store.networks()[2:]:
         network.path.write_bytes((store.MANIFEST.parent / network.path.name).read_bytes())
-    (tmp_path / f"{names[1]}.onnx").write_bytes(b"altered")
+    first, second = (network.path for network in store.networks()[:2])
+    second.write_bytes(b"altered")
     capsys.readouterr()
     assert main(["models", "verify"]) == 1
     out, err = capsys.readouterr()
     assert [line.split(":")[0] for line in out.splitlines()] == names[2:]
-    assert f"{names[0]}.onnx is missing" in err
-    assert f"{names[1]}.onnx does not match" in err
+    assert f"{first.name} is missing" in err
+    assert f"{second.name} does not match" in err
 
 
 def test_compare_gives_a_table_at_equal_bytes_and_crops(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from comrec import codec as registry
-from comrec.errors import InputError
+from comrec.errors import InputError, UnsupportedPictureError, WeightsError
 from comrec.picture import Picture, from_pil
 from comrec.wrapped import files
 
@@ -51,14 +51,15 @@ def decode(
         name: what errors call the file.
     Raises:
         InputError: the file cannot be used.
+        UnsupportedPictureError: its pixels are not 8-bit gray or RGB.
         WeightsError: its network is not in this version.
     """
     try:
         if plain:
             return files.plain(data).to_pil()
         return (files.enhance(data) if enhance else files.decode(data)).to_pil()
-    except InputError as error:
-        raise type(error)(str(error).replace("input:", f"{name}:", 1)) from None
+    except (InputError, UnsupportedPictureError, WeightsError) as error:
+        raise type(error)(f"{name}: {str(error).removeprefix('input: ')}") from None
 
 
 def codecs() -> list[str]:

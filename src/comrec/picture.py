@@ -163,7 +163,14 @@ def read(source: bytes | Path, name: str | None = None) -> Picture:
         UnknownFormatError, DamagedFileError, TooLargeError, UnsupportedPictureError.
     """
     with open_image(source, name) as image:
-        return from_pil(image)
+        try:
+            return from_pil(image)
+        except UnsupportedPictureError as error:
+            raise UnsupportedPictureError(f"{_label(source, name)}: {error}") from None
+
+
+def _label(source: bytes | Path, name: str | None) -> str:
+    return name or (str(source) if isinstance(source, Path) else "input")
 
 
 def pillow_open(data: bytes) -> Image.Image:
@@ -174,7 +181,7 @@ def pillow_open(data: bytes) -> Image.Image:
 
 def open_image(source: bytes | Path, name: str | None = None) -> Image.Image:
     """A fully loaded Pillow image, with every failure as one of our errors."""
-    label = name or (str(source) if isinstance(source, Path) else "input")
+    label = _label(source, name)
     data = source if isinstance(source, bytes) else source.read_bytes()
     if not data:
         raise DamagedFileError(f"{label}: the file is empty")

@@ -19,7 +19,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+
+from comrec.errors import InputError
+from comrec.picture import open_image
 
 Pixels = NDArray[np.uint8]
 Damage = Callable[[Pixels, float], tuple[Pixels, float]]
@@ -32,17 +34,21 @@ EXTENSIONS = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp", ".tif", ".tiff"
 
 
 def list_photos(folder: Path, limit: int | None = None) -> list[Path]:
-    """Picture files below ``folder``, sorted; every n-th where there are more than ``limit``."""
+    """Picture files below ``folder``, sorted; every n-th where there are more than ``limit``.
+
+    Raises:
+        InputError: there are none.
+    """
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in EXTENSIONS)
     if not paths:
-        raise FileNotFoundError(f"{folder}: no pictures found")
+        raise InputError(f"{folder}: no pictures found")
     if limit is not None and len(paths) > limit:
         paths = [paths[i * len(paths) // limit] for i in range(limit)]
     return paths
 
 
 def _load(path: Path, mode: str) -> Pixels:
-    with Image.open(path) as image:
+    with open_image(path) as image:
         pixels = np.asarray(image.convert(mode))
     if pixels.ndim == 2:
         pixels = pixels[..., None]
@@ -62,6 +68,8 @@ class PhotoStore:
         photos: the picture files (used when the store is made).
         mode: "RGB" or "L".
         minimum: photographs with a shorter side are left out.
+    Raises:
+        InputError: a photograph is damaged, or all are too small.
     """
 
     def __init__(self, folder: Path, photos: list[Path], mode: str, minimum: int) -> None:
@@ -89,6 +97,11 @@ class PhotoStore:
                 if min(pixels.shape[:2]) >= minimum:
                     out.write(pixels.tobytes())
                     shapes.append(pixels.shape[:2])
+        if not shapes:
+            raise InputError(
+                f"{photos[0].parent}: no picture has {minimum} pixels on both sides, rounded "
+                "down to 16"
+            )
         os.replace(part, self.folder / "original.u8")
         index_file.write_text(json.dumps({"shapes": shapes}))
 

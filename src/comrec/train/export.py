@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -42,18 +43,24 @@ def to_onnx(module: nn.Module, conditioned: bool, channels: int) -> bytes:
     inputs = (picture, torch.rand(1)) if conditioned else (picture,)
     names = ["picture", "quality"] if conditioned else ["picture"]
     buffer = io.BytesIO()
-    torch.onnx.export(
-        module,
-        inputs,
-        buffer,  # type: ignore[arg-type]
-        dynamo=False,
-        opset_version=OPSET,
-        # Keeps batch normalisation and parameter names, so that a run can start from the file.
-        training=torch.onnx.TrainingMode.PRESERVE,
-        input_names=names,
-        output_names=["result"],
-        dynamic_axes={"picture": {2: "height", 3: "width"}, "result": {2: "rows", 3: "columns"}},
-    )
+    with warnings.catch_warnings():
+        # The older exporter, which keeps parameter names, recommends the newer one at length.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module,
+            inputs,
+            buffer,  # type: ignore[arg-type]
+            dynamo=False,
+            opset_version=OPSET,
+            # Keeps batch normalisation and parameter names, so that a run can start from the file.
+            training=torch.onnx.TrainingMode.PRESERVE,
+            input_names=names,
+            output_names=["result"],
+            dynamic_axes={
+                "picture": {2: "height", 3: "width"},
+                "result": {2: "rows", 3: "columns"},
+            },
+        )
     model = onnx.load_from_string(buffer.getvalue())
     _halve_weights(model)
     onnx.checker.check_model(model)

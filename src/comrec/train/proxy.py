@@ -63,8 +63,8 @@ def jpeg(picture: Tensor, tables: Tensor) -> tuple[Tensor, Tensor]:
     dct = torch.from_numpy(DCT).to(picture)
     to_ycc = torch.from_numpy(RGB_TO_YCC).to(picture)
     rgb = _round(_clip(picture * 255))
-    ycc = torch.einsum("kc,nchw->nkhw", to_ycc, rgb)
-    planes = [ycc[:, 0] - 128, *F.avg_pool2d(ycc[:, 1:], 2).unbind(1)]
+    ycc = _round(torch.einsum("kc,nchw->nkhw", to_ycc, rgb))
+    planes = [ycc[:, 0] - 128, *_round(F.avg_pool2d(ycc[:, 1:], 2)).unbind(1)]
     rate = picture.new_zeros(len(picture))
     decoded = []
     for index, plane in enumerate(planes):
@@ -75,7 +75,7 @@ def jpeg(picture: Tensor, tables: Tensor) -> tuple[Tensor, Tensor]:
     luma = _round(_clip(decoded[0] + 128)) - 128
     chroma = _round(_clip(torch.stack(decoded[1:], 1) + 128)) - 128
     # libjpeg's fancy upsampling is the triangle filter.
-    chroma = F.interpolate(chroma, scale_factor=2, mode="bilinear", align_corners=False)
+    chroma = _round(F.interpolate(chroma, scale_factor=2, mode="bilinear", align_corners=False))
     from_ycc = torch.linalg.inv(to_ycc)
     out = torch.einsum("ck,nkhw->nchw", from_ycc, torch.cat([luma[:, None], chroma], 1)) + 128
     return _round(_clip(out)) / 255, rate

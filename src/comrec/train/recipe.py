@@ -76,7 +76,10 @@ def load(name: str) -> Recipe:
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
     if not path.exists():
         raise OptionError(f"no recipe {name!r}; shipped are: {', '.join(shipped())}")
-    values = tomllib.loads(path.read_text(encoding="utf-8"))
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise OptionError(f"{path.name}: {error}") from None
     values["quality"] = tuple(values.get("quality", ()))
     known = {field.name for field in fields(Recipe)}
     if unknown := set(values) - known:

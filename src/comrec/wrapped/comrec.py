@@ -73,17 +73,16 @@ class Comrec(Codec):
                     f"{self.id} carries transparency at scale 1 only; use --scale 1"
                 )
             chosen = self._half(picture, quality)
-            budget = len(chosen.data)
         else:
             chosen = self._full(picture, quality)
-            budget = len(chosen.data)
-            if self.scale == "auto" and picture.alpha is None and quality < HALF_BELOW:
-                half = self._half_within(picture, budget, quality)
-                if half is not None and half.psnr > chosen.psnr + CLEAR_WIN:
-                    chosen = half
+        budget = len(chosen.data)
         plain = self._plain_within(picture, budget, quality)
         if plain is not None and plain.psnr >= chosen.psnr:
             chosen = plain
+        if self.scale == "auto" and picture.alpha is None and quality < HALF_BELOW:
+            half = self._half_within(picture, budget, quality)
+            if half is not None and half.psnr > chosen.psnr + CLEAR_WIN:
+                chosen = half
         return chosen.data
 
     def decode(self, data: bytes) -> Picture:
