@@ -570,3 +570,15 @@ def test_there_is_no_progress_bar_away_from_a_terminal(folder: Path) -> None:
     assert done.returncode == 0
     assert done.stderr == b""
     assert len(done.stdout.splitlines()) == 2
+
+
+def test_a_marked_file_is_encoded_from_its_full_picture(tmp_path: Path, photo: Picture) -> None:
+    network = store.find("comrec", "jpeg", "rec", 2)
+    assert network is not None
+    half = Picture(np.ascontiguousarray(photo.pixels[::2, ::2]))
+    payload = codec.get("jpeg").encode(half, 50)
+    marked, again = tmp_path / "half.jpg", tmp_path / "again.png"
+    marked.write_bytes(files.write("jpeg", payload, photo, 50, network))
+    assert main(["encode", str(marked), "-o", str(again), "--quiet"]) == 0
+    with Image.open(again) as picture:
+        assert picture.size == (photo.width, photo.height)

@@ -341,7 +341,7 @@ def small_pair() -> nn.ModuleDict:
 
 
 class Task:
-    """Learn to halve noise; can be interrupted, as by Ctrl-C, before a step."""
+    """Learn to halve noise; can be interrupted by Ctrl-C after so many steps."""
 
     def __init__(self, folder: Path, stop: int | None = None) -> None:
         self.pair = small_pair()
@@ -350,8 +350,8 @@ class Task:
         self.trainer = Trainer(self.pair, Schedule(20, 1e-2, warmup=5), folder, "cpu")
 
     def step_loss(self, random: np.random.Generator, step: int) -> Tensor:
-        if step == self.stop:
-            raise KeyboardInterrupt
+        if self.stop is not None and step == self.stop - 1:
+            signal.raise_signal(signal.SIGINT)
         x = torch.from_numpy(random.random((2, 1, 8, 8), np.float32))
         self.batches.append(float(x.mean()))
         y: Tensor = self.pair["rec"](x + 0.01 * torch.rand_like(x))
@@ -461,7 +461,8 @@ def quiet(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
 def test_a_sample_pairs_each_crop_with_its_coded_version(
     tmp_path: Path, damage: Callable[[Pixels, float], tuple[Pixels, float]], scale: int
 ) -> None:
-    made = PhotoStore(tmp_path / "store", list_photos(cut_out(tmp_path / "in", 3)), "RGB", 32)
+    photos = list_photos(cut_out(tmp_path / "in", 3))
+    made = PhotoStore(tmp_path / "store", photos, "RGB", 32)
     made.add_slots("x", damage, 2, scale, 1, quiet, lambda fraction: 1.0)
     original, coded, conditions = made.sample(np.random.default_rng(0), 6, 32, scale)
     assert original.shape == (6, 3, 32, 32)
@@ -470,11 +471,14 @@ def test_a_sample_pairs_each_crop_with_its_coded_version(
     assert ((conditions >= 0) & (conditions < 1)).all()
     assert original.std() > 0.05
 
-    again = PhotoStore(tmp_path / "store", [], "RGB", 32)  # from the disk
+    again = PhotoStore(tmp_path / "store", photos, "RGB", 32)  # from the disk
     again.add_slots("x", damage, 2, scale, 1, quiet, lambda fraction: 1.0)
     same = again.sample(np.random.default_rng(0), 6, 32, scale)
     assert torch.equal(same[0], original)
     assert torch.equal(same[1], coded)
+
+    with pytest.raises(OptionError, match="other pictures"):
+        PhotoStore(tmp_path / "store", photos[1:], "RGB", 32)
 
 
 def test_a_real_codecs_damage_comes_with_the_condition_of_its_files(photo: Picture) -> None:

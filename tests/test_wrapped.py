@@ -99,15 +99,13 @@ def test_every_size_opens_in_pillow_and_decodes_in_full(
         assert scale == 2
 
 
-@pytest.mark.parametrize("base", ["jpeg", "jpeg2000", "png"])
-@pytest.mark.parametrize("family", ["comrec", "jiang2017"])
-def test_gray_stays_gray_where_the_container_has_it(
-    family: str, base: str, gray_photo: Picture
-) -> None:
-    if f"{family}-{base}" not in comrec.codecs():
-        pytest.skip("no such codec")
+@pytest.mark.parametrize(
+    "codec_id",
+    ["comrec-jpeg", "comrec-jpeg2000", "jiang2017-jpeg", "jiang2017-jpeg2000", "jiang2017-png"],
+)
+def test_gray_stays_gray_where_the_container_has_it(codec_id: str, gray_photo: Picture) -> None:
     picture = Picture(gray_photo.pixels[:40, :56].copy())
-    image = comrec.decode(comrec.encode(picture, f"{family}-{base}", 20))
+    image = comrec.decode(comrec.encode(picture, codec_id, 20))
     assert image.mode == "L"
     assert image.size == (56, 40)
 

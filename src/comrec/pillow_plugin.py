@@ -7,12 +7,8 @@ from typing import Any
 from PIL import Image
 
 from comrec.errors import ComrecError
-from comrec.picture import PLUGIN
+from comrec.picture import PLUGIN, SIGNATURES
 from comrec.wrapped import files
-
-FORMAT = PLUGIN
-_HEAD = 16
-_SIGNATURES = ((0, b"\xff\xd8\xff"), (0, b"\x89PNG"), (8, b"WEBP"), (4, b"jP  "), (4, b"ftypavif"))
 
 
 def register_pillow() -> None:
@@ -20,17 +16,17 @@ def register_pillow() -> None:
 
     Unmarked files open as before. To be called once; a second call changes nothing.
     """
-    if FORMAT in Image.OPEN:
+    if PLUGIN in Image.OPEN:
         return
     Image.init()
-    Image.register_open(FORMAT, _open, _accept)  # type: ignore[arg-type]
+    Image.register_open(PLUGIN, _open, _accept)  # type: ignore[arg-type]
     # Pillow asks formats in order: ours must see marked files before the plain decoders do.
-    Image.ID.remove(FORMAT)
-    Image.ID.insert(0, FORMAT)
+    Image.ID.remove(PLUGIN)
+    Image.ID.insert(0, PLUGIN)
 
 
 def _accept(prefix: bytes) -> bool:
-    return any(prefix[at : at + len(magic)] == magic for at, magic in _SIGNATURES)
+    return any(prefix[at : at + len(magic)] == magic for at, magic in SIGNATURES.values())
 
 
 def _open(file: Any, filename: str | bytes) -> Image.Image:

@@ -8,12 +8,12 @@ import json
 from typing import Any
 
 from comrec import codec as registry
-from comrec import picture as pictures
 from comrec.cli import paths, terminal
 from comrec.errors import OptionError
 from comrec.measure.comparison import Entry, at_equal_bytes, sheet
 from comrec.picture import Picture
 from comrec.progress import progress
+from comrec.wrapped import files
 
 CODECS = "jpeg,jpeg2000,webp,avif,comrec-jpeg,comrec-webp"
 
@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
         registry.get(codec_id)  # an unknown id fails before the work
     if options.output and not options.output.endswith(".png"):
         raise OptionError(f"{options.output}: the crops are written as .png")
-    picture = pictures.read(paths.read(options.photo), paths.label(options.photo))
+    picture = files.read(paths.read(options.photo), paths.label(options.photo))
     budget = options.bytes or len(registry.get("jpeg").encode(picture, options.quality))
     found = list(progress(at_equal_bytes(picture, ids, budget), len(ids), "compare", options.quiet))
     entries = [entry for entry in found if isinstance(entry, Entry)]

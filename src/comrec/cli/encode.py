@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from comrec import codec as registry
-from comrec import picture as pictures
 from comrec.api import DEFAULT_CODEC, DEFAULT_QUALITY
 from comrec.cli import paths, terminal
 from comrec.codec import Codec
 from comrec.errors import ComrecError, OptionError
 from comrec.progress import progress
+from comrec.wrapped import files
 
 BY_EXTENSION = {
     ".jpg": "comrec-jpeg",
@@ -89,7 +89,7 @@ def _encode_one(
 ) -> dict[str, Any]:
     given = paths.read(source)
     name = paths.label(source)
-    picture = pictures.read(given, name)
+    picture = files.read(given, name)
     started = time.perf_counter()
     try:
         data = coder.encode(picture, options.quality)

@@ -9,6 +9,7 @@ no decoding.
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
@@ -20,7 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from comrec.errors import InputError
+from comrec.errors import InputError, OptionError
 from comrec.picture import open_image
 
 Pixels = NDArray[np.uint8]
@@ -65,11 +66,12 @@ class PhotoStore:
 
     Args:
         folder: where the store lies or is to be made.
-        photos: the picture files (used when the store is made).
+        photos: the picture files.
         mode: "RGB" or "L".
         minimum: photographs with a shorter side are left out.
     Raises:
         InputError: a photograph is damaged, or all are too small.
+        OptionError: the folder holds the store of other photographs.
     """
 
     def __init__(self, folder: Path, photos: list[Path], mode: str, minimum: int) -> None:
@@ -79,9 +81,10 @@ class PhotoStore:
         index_file = folder / "index.json"
         if not index_file.exists():
             self._write_originals(photos, mode, minimum, index_file)
-        self.shapes: list[tuple[int, int]] = [
-            (h, w) for h, w in json.loads(index_file.read_text())["shapes"]
-        ]
+        index = json.loads(index_file.read_text())
+        if index["photos"] != [path.name for path in photos]:
+            raise OptionError(f"{folder}: holds other pictures; choose another -o")
+        self.shapes: list[tuple[int, int]] = [(h, w) for h, w in index["shapes"]]
         self.original = _Flat(folder / "original.u8", self.shapes, self.channels)
         self.slots: list[tuple[_Flat, list[float]]] = []
         self.slot_weights: list[float] = []
@@ -103,7 +106,8 @@ class PhotoStore:
                 "down to 16"
             )
         os.replace(part, self.folder / "original.u8")
-        index_file.write_text(json.dumps({"shapes": shapes}))
+        names = [path.name for path in photos]
+        index_file.write_text(json.dumps({"photos": names, "shapes": shapes}))
 
     def add_slots(
         self,
@@ -131,7 +135,9 @@ class PhotoStore:
                 fractions = (slot + random.random(len(shapes))) / slots
                 jobs = ((self.original[i], float(f)) for i, f in enumerate(fractions))
                 part, conditions = path.with_suffix(".part"), []
-                with part.open("wb") as out, ProcessPoolExecutor(workers) as pool:
+                # Fresh processes: forking one that runs torch's threads can deadlock.
+                fresh = multiprocessing.get_context("spawn")
+                with part.open("wb") as out, ProcessPoolExecutor(workers, fresh) as pool:
                     done = pool.map(partial(_damage_one, damage), jobs)
                     for pixels, condition in track(done, len(shapes), path.stem):
                         out.write(np.ascontiguousarray(pixels).tobytes())

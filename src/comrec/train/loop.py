@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import math
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -129,7 +131,7 @@ class Trainer:
         """
         started = time.monotonic() - self.seconds
         running = 0.0
-        try:
+        with _Interruptions() as asked:
             left = iter(range(self.step, self.schedule.steps))
             for step in track(left, self.step, self.schedule.steps):
                 for group in self.optimiser.param_groups:
@@ -148,9 +150,9 @@ class Trainer:
                     self.save()
                     with self.averaged():
                         self._log({"loss": running, **validate()})
-        except KeyboardInterrupt:
-            self.save()
-            raise
+                if asked:
+                    self.save()
+                    raise KeyboardInterrupt
         self.module.load_state_dict(self.average)
 
     def _clip(self) -> None:
@@ -179,6 +181,25 @@ class Trainer:
             if new:
                 writer.writerow(["step", "seconds", *row])
             writer.writerow([self.step, round(self.seconds), *(round(v, 5) for v in row.values())])
+
+
+class _Interruptions:
+    """Ctrl-C and SIGTERM wait for the end of the step; a context that gives what was asked.
+
+    Only the main thread is told of signals; elsewhere nothing changes.
+    """
+
+    def __enter__(self) -> list[int]:
+        asked: list[int] = []
+        self.before: dict[int, Any] = {}
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self.before[number] = signal.signal(number, lambda n, _: asked.append(n))
+        return asked
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
 
 
 class _Averaged:

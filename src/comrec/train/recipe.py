@@ -5,9 +5,11 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from comrec.errors import OptionError
+
+Scheme = Literal["filter", "alternating", "joint"]
 
 FOLDER = Path(__file__).parent / "recipes"
 
@@ -47,7 +49,7 @@ class Recipe:
     family: Literal["jiang2017", "comrec"]
     codec: str
     payload: str
-    scheme: Literal["filter", "alternating", "joint"]
+    scheme: Scheme
     scale: int
     channels: int
     crop: int
@@ -84,6 +86,8 @@ def load(name: str) -> Recipe:
     known = {field.name for field in fields(Recipe)}
     if unknown := set(values) - known:
         raise OptionError(f"{path.name}: unknown fields {', '.join(sorted(unknown))}")
+    if values.get("scheme") not in get_args(Scheme):
+        raise OptionError(f"{path.name}: scheme must be one of {', '.join(get_args(Scheme))}")
     try:
         return Recipe(**values)
     except TypeError as error:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import platform
-import signal
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -62,7 +60,6 @@ def train(
     trainer = Trainer(pair, schedule, output, device, {"com": recipe.com_rate})
     if resume:
         trainer.resume()
-    signal.signal(signal.SIGTERM, _interrupt)
 
     def track(counter: Iterator[int], done: int, total: int) -> Iterator[int]:
         return progress(counter, total, recipe.name, initial=done)
@@ -90,10 +87,6 @@ def start_from(pair: nn.ModuleDict, name: str) -> None:
             },
             strict=False,  # BatchNorm's step counters are not exported
         )
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _stores(

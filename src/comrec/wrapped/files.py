@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from comrec import codec
-from comrec.errors import DamagedFileError, WeightsError
+from comrec import picture as pictures
+from comrec.errors import DamagedFileError, InputError, UnknownFormatError, WeightsError
 from comrec.inference import store
 from comrec.inference.store import Network
 from comrec.picture import Picture, format_of
@@ -55,6 +56,23 @@ def decode(data: bytes) -> Picture:
     condition = conditions.of_file(base, data, found.quality)
     size = found.width, found.height
     return compact.with_pixels(rebuild(network, compact.pixels, condition, size))
+
+
+def read(data: bytes, name: str) -> Picture:
+    """Any picture file that Pillow reads; a marked one in full.
+
+    Raises:
+        InputError: naming the file.
+        UnsupportedPictureError, WeightsError.
+    """
+    try:
+        if mark_of(data) is not None:
+            return decode(data)
+    except UnknownFormatError:
+        pass  # Pillow reads more formats than ours
+    except (InputError, WeightsError) as error:
+        raise type(error)(f"{name}: {str(error).removeprefix('input: ')}") from None
+    return pictures.read(data, name)
 
 
 def enhance(data: bytes) -> Picture:
