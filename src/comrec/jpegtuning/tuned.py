@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from comrec import codec
-from comrec.errors import UnsupportedPictureError
 from comrec.jpegtuning import blocks, segments, tables
 from comrec.jpegtuning.bitstream import Component, write_jpeg
 from comrec.jpegtuning.trellis import dead_zone, quantise
@@ -43,16 +42,7 @@ class TunedJpeg(Jpeg):
 
     def encode(self, picture: Picture, quality: float) -> bytes:
         codec.check_quality(quality)
-        if picture.alpha is not None:
-            raise UnsupportedPictureError(
-                f"{self.id} carries no transparency; use webp, avif, jpeg2000 or png, "
-                "or flatten the picture first"
-            )
-        if max(picture.width, picture.height) > self.max_side:
-            raise UnsupportedPictureError(
-                f"{self.id} carries sides of at most {self.max_side} pixels; "
-                f"this picture is {picture.width}x{picture.height}"
-            )
+        self.check(picture)
         steps = tables.step_tables(quality)
         trade = TRADE * tables.luma_step(quality) ** 2 if self.effort >= 4 else 0.0
         if picture.is_gray:

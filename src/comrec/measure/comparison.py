@@ -74,7 +74,7 @@ def sheet(picture: Picture, entries: list[Entry]) -> Image.Image:
         label = f"{entry.codec}  {len(entry.data):,} B  {entry.psnr:.2f} dB"
         shown.append((label, entry.decoded.rgb))
     side, title = _CROP * _ZOOM, 22
-    columns = min(4, len(shown))
+    columns = len(shown) if len(shown) <= 4 else -(-len(shown) // 2)
     rows = -(-len(shown) // columns)
     out = Image.new("RGB", (columns * (side + 8) - 8, rows * (side + title)), "white")
     draw = ImageDraw.Draw(out)

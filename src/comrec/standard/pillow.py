@@ -29,8 +29,12 @@ class PillowCodec(Codec):
         """Pillow's save options."""
         raise NotImplementedError
 
-    def encode(self, picture: Picture, quality: float) -> bytes:
-        check_quality(quality)
+    def check(self, picture: Picture) -> None:
+        """Refuse what the format cannot carry.
+
+        Raises:
+            UnsupportedPictureError.
+        """
         if picture.alpha is not None and not self.carries_alpha:
             raise UnsupportedPictureError(
                 f"{self.id} carries no transparency; use webp, avif, jpeg2000 or png, "
@@ -41,6 +45,10 @@ class PillowCodec(Codec):
                 f"{self.id} carries sides of at most {self.max_side} pixels; "
                 f"this picture is {picture.width}x{picture.height}"
             )
+
+    def encode(self, picture: Picture, quality: float) -> bytes:
+        check_quality(quality)
+        self.check(picture)
         image = picture.to_pil()
         metadata = {
             key: image.info[key] for key in ("exif", "icc_profile", "xmp") if key in image.info

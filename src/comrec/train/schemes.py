@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from comrec import codec
+from comrec.codec import Codec
 from comrec.jpegtuning import tables
 from comrec.train import losses, networks, proxy
 from comrec.train.codecs import jpeg_mosaic, through_codec
@@ -155,16 +157,9 @@ class Joint(Scheme):
 
     GROUPS = 4  # qualities a batch
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        pair: nn.ModuleDict,
-        training: PhotoStore,
-        validation: PhotoStore,
-        device: str,
-    ) -> None:
-        super().__init__(recipe, pair, training, validation, device)
-        self.coder = codec.get(recipe.payload)
+    @cached_property
+    def coder(self) -> Codec:
+        return codec.get(self.recipe.payload)
 
     def _group(self, original: Tensor, quality: float) -> tuple[Tensor, Tensor, Tensor, float]:
         """Rebuilt pictures, proxy bits scaled to the real file's, penalty, real bits a pixel."""
