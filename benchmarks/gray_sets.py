@@ -3,7 +3,8 @@
     python benchmarks/gray_sets.py --data test --out benchmarks/results/gray.json
 
 ``--data`` holds the folders classic7, classic5, set12 and live1. Colour pictures count by their
-BT.601 luma, full range, rounded to 8 bits. PSNR in dB and SSIM are on 8-bit gray, means over
+BT.601 luma, rounded to 8 bits: of full range for the reproduction, of 16 to 235 for the
+post-filter, as the numbers published for it. PSNR in dB and SSIM are on 8-bit gray, means over
 pictures; rate is the bytes of the whole file.
 
 Reproduction: `jiang2017-jpeg` at quality 50 and 30, against baseline JPEG with default Huffman
@@ -58,15 +59,18 @@ class Score:
 
 Scores = dict[str, Score]
 Arm = Callable[[Gray], Scores]
+Read = Callable[[Path], Gray]
 
 
 def main() -> None:
     arguments = parse_arguments()
-    report: dict[str, Any] = {"metadata": common.metadata(), "colour": "8-bit gray, BT.601 luma"}
+    report: dict[str, Any] = {"metadata": common.metadata(), "colour": __doc__.split("\n\n")[2]}
     if "reproduction" in arguments.parts:
-        report["reproduction"] = over_sets(arguments.data, REPRODUCTION_SETS, reproduce)
+        report["reproduction"] = over_sets(arguments.data, REPRODUCTION_SETS, reproduce, full_range)
     if "post-filter" in arguments.parts:
-        report["post-filter"] = over_sets(arguments.data, POST_FILTER_SETS, post_filter)
+        report["post-filter"] = over_sets(
+            arguments.data, POST_FILTER_SETS, post_filter, studio_range
+        )
     common.write_json(arguments.out, report)
     for part in arguments.parts:
         print_part(part, report[part])
@@ -81,15 +85,15 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def over_sets(data: Path, names: tuple[str, ...], arm: Arm) -> dict[str, Any]:
+def over_sets(data: Path, names: tuple[str, ...], arm: Arm, read: Read) -> dict[str, Any]:
     """Each picture's scores and their means, by set."""
-    return {name: over_pictures(data / name, arm) for name in names}
+    return {name: over_pictures(data / name, arm, read) for name in names}
 
 
-def over_pictures(folder: Path, arm: Arm) -> dict[str, Any]:
+def over_pictures(folder: Path, arm: Arm, read: Read) -> dict[str, Any]:
     paths = common.pictures_in(folder, ".png", ".webp", ".bmp")
     progress = tqdm(paths, folder.name, unit="picture", disable=None)
-    scores = {path.name: arm(read_gray(path)) for path in progress}
+    scores = {path.name: arm(read(path)) for path in progress}
     labels = next(iter(scores.values()))
     return {
         "mean": {label: asdict(mean([s[label] for s in scores.values()])) for label in labels},
@@ -100,9 +104,18 @@ def over_pictures(folder: Path, arm: Arm) -> dict[str, Any]:
     }
 
 
-def read_gray(path: Path) -> Gray:
+def full_range(path: Path) -> Gray:
+    """Gray pictures as they are; luma of colour ones in 0..255."""
     pixels = pictures.read(path).pixels
     return pixels if pixels.ndim == 2 else np.rint(metrics.luma(pixels)).astype(np.uint8)
+
+
+def studio_range(path: Path) -> Gray:
+    """Gray pictures as they are; luma of colour ones in 16..235, as MATLAB's rgb2ycbcr."""
+    pixels = pictures.read(path).pixels
+    if pixels.ndim == 2:
+        return pixels
+    return np.rint(16 + metrics.luma(pixels) * (219 / 255)).astype(np.uint8)
 
 
 def mean(scores: list[Score]) -> Score:
