@@ -32,19 +32,21 @@ class TunedJpeg(Jpeg):
 
     Args:
         effort: below 4 coefficients are rounded with a dead zone instead of the trellis.
+        trade: lambda of the trellis in squared luma steps a bit.
     """
 
     id = "jpeg-tuned"
     summary = "plain JPEG, tables and coefficients optimised for PSNR"
 
-    def __init__(self, effort: int = 7) -> None:
+    def __init__(self, effort: int = 7, trade: float = TRADE) -> None:
         super().__init__(effort)
+        self.trade = trade
 
     def encode(self, picture: Picture, quality: float) -> bytes:
         codec.check_quality(quality)
         self.check(picture)
         steps = tables.step_tables(quality)
-        trade = TRADE * tables.luma_step(quality) ** 2 if self.effort >= 4 else 0.0
+        trade = self.trade * tables.luma_step(quality) ** 2 if self.effort >= 4 else 0.0
         if picture.is_gray:
             plane = blocks.pad_to(picture.pixels.astype(np.float32), 8)
             components = [Component(_levels(plane, steps[0], trade), 0, 1)]

@@ -1,17 +1,22 @@
 """Standard codecs between two networks, and the mark inside their files."""
 
+from typing import Any
+
 from comrec.codec import register
 from comrec.inference import store
 from comrec.wrapped import comrec, jiang2017
 
 _BASES = ("jpeg", "jpeg2000", "webp", "avif", "png")
+# Before a network, fewer coefficients are worth dropping than in a file shown as it is.
+_PAYLOADS: dict[str, dict[str, Any]] = {"jpeg": {"payload_codec": "jpeg-tuned", "trade": 0.12}}
+
 # The compact picture's chroma is at half of each side already; halving it again costs more
 # than it saves from quality 40 up.
-_COMPACT_OPTIONS = {"jpeg": {"subsampling": "4:4:4"}}
+_COMPACT_OPTIONS: dict[str, dict[str, Any]] = {"jpeg": {"subsampling": "4:4:4"}}
 
 for _base in _BASES:
     if store.find("comrec", _base, "rec", 1) is not None:
-        _ours = comrec.around(_base, "jpeg-tuned" if _base == "jpeg" else None)
+        _ours = comrec.around(_base, **_PAYLOADS.get(_base, {}))
         register(_ours.id, _ours)
 if store.find("jiang2017", "jpeg", "rec", 2) is not None:
     for _base in _BASES:

@@ -11,7 +11,7 @@ worse than the plain codec's file of its size.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from comrec import codec, ratecontrol
 from comrec.codec import Codec, check_quality
@@ -56,13 +56,14 @@ class Comrec(Codec):
 
     base: ClassVar[str]
     payload_codec: ClassVar[str]
+    payload_options: ClassVar[dict[str, Any]]
 
     def __init__(self, effort: int = 7, scale: Scale = "auto") -> None:
         if scale not in ("auto", "1", "1/2"):
             raise OptionError(f"scale must be auto, 1 or 1/2, not {scale}")
         self.scale = scale
         self.plain = codec.get(self.base, effort=effort)
-        self.payload = codec.get(self.payload_codec, effort=effort)
+        self.payload = codec.get(self.payload_codec, effort=effort, **self.payload_options)
         self.extension = self.plain.extension
 
     def encode(self, picture: Picture, quality: float) -> bytes:
@@ -146,7 +147,9 @@ def halved(base: str, picture: Picture, quality: float) -> Picture:
     return picture.with_pixels(compact(network(base, "com", 2), picture.pixels, condition))
 
 
-def around(base_codec: str, payload_codec: str | None = None) -> type[Comrec]:
+def around(
+    base_codec: str, payload_codec: str | None = None, **payload_options: Any
+) -> type[Comrec]:
     """The class of ``comrec-<base_codec>``."""
     return type(
         f"Comrec{base_codec.capitalize()}",
@@ -156,5 +159,6 @@ def around(base_codec: str, payload_codec: str | None = None) -> type[Comrec]:
             "summary": f"{base_codec} between our networks: same file, better picture",
             "base": base_codec,
             "payload_codec": payload_codec or base_codec,
+            "payload_options": payload_options,
         },
     )
