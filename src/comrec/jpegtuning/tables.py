@@ -9,33 +9,22 @@ from comrec.jpegtuning.blocks import ZIGZAG
 
 Float = NDArray[np.float32]
 
-SLOPE = 0.06
+SLOPE = 0.1
 """How steps rise with frequency: 1 + SLOPE * (u + v). Chosen on validation photographs."""
 CHROMA = 0.6
 """Chroma steps relative to luma's. A 4:2:0 chroma sample stands for four pixels."""
 COARSEST = 100.0
-"""The luma step at quality 0. 4:2:0 gains nothing from coarser ones."""
-_LOW = slice(21)  # u + v <= 5, where most non-zero coefficients lie
-
-
-def _rising(slope: float) -> Float:
-    u, v = np.mgrid[0:8, 0:8]
-    shape: Float = (1.0 + slope * (u + v)).reshape(64)[ZIGZAG].astype(np.float32)
-    return shape
-
-
-REFERENCE = _rising(0.1)
-"""What luma steps are measured against; part of the file format, whatever `SLOPE` becomes."""
+"""The luma DC step at quality 0. 4:2:0 gains nothing from coarser ones."""
 
 
 def _shape() -> Float:
-    """Our steps relative to `luma_step`: as fine as the reference at low frequencies."""
-    shape = _rising(SLOPE)
-    return shape * np.float32(np.exp(np.log(REFERENCE[_LOW] / shape[_LOW]).mean()))
+    u, v = np.mgrid[0:8, 0:8]
+    shape: Float = (1.0 + SLOPE * (u + v)).reshape(64)[ZIGZAG].astype(np.float32)
+    return shape
 
 
 def luma_step(quality: float) -> float:
-    """The luma step at a quality in 0..100, in multiples of `REFERENCE`.
+    """The luma DC step at a quality in 0..100.
 
     From 10 up, steps are as fine on average as those of libjpeg's tables at that quality; below,
     they rise evenly in the logarithm to `COARSEST`.
@@ -56,12 +45,13 @@ def step_tables(quality: float) -> tuple[Float, Float]:
 def fineness(table: NDArray[np.number]) -> float:
     """How fine a luma table is, ours or a foreign one: what the networks are conditioned on.
 
-    Compared with `REFERENCE` at the 21 lowest frequencies.
+    Compared with our table's shape at the 21 lowest frequencies, where most non-zero
+    coefficients lie.
 
     Args:
         table: (64,) luma steps, zigzag order.
     Returns:
         0 (steps of `COARSEST` and more) to 1 (steps of one), even in the logarithm.
     """
-    ratio = np.log(np.maximum(table[_LOW], 1) / REFERENCE[_LOW]).mean()
+    ratio = np.log(np.maximum(table[:21], 1) / _shape()[:21]).mean()
     return float(np.clip(1 - ratio / np.log(COARSEST), 0, 1))
