@@ -59,7 +59,7 @@ def decode(
             return files.plain(data).to_pil()
         return (files.enhance(data) if enhance else files.decode(data)).to_pil()
     except (InputError, UnsupportedPictureError, WeightsError) as error:
-        raise type(error)(f"{name}: {str(error).removeprefix('input: ')}") from None
+        raise error.naming(name) from None
 
 
 def codecs() -> list[str]:

@@ -17,9 +17,16 @@ Every message says what came, what was expected and what to do.
 
 from __future__ import annotations
 
+from typing import Self
+
 
 class ComrecError(Exception):
     """Base of all errors that comrec raises on purpose."""
+
+    def naming(self, name: str) -> Self:
+        """This error, now about the file of that name: decoders call theirs "input"."""
+        self.args = (f"{name}: {str(self).removeprefix('input: ')}",)
+        return self
 
 
 class InputError(ComrecError):

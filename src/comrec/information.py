@@ -58,7 +58,7 @@ def info(data: bytes, name: str = "input") -> Information:
     except DECODER_ERRORS as error:
         raise DamagedFileError(f"{name}: damaged or cut short ({error})") from None
     except InputError as error:
-        raise type(error)(str(error).replace("input:", f"{name}:", 1)) from None
+        raise error.naming(name) from None
     if mark is None:
         width, height = image.size
         codec, network, shown = container, None, "the whole picture"

@@ -166,7 +166,7 @@ def read(source: bytes | Path, name: str | None = None) -> Picture:
         try:
             return from_pil(image)
         except UnsupportedPictureError as error:
-            raise UnsupportedPictureError(f"{_label(source, name)}: {error}") from None
+            raise error.naming(_label(source, name)) from None
 
 
 def _label(source: bytes | Path, name: str | None) -> str:

@@ -96,7 +96,7 @@ def _encode_one(
     except OptionError:
         raise
     except ComrecError as error:
-        raise type(error)(f"{name}: {error}") from None
+        raise error.naming(name) from None
     seconds = time.perf_counter() - started
     paths.write(target, data, source, not options.no_overwrite)
     return {

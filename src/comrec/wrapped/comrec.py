@@ -22,7 +22,7 @@ from comrec.measure.metrics import psnr
 from comrec.picture import Picture
 from comrec.wrapped import conditions, containers, files
 from comrec.wrapped.mark import SIZE as MARK_SIZE
-from comrec.wrapped.rebuild import compact
+from comrec.wrapped.rebuild import apply
 
 Scale = Literal["auto", "1", "1/2"]
 
@@ -138,13 +138,13 @@ def filtered(base: str, picture: Picture, quality: float) -> Picture:
     if pre_filter is None:
         return picture
     condition = conditions.before(base, quality)
-    return picture.with_pixels(compact(pre_filter, picture.pixels, condition))
+    return picture.with_pixels(apply(pre_filter, picture.pixels, condition))
 
 
 def halved(base: str, picture: Picture, quality: float) -> Picture:
     """The picture that is coded at scale 1/2: through ComCNN."""
     condition = conditions.before(base, quality)
-    return picture.with_pixels(compact(network(base, "com", 2), picture.pixels, condition))
+    return picture.with_pixels(apply(network(base, "com", 2), picture.pixels, condition))
 
 
 def around(

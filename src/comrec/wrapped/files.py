@@ -71,7 +71,7 @@ def read(data: bytes, name: str) -> Picture:
     except UnknownFormatError:
         pass  # Pillow reads more formats than ours
     except (InputError, WeightsError) as error:
-        raise type(error)(f"{name}: {str(error).removeprefix('input: ')}") from None
+        raise error.naming(name) from None
     return pictures.read(data, name)
 
 

@@ -18,7 +18,7 @@ from comrec.inference import store
 from comrec.inference.store import Network
 from comrec.picture import Picture
 from comrec.wrapped import files
-from comrec.wrapped.rebuild import compact
+from comrec.wrapped.rebuild import apply
 
 
 class Jiang2017(Codec):
@@ -51,7 +51,7 @@ class Jiang2017(Codec):
             raise UnsupportedPictureError(
                 f"{self.id} carries no transparency; use comrec-webp, comrec-avif or png"
             )
-        small = compact(self._network("com"), picture.pixels, condition=0)
+        small = apply(self._network("com"), picture.pixels, condition=0)
         payload = self.standard.encode(picture.with_pixels(small), quality)
         return files.write(self.base, payload, picture, quality, self._network("rec"))
 

@@ -15,18 +15,6 @@ Pixels = NDArray[np.uint8]
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
-def compact(network: Network, pixels: Pixels, condition: float) -> Pixels:
-    """Apply a ComCNN.
-
-    Args:
-        pixels: (H, W) gray or (H, W, 3) RGB.
-        condition: see `conditions`.
-    Returns:
-        (ceil(H/s), ceil(W/s)) or (..., 3), where s is the network's scale.
-    """
-    return _apply(network, pixels, condition)
-
-
 def rebuild(network: Network, small: Pixels, condition: float, size: tuple[int, int]) -> Pixels:
     """Apply a RecCNN.
 
@@ -39,10 +27,19 @@ def rebuild(network: Network, small: Pixels, condition: float, size: tuple[int, 
         (height, width) or (height, width, 3), as ``small`` is gray or RGB.
     """
     width, height = size
-    return np.ascontiguousarray(_apply(network, small, condition)[:height, :width])
+    return np.ascontiguousarray(apply(network, small, condition)[:height, :width])
 
 
-def _apply(network: Network, pixels: Pixels, condition: float) -> Pixels:
+def apply(network: Network, pixels: Pixels, condition: float) -> Pixels:
+    """Apply a network as it is trained, on luma or RGB.
+
+    Args:
+        pixels: (H, W) gray or (H, W, 3) RGB.
+        condition: see `conditions`.
+    Returns:
+        gray or RGB as ``pixels`` is. ComCNN of scale s: sides of ceil(H/s) and ceil(W/s);
+        RecCNN: of s*H and s*W.
+    """
     if network.channels == 3:
         if pixels.ndim == 3:
             return tiles.run(network, pixels, condition)
