@@ -9,6 +9,7 @@ Run it on an idle machine: times are wall times.
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 import tempfile
@@ -19,13 +20,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import common
 import numpy as np
 from PIL import Image
 from skimage.data import coffee
 
 import comrec
 from comrec import codec as registry
+from comrec.measure import machine
 from comrec.picture import Picture, from_pil
 
 PHOTO = 768, 512
@@ -53,12 +54,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/speed.json"))
     arguments = parser.parse_args()
     report = {
-        "metadata": common.metadata(),
+        "metadata": machine.facts(),
         "decode": {name: decoding(name, times) for name, times in DECODES.items()},
         "start": starting(),
         "large": large_picture("comrec-jpeg"),
     }
-    common.write_json(arguments.out, report)
+    arguments.out.write_text(json.dumps(report, indent=1) + "\n")
     print_report(report)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -106,6 +107,7 @@ def test_encode_reports_what_it_wrote(
         "output": "a.jpg",
         "codec": "jpeg",
         "quality": 30,
+        "target": None,
         "width": 73,
         "height": 47,
         "input_bytes": Path("a.png").stat().st_size,
@@ -117,6 +119,93 @@ def test_encode_reports_what_it_wrote(
     assert out == ""
     assert "a.jpg" in err
     assert f"{len(data):,} bytes" in err
+    assert main([*arguments, "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "target", "says"),
+    [
+        (["--target-size", "1.5kB"], ("size", 1500), " bytes of 1,500, "),
+        (["--target-bpp", "3.5"], ("bpp", 3.5), " bpp of 3.5, quality "),
+        (["--target-psnr", "30"], ("psnr", 30), ", psnr 30."),
+        (["--target-ssim", "0.9"], ("ssim", 0.9), ", ssim 0.9"),
+    ],
+)
+def test_encode_meets_a_target_and_tells_how(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    small: Picture,
+    arguments: list[str],
+    target: tuple[str, float],
+    says: str,
+) -> None:
+    arguments = ["encode", "a.png", "-o", "a.jpg", "-c", "jpeg", *arguments]
+    assert main([*arguments, "--json"]) == 0
+    row = json.loads(capsys.readouterr().out)
+    data = Path("a.jpg").read_bytes()
+    kind, value = target
+    assert data == comrec.encode(small, "jpeg", **{f"target_{kind}": value})
+    assert data == comrec.encode(small, "jpeg", quality=row["quality"])
+    assert row["bytes"] == len(data)
+    told = row["target"]
+    assert (told["kind"], told["value"]) == target
+    assert 0 < told["encodes"] <= 10
+    assert told["met"] <= value if kind in ("size", "bpp") else told["met"] >= value
+    assert main(arguments) == 0
+    line = capsys.readouterr().err
+    assert says in line
+    assert line.endswith(f", quality {row['quality']:g}\n")
+
+
+def test_a_fidelity_without_loss_is_told_as_json_has_it(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["encode", "a.png", "-o", "c.png", "--target-psnr", "50"]
+    assert main([*arguments, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["target"]["met"] is None
+    assert main(arguments) == 0
+    assert "psnr without loss of 50" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("2900", 2900), ("2900B", 2900), ("2.9k", 2900), ("2.9kB", 2900), ("2.9 KB", 2900),
+        ("3KiB", 3072), ("3kib", 3072), (".003M", 3000), ("0.003MB", 3000), ("0.003MiB", 3145),
+    ],
+)  # fmt: skip
+def test_sizes_are_read_as_people_write_them(
+    folder: Path, capsys: pytest.CaptureFixture[str], text: str, size: int
+) -> None:
+    arguments = ["encode", "a.png", "-o", "a.webp", "-c", "webp", "--target-size", text]
+    assert main([*arguments, "--json"]) == 0
+    row = json.loads(capsys.readouterr().out)
+    assert row["target"]["value"] == size
+    assert row["bytes"] <= size
+
+
+def test_a_target_that_one_picture_cannot_meet_stops_no_other(
+    folder: Path, capsys: pytest.CaptureFixture[str], listing: Files
+) -> None:
+    Image.effect_noise((300, 300), 90).save("noise.png")
+    arguments = ["encode", "a.png", "noise.png", "b.png", "-o", "out/", "-c", "jpeg"]
+    assert main([*arguments, "--target-size", "1kB", "--quiet"]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("comrec: noise.png: at most 1,000 bytes cannot be met: jpeg's smallest ")
+    assert listing() == {"a.png", "b.png", "noise.png", "out/a.jpg", "out/b.jpg"}
+    assert main([*arguments, "--target-msssim", "0.5", "--quiet"]) == 1
+    assert "a.png: ms_ssim needs sides of at least 161" in capsys.readouterr().err
+    assert "out/noise.jpg" in listing()
+
+
+def test_a_search_shows_what_it_tries_on_a_terminal(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    arguments = ["encode", "a.png", "-o", "a.webp", "-c", "webp", "--target-size", "1500"]
+    assert main(arguments) == 0
+    assert re.search(r"quality \d+(\.\d)?: \d,\d\d\d bytes", capsys.readouterr().err)
     assert main([*arguments, "--quiet"]) == 0
     assert capsys.readouterr() == ("", "")
 
@@ -181,6 +270,16 @@ def test_transparency_that_cannot_be_carried_is_named(
         (["-o", "a.jpg", "-q", "-1"], "-1"),
         (["-o", "a.jpg", "-q", "nan"], "nan"),
         (["-o", "a.jpg", "-q", "good"], "good"),
+        (["-o", "a.jpg", "--target-size", "0"], "target size"),
+        (["-o", "a.jpg", "--target-size", "-3kB"], "--target-size"),
+        (["-o", "a.jpg", "--target-size", "40 kbit"], "40 kbit"),
+        (["-o", "a.jpg", "--target-size", "nan"], "nan"),
+        (["-o", "a.jpg", "--target-bpp", "0"], "target bpp"),
+        (["-o", "a.jpg", "--target-psnr", "inf"], "target psnr"),
+        (["-o", "a.jpg", "--target-ssim", "1.1"], "1.1"),
+        (["-o", "a.jpg", "--target-msssim", "98"], "98"),
+        (["-o", "a.jpg", "--target-msssim", "0.9", "--target-size", "9k"], "not allowed with"),
+        (["-o", "a.jpg", "--target-psnr", "30", "-q", "50"], "not allowed with"),
         (["-o", "a.jpg", "-e", "0"], "effort"),
         (["-o", "a.jpg", "-e", "11"], "effort"),
         (["-o", "a.jpg", "-c", "jpg"], "comrec-jpeg"),

@@ -17,7 +17,6 @@ from comrec.jpegtuning.bitstream import Component, _pack, write_jpeg
 from comrec.jpegtuning.tables import fineness, luma_step, step_tables
 from comrec.jpegtuning.trellis import dead_zone, quantise, symbol_bits
 from comrec.picture import Metadata, Picture
-from comrec.ratecontrol import largest_within
 
 # T.81 figure A.6, typed off the standard: zigzag index of each raster position.
 ZIGZAG_OF_RASTER = np.array(
@@ -295,8 +294,7 @@ def test_fineness_tells_the_step_of_our_tables() -> None:
 def test_tuned_files_save_15_percent_at_no_less_psnr(quality: int, photo: Picture) -> None:
     standard, tuned = codec.get("jpeg"), codec.get("jpeg-tuned")
     reference = standard.encode(photo, quality)
-    fit = largest_within(tuned, photo, int(0.85 * len(reference)))
-    assert fit is not None
+    fit = tuned.encode_within(photo, int(0.85 * len(reference)))
     assert psnr(tuned.decode(fit.data), photo) >= psnr(standard.decode(reference), photo)
 
 

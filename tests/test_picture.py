@@ -22,7 +22,8 @@ from comrec.errors import (
     UnknownFormatError,
     UnsupportedPictureError,
 )
-from comrec.picture import Metadata, Picture, format_of, from_pil, read
+from comrec.picture import Metadata, Picture, format_of, from_pil
+from comrec.preparation import read
 
 STANDARD = ["jpeg", "jpeg2000", "webp", "avif", "png"]
 
@@ -96,7 +97,7 @@ def test_a_16_bit_png_is_refused_rather_than_truncated_to_8() -> None:
         read(saved(deep, "PNG"))
 
 
-@pytest.mark.parametrize("codec_id", ["jpeg", "webp", "avif", "png"])
+@pytest.mark.parametrize("codec_id", STANDARD)
 @pytest.mark.parametrize("gray", [False, True])
 def test_metadata_survives(codec_id: str, gray: bool, photo: Picture, metadata: Metadata) -> None:
     pixels = photo.pixels[:32, :48, 1] if gray else photo.pixels[:32, :48]
@@ -106,13 +107,6 @@ def test_metadata_survives(codec_id: str, gray: bool, photo: Picture, metadata: 
     assert back.metadata.icc == metadata.icc
     assert back.metadata.xmp == metadata.xmp
     assert (back.width, back.height) == (48, 32)  # orientation is kept, not applied
-
-
-def test_jpeg2000_drops_metadata_but_keeps_the_picture(photo: Picture, metadata: Metadata) -> None:
-    one = codec.get("jpeg2000")
-    back = one.decode(one.encode(Picture(photo.pixels, None, metadata), 60))
-    assert back.metadata == Metadata()
-    assert back.pixels.shape == photo.pixels.shape
 
 
 GARBAGE = Metadata(exif=b"Exif\0\0garbage")
@@ -132,7 +126,7 @@ def test_avif_which_needs_the_orientation_refuses_garbage_in_exif() -> None:
 @pytest.mark.parametrize("field", ["exif", "xmp"])
 def test_jpeg_refuses_metadata_longer_than_a_segment(field: str) -> None:
     picture = Picture(ramp(8, 8), None, Metadata(**{field: b"Exif\0\0" + bytes(70_000)}))
-    with pytest.raises(UnsupportedPictureError, match=field.upper()):
+    with pytest.raises(UnsupportedPictureError, match=rf"{field.upper()} .*--metadata \w+,\w+ "):
         codec.get("jpeg").encode(picture, 50)
 
 

@@ -481,14 +481,38 @@ def test_a_sample_pairs_each_crop_with_its_coded_version(
         PhotoStore(tmp_path / "store", photos[1:], "RGB", 32)
 
 
-def test_a_real_codecs_damage_comes_with_the_condition_of_its_files(photo: Picture) -> None:
-    for scale in (1, 2):
-        coder = codecs.RealCodec("jpeg", "jpeg-tuned", scale, 10, 60)
-        results = [coder(photo.pixels, fraction) for fraction in (0.0, 1.0)]
-        for pixels, condition in results:
-            assert pixels.shape == (192 // scale, 256 // scale, 3)
-            assert 0 <= condition <= 1
-        assert results[0][1] < results[1][1]
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize(
+    ("family", "base", "scale", "channels"),
+    [("comrec", "jpeg", 1, 3), ("comrec", "bpg", 2, 3), ("jiang2017", "jpeg2000", 2, 1)],
+)
+def test_a_real_codecs_damage_comes_with_the_condition_of_its_files(
+    photo: Picture, family: str, base: str, scale: int, channels: int, plain: bool
+) -> None:
+    coder = codecs.RealCodec(family, base, scale, 10, 60, plain)
+    pixels = photo.pixels[..., :channels]
+    results = [coder(pixels, fraction) for fraction in (0.0, 1.0)]
+    for coded, condition in results:
+        assert coded.shape == (192 // scale, 256 // scale, channels)
+        assert 0 <= condition <= 1
+    assert results[0][1] < results[1][1]
+
+
+def test_photos_can_be_cut_to_a_patch_and_enlarged(tmp_path: Path) -> None:
+    photos = list_photos(cut_out(tmp_path / "photos", 6))
+    whole = PhotoStore(tmp_path / "whole", photos, "RGB", 32)
+    half = whole.shapes[0][0] // 32 * 16
+    patches = PhotoStore(tmp_path / "patches", photos, "RGB", 32, patch=half)
+    assert set(patches.shapes) == {(half, half)}
+    for i in range(6):  # a part of the photograph, as it is
+        windows = np.lib.stride_tricks.sliding_window_view(whole.original[i], (half, half, 3))
+        assert (windows[:, :, 0] == patches.original[i]).all(axis=(2, 3, 4)).any()
+    enlarged = PhotoStore(tmp_path / "enlarged", photos, "RGB", 32, enlarged=1.0)
+    for (height, width), (before, across) in zip(enlarged.shapes, whole.shapes, strict=True):
+        assert 1.1 * before <= height <= 1.9 * before + 16
+        assert 1.1 * across <= width <= 1.9 * across + 16
+    mixed = PhotoStore(tmp_path / "mixed", photos, "RGB", 32, enlarged=0.5)
+    assert set(mixed.shapes) != set(whole.shapes) != set(enlarged.shapes)
 
 
 def test_photos_are_found_below_a_folder_and_thinned_evenly(tmp_path: Path) -> None:
@@ -507,7 +531,7 @@ def test_every_shipped_recipe_builds_networks_that_can_be_exported(name: str) ->
     pair = build(recipe)
     assert "rec" in pair
     assert recipe.scheme in SCHEMES
-    assert {recipe.codec, recipe.payload} <= set(codec.names())
+    assert codec.get(f"{recipe.family}-{recipe.codec}")
     assert recipe.crop % (8 * recipe.scale) == 0  # whole blocks in the compact crops
     low, high = recipe.quality
     assert 0 <= low < high <= 100

@@ -20,6 +20,8 @@ from typing import Any
 
 from comrec.errors import OptionError, UnknownCodecError
 from comrec.picture import Picture
+from comrec.preparation import Kind
+from comrec.ratecontrol import Fit, Trials, too_small
 
 ENTRY_POINTS = "comrec.codecs"
 
@@ -32,12 +34,17 @@ class Codec(ABC):
         summary: one line for people.
         extension: of the files it writes, with the dot.
         lossless: whether decode gives back the same pixels.
+        extra: of this package that it needs installed, such as "heic"; None where none.
+        step: between the qualities that a search for a target tries, counted down from 100:
+            nearer ones give the same file or nearly so. Infinite where quality changes nothing.
     """
 
     id: str
     summary: str
     extension: str
     lossless: bool = False
+    extra: str | None = None
+    step: float = 1.0
 
     @abstractmethod
     def encode(self, picture: Picture, quality: float) -> bytes:
@@ -48,6 +55,7 @@ class Codec(ABC):
         Raises:
             OptionError: quality out of range.
             UnsupportedPictureError: the codec cannot carry this picture.
+            MissingExtraError: `extra` is not installed.
         """
 
     @abstractmethod
@@ -56,7 +64,39 @@ class Codec(ABC):
 
         Raises:
             InputError: the file cannot be used.
+            MissingExtraError: `extra` is not installed.
         """
+
+    def size(self, data: bytes) -> tuple[int, int]:
+        """(width, height) of a file's picture; codecs whose header says it do not decode.
+
+        Raises:
+            InputError: the file cannot be used.
+        """
+        picture = self.decode(data)
+        return picture.width, picture.height
+
+    def kind(self, data: bytes) -> Kind:
+        """What a file's header says of its picture: `decode` rounds, takes the first frame, ...
+
+        Raises:
+            InputError: the file cannot be used.
+        """
+        return Kind()
+
+    def encode_within(self, picture: Picture, budget: int) -> Fit:
+        """The best file of at most ``budget`` bytes; no smaller than it need be (`ratecontrol`).
+
+        Raises:
+            TargetError: the smallest file is larger.
+            UnsupportedPictureError: the codec cannot carry this picture.
+        """
+        pixels = picture.width * picture.height
+        trials = Trials(lambda quality: self.encode(picture, quality), self.step, pixels)
+        fit = trials.largest_within(budget)
+        if fit is None:
+            raise too_small(budget, self.id, trials.smallest)
+        return fit
 
 
 def check_quality(quality: float) -> float:

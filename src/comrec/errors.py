@@ -8,6 +8,7 @@
     ├── UnsupportedPictureError the codec cannot carry this kind of picture
     ├── UnknownCodecError       no codec of that id            (also a ValueError)
     ├── OptionError             a parameter out of range        (also a ValueError)
+    ├── TargetError             no file of this picture meets it (also a ValueError)
     ├── WeightsError            a network is missing or altered
     ├── OutputError             the output cannot be written, or would overwrite the input
     └── MissingExtraError       an optional dependency is not installed
@@ -55,6 +56,10 @@ class UnknownCodecError(ComrecError, ValueError):
 
 class OptionError(ComrecError, ValueError):
     """A parameter is out of range or does not exist for this codec."""
+
+
+class TargetError(ComrecError, ValueError):
+    """No file that the codec makes of this picture meets the target size or fidelity."""
 
 
 class WeightsError(ComrecError):

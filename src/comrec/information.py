@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
-from PIL import Image
-
-from comrec.errors import DamagedFileError, InputError, TooLargeError
+from comrec import codec
+from comrec.errors import InputError, MissingExtraError
 from comrec.inference import store
-from comrec.picture import DECODER_ERRORS, format_of, pillow_open
+from comrec.picture import format_of
 from comrec.wrapped import files
 
 
@@ -46,35 +44,29 @@ def info(data: bytes, name: str = "input") -> Information:
 
     Raises:
         InputError: not a file of ours, or damaged.
+        MissingExtraError: what reads its format is not installed.
     """
     try:
         container = format_of(data)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image = pillow_open(data)
+        width, height = codec.get(container).size(data)
         mark = files.mark_of(data)
-    except Image.DecompressionBombError:
-        raise TooLargeError(f"{name}: declares an impossible size") from None
-    except DECODER_ERRORS as error:
-        raise DamagedFileError(f"{name}: damaged or cut short ({error})") from None
-    except InputError as error:
+    except (InputError, MissingExtraError) as error:
         raise error.naming(name) from None
     if mark is None:
-        width, height = image.size
-        codec, network, shown = container, None, "the whole picture"
+        codec_id, network, shown = container, None, "the whole picture"
     else:
-        width, height = mark.width, mark.height
         known = next((n for n in store.networks() if n.id == mark.network), None)
-        codec = f"{known.family}-{container}" if known else f"unknown network around {container}"
+        codec_id = f"{known.family}-{container}" if known else f"unknown network around {container}"
         network = known.name if known else mark.network
         shown = (
             "the whole picture, without the network's improvement"
             if mark.scale == 1
-            else f"a picture of {image.width}x{image.height}, half of each side"
+            else f"a picture of {width}x{height}, half of each side"
         )
+        width, height = mark.width, mark.height
     return Information(
         container,
-        codec,
+        codec_id,
         width,
         height,
         len(data),

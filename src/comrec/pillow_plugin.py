@@ -1,4 +1,4 @@
-"""Pillow opens marked files in full, when asked."""
+"""Pillow opens marked files in full, and formats that it does not read itself, when asked."""
 
 from __future__ import annotations
 
@@ -7,26 +7,23 @@ from typing import Any
 from PIL import Image
 
 from comrec.errors import ComrecError
-from comrec.picture import PLUGIN, SIGNATURES
+from comrec.picture import PLUGIN, may_be_ours
 from comrec.wrapped import files
 
 
 def register_pillow() -> None:
     """Let ``Image.open`` give the full picture of files that carry comrec's mark.
 
-    Unmarked files open as before. To be called once; a second call changes nothing.
+    Unmarked files open as before. BPG, JPEG XL and HEIC files, which Pillow does not read, open
+    too where their extras are installed. To be called once; a second call changes nothing.
     """
     if PLUGIN in Image.OPEN:
         return
     Image.init()
-    Image.register_open(PLUGIN, _open, _accept)  # type: ignore[arg-type]
+    Image.register_open(PLUGIN, _open, may_be_ours)  # type: ignore[arg-type]
     # Pillow asks formats in order: ours must see marked files before the plain decoders do.
     Image.ID.remove(PLUGIN)
     Image.ID.insert(0, PLUGIN)
-
-
-def _accept(prefix: bytes) -> bool:
-    return any(prefix[at : at + len(magic)] == magic for at, magic in SIGNATURES.values())
 
 
 def _open(file: Any, filename: str | bytes) -> Image.Image:
@@ -34,8 +31,8 @@ def _open(file: Any, filename: str | bytes) -> Image.Image:
     data = file.read()
     file.seek(start)
     try:
-        if files.mark_of(data) is None:
-            raise SyntaxError("no comrec mark")
+        if not files.beyond_pillow(data):
+            raise SyntaxError("a plain file, which Pillow reads itself")
         image = files.decode(data).to_pil()
         if filename:  # Pillow opened the file and leaves it to the image, which needs it no more
             file.close()

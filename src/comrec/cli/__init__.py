@@ -7,10 +7,10 @@ import os
 import sys
 
 from comrec import __version__
-from comrec.cli import codecs, compare, decode, demo, encode, info, models, train
+from comrec.cli import bench, codecs, compare, decode, demo, encode, info, models, train
 from comrec.errors import ComrecError, OptionError, UnknownCodecError
 
-_VERBS = (encode, decode, info, compare, codecs, models, train, demo)
+_VERBS = (encode, decode, info, compare, bench, codecs, models, train, demo)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -20,10 +20,10 @@ def run(options: argparse.Namespace) -> int:
     coders = [registry.get(name) for name in registry.names()]
     if options.json:
         for coder in coders:
-            print(
-                json.dumps({"id": coder.id, "extension": coder.extension, "summary": coder.summary})
-            )
+            fields = ("id", "extension", "extra", "summary")
+            print(json.dumps({field: getattr(coder, field) for field in fields}))
     else:
         for coder in coders:
-            print(f"{coder.id:20} {coder.extension:6} {coder.summary}")
+            needs = f"; needs comrec[{coder.extra}]" if coder.extra else ""
+            print(f"{coder.id:20} {coder.extension:6} {coder.summary}{needs}")
     return 0

@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from comrec import codec as registry
-from comrec.cli import paths, terminal
+from comrec.cli import paths, preparing, terminal
 from comrec.errors import OptionError
 from comrec.measure.comparison import Entry, at_equal_bytes, sheet
 from comrec.picture import Picture
@@ -29,6 +29,7 @@ def add(verbs: Any) -> None:
     )
     verb.add_argument("--codecs", default=CODECS, help=f"ids, comma-separated ({CODECS})")
     verb.add_argument("-o", "--output", metavar="PNG", help="write crops side by side")
+    preparing.add_arguments(verb)
     verb.add_argument("--json", action="store_true", help="one JSON object a codec")
     verb.add_argument("--quiet", action="store_true", help="no progress bar")
     verb.set_defaults(run=run)
@@ -40,7 +41,8 @@ def run(options: argparse.Namespace) -> int:
         registry.get(codec_id)  # an unknown id fails before the work
     if options.output and not options.output.endswith(".png"):
         raise OptionError(f"{options.output}: the crops are written as .png")
-    picture = files.read(paths.read(options.photo), paths.label(options.photo))
+    how = preparing.from_options(options)
+    picture = files.read(paths.read(options.photo), paths.label(options.photo), how)
     budget = options.bytes or len(registry.get("jpeg").encode(picture, options.quality))
     found = list(progress(at_equal_bytes(picture, ids, budget), len(ids), "compare", options.quiet))
     entries = [entry for entry in found if isinstance(entry, Entry)]
@@ -69,7 +71,7 @@ def text(picture: Picture, found: list[Entry | str]) -> str:
         rows.append(
             (
                 entry.codec,
-                str(entry.quality),
+                f"{entry.quality:g}",
                 f"{row['bytes']:,}",
                 f"{row['bpp']:.3f}",
                 f"{entry.psnr:.2f}",

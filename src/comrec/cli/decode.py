@@ -10,12 +10,19 @@ import time
 from pathlib import Path
 from typing import Any
 
-from comrec import api
-from comrec.cli import paths, terminal
+from PIL import ExifTags, Image
+
+from comrec import api, codec
+from comrec.cli import paths, preparing, terminal
 from comrec.errors import ComrecError, OptionError
+from comrec.picture import DECODER_ERRORS, Metadata, format_of, from_pil, without_storage
+from comrec.preparation import Preparation, losses
 from comrec.progress import progress
 
 _FORMATS = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP", ".ppm": "PPM"}
+
+
+_PNG_EFFORT = 4  # zlib's default level: the file is to be looked at, not kept
 
 
 def add(verbs: Any) -> None:
@@ -30,6 +37,7 @@ def add(verbs: Any) -> None:
         "--enhance", action="store_true", help="remove the artefacts of plain files too"
     )
     how.add_argument("--plain", action="store_true", help="what other viewers show; no network")
+    preparing.add_metadata(verb)
     verb.add_argument("--no-overwrite", action="store_true", help="keep files that exist")
     verb.add_argument("--json", action="store_true", help="one JSON object a file on stdout")
     verb.add_argument("--quiet", action="store_true", help="no progress, no report")
@@ -41,11 +49,12 @@ def run(options: argparse.Namespace) -> int:
     suffix = ".png" if targets[0] == paths.STREAM else Path(targets[0]).suffix.lower()
     if suffix not in _FORMATS:
         raise OptionError(f"{targets[0]}: decode writes lossless pictures: {', '.join(_FORMATS)}")
+    Preparation(metadata=options.metadata)  # a wrong value fails before the work
     failures = 0
     jobs = list(zip(options.inputs, targets, strict=True))
     for source, target in progress(jobs, len(jobs), "decode", options.quiet):
         try:
-            report = _decode_one(source, target, _FORMATS[suffix], options)
+            report = _decode_one(source, target, suffix, options)
         except ComrecError as error:
             failures += 1
             terminal.failed(error)
@@ -56,19 +65,56 @@ def run(options: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
+def _file(image: Image.Image, target: str, suffix: str) -> bytes:
+    picture = from_pil(image)
+    if suffix == ".png":
+        return codec.get("png", effort=_PNG_EFFORT).encode(picture, 100)
+    if _FORMATS[suffix] != "TIFF":
+        if picture.alpha is not None:
+            raise OptionError(f"{target}: {suffix} files carry no transparency; use .png")
+        if picture.metadata != Metadata():
+            raise OptionError(
+                f"{target}: {suffix} files carry no metadata: use .png, or --metadata none"
+            )
+    buffer = io.BytesIO()
+    try:
+        options = _tiff_options(picture.metadata) if _FORMATS[suffix] == "TIFF" else {}
+        picture.bare.to_pil().save(buffer, _FORMATS[suffix], **options)
+    except DECODER_ERRORS as error:
+        raise OptionError(
+            f"{target}: damaged EXIF ({error}): --metadata icc,xmp leaves it out"
+        ) from None
+    return buffer.getvalue()
+
+
+def _tiff_options(metadata: Metadata) -> dict[str, Any]:
+    found = Image.Exif()
+    found.load(metadata.exif or b"")
+    exif = without_storage(found)
+    if metadata.xmp is not None:
+        exif[ExifTags.Base.XMLPacket] = metadata.xmp
+    icc = {} if metadata.icc is None else {"icc_profile": metadata.icc}
+    return {"exif": exif.tobytes(), **icc}
+
+
 def _decode_one(
-    source: str, target: str, pillow_format: str, options: argparse.Namespace
+    source: str, target: str, suffix: str, options: argparse.Namespace
 ) -> dict[str, Any]:
     data = paths.read(source)
     started = time.perf_counter()
-    image = api.decode(data, enhance=options.enhance, plain=options.plain, name=paths.label(source))
+    image = api.decode(
+        data,
+        enhance=options.enhance,
+        plain=options.plain,
+        metadata=options.metadata,
+        name=paths.label(source),
+    )
     seconds = time.perf_counter() - started
-    if pillow_format in ("BMP", "PPM") and image.mode in ("LA", "RGBA"):
-        raise OptionError(f"{target}: {pillow_format} carries no transparency; use .png")
-    buffer = io.BytesIO()
-    kept = {key: image.info[key] for key in ("exif", "icc_profile") if key in image.info}
-    image.save(buffer, pillow_format, **kept)
-    paths.write(target, buffer.getvalue(), source, not options.no_overwrite)
+    if not options.quiet:
+        for loss in losses(codec.get(format_of(data)).kind(data)):
+            print(f"comrec: {paths.label(source)}: {loss.done}", file=sys.stderr)
+    written = _file(image, target, suffix)
+    paths.write(target, written, source, not options.no_overwrite)
     return {
         "input": source,
         "output": target,

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from comrec import codec
-from comrec.jpegtuning import blocks, segments, tables
+from comrec.formats import segments
+from comrec.jpegtuning import blocks, tables
 from comrec.jpegtuning.bitstream import Component, write_jpeg
 from comrec.jpegtuning.trellis import dead_zone, quantise
 from comrec.picture import Picture
@@ -37,6 +38,7 @@ class TunedJpeg(Jpeg):
 
     id = "jpeg-tuned"
     summary = "plain JPEG, tables and coefficients optimised for PSNR"
+    step = 0.1
 
     def __init__(self, effort: int = 7, trade: float = TRADE) -> None:
         super().__init__(effort)

@@ -10,9 +10,10 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from comrec import codec
+from comrec.errors import TargetError
 from comrec.measure.metrics import ms_ssim, psnr
 from comrec.picture import Picture
-from comrec.ratecontrol import largest_within
+from comrec.targets import Target, meet
 
 _CROP = 160
 _ZOOM = 2
@@ -26,7 +27,7 @@ class Entry:
     Attributes:
         codec: id.
         data: the file.
-        quality: the highest that fits, 0..100.
+        quality: that gave it, 0..100.
         decoded: what comrec decodes it to.
         psnr: RGB, dB.
         ms_ssim: RGB; None for pictures smaller than 161 pixels.
@@ -35,7 +36,7 @@ class Entry:
 
     codec: str
     data: bytes
-    quality: int
+    quality: float
     decoded: Picture
     psnr: float
     ms_ssim: float | None
@@ -44,10 +45,12 @@ class Entry:
 
 def at_equal_bytes(picture: Picture, codecs: list[str], budget: int) -> Iterator[Entry | str]:
     """Each codec's best file of at most ``budget`` bytes; its id where there is none."""
+    target = Target("size", budget)
     for codec_id in codecs:
         coder = codec.get(codec_id)
-        fit = largest_within(coder, picture, budget)
-        if fit is None:
+        try:
+            fit = meet(coder, picture, target).fit
+        except TargetError:
             yield codec_id
             continue
         started = time.perf_counter()
@@ -67,7 +70,7 @@ def at_equal_bytes(picture: Picture, codecs: list[str], budget: int) -> Iterator
 
 def sheet(picture: Picture, entries: list[Entry]) -> Image.Image:
     """Labelled crops side by side, enlarged twice: the original, then each codec."""
-    left, top = _busiest(picture)
+    left, top = busiest(picture)
     box = (left, top, left + _CROP, top + _CROP)
     shown = [("original", picture.rgb)]
     for entry in entries:
@@ -87,7 +90,7 @@ def sheet(picture: Picture, entries: list[Entry]) -> Image.Image:
     return out
 
 
-def _busiest(picture: Picture) -> tuple[int, int]:
+def busiest(picture: Picture) -> tuple[int, int]:
     """Left and top of a crop with much contrast, away from the borders where there is room."""
     luma = picture.rgb.astype(np.float32).mean(axis=2)
     energy = np.abs(np.diff(luma, axis=0))[:, :-1] + np.abs(np.diff(luma, axis=1))[:-1]

@@ -1,13 +1,16 @@
-"""Standard codecs, through Pillow."""
+"""Standard codecs: through Pillow, or a library that is an extra."""
 
 from comrec.codec import register
 from comrec.standard.avif import Avif
+from comrec.standard.bpg import Bpg
+from comrec.standard.heic import Heic
 from comrec.standard.jpeg import Jpeg
 from comrec.standard.jpeg2000 import Jpeg2000
+from comrec.standard.jpegxl import Jpegxl
 from comrec.standard.png import Png
 from comrec.standard.webp import Webp
 
-for _codec in (Jpeg, Jpeg2000, Webp, Avif, Png):
+for _codec in (Jpeg, Jpeg2000, Webp, Avif, Bpg, Jpegxl, Heic, Png):
     register(_codec.id, _codec)
 
-__all__ = ["Avif", "Jpeg", "Jpeg2000", "Png", "Webp"]
+__all__ = ["Avif", "Bpg", "Heic", "Jpeg", "Jpeg2000", "Jpegxl", "Png", "Webp"]

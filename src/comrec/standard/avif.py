@@ -17,6 +17,7 @@ class Avif(PillowCodec):
     id = "avif"
     summary = "AVIF, 4:2:0"
     extension = ".avif"
+    step = 100 / 63  # quantisers; libavif maps whole qualities to them
     pillow_format = "AVIF"
     max_side = 32768  # libavif reads no larger ones
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
 from comrec.errors import OptionError
+from comrec.formats import segments
 from comrec.picture import Picture
 from comrec.standard.pillow import PillowCodec
 
@@ -46,6 +48,12 @@ class Jpeg(PillowCodec):
             raise OptionError("tables must be one or two lists of 64 steps in 1..255")
         self.subsampling = subsampling
         self.tables = tables
+        if tables is not None:
+            self.step = math.inf
+
+    def encode(self, picture: Picture, quality: float) -> bytes:
+        extra = segments.metadata_segments(picture.metadata)
+        return segments.insert(super().encode(picture.bare, quality), extra)
 
     def options(self, picture: Picture, quality: float) -> dict[str, Any]:
         options: dict[str, Any] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from comrec.formats import jp2
 from comrec.picture import Picture
 from comrec.standard.pillow import PillowCodec
 
@@ -18,8 +19,12 @@ class Jpeg2000(PillowCodec):
     id = "jpeg2000"
     summary = "JPEG 2000, 9/7 wavelet"
     extension = ".jp2"
+    step = 0.1
     pillow_format = "JPEG2000"
     max_side = 2**31 - 1
+
+    def encode(self, picture: Picture, quality: float) -> bytes:
+        return jp2.embed(super().encode(picture.bare, quality), picture.metadata)
 
     def options(self, picture: Picture, quality: float) -> dict[str, Any]:
         options: dict[str, Any] = {

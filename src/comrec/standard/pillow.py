@@ -6,9 +6,11 @@ import io
 from typing import Any
 
 from comrec import picture as pictures
+from comrec import preparation
 from comrec.codec import Codec, check_effort, check_quality
 from comrec.errors import UnknownFormatError, UnsupportedPictureError
 from comrec.picture import DECODER_ERRORS, Picture
+from comrec.preparation import Kind
 
 
 class PillowCodec(Codec):
@@ -37,8 +39,8 @@ class PillowCodec(Codec):
         """
         if picture.alpha is not None and not self.carries_alpha:
             raise UnsupportedPictureError(
-                f"{self.id} carries no transparency; use webp, avif, jpeg2000 or png, "
-                "or flatten the picture first"
+                f"{self.id} carries no transparency: --background white lays the picture over "
+                "white; or use webp, avif, jpeg2000 or png"
             )
         if max(picture.width, picture.height) > self.max_side:
             raise UnsupportedPictureError(
@@ -58,14 +60,27 @@ class PillowCodec(Codec):
         options = metadata | self.options(picture, quality)
         try:
             image.save(buffer, self.pillow_format, **options)
-        except DECODER_ERRORS as error:  # such as EXIF too long for JPEG
+        except DECODER_ERRORS as error:  # such as damaged EXIF, where AVIF needs the orientation
             raise UnsupportedPictureError(
-                f"{self.id} cannot carry this picture or its metadata: {error}"
+                f"{self.id} cannot carry this picture or its metadata ({error}): "
+                "--metadata none leaves that out"
             ) from None
         return buffer.getvalue()
 
     def decode(self, data: bytes) -> Picture:
+        self._check_format(data)
+        return preparation.view(data)
+
+    def size(self, data: bytes) -> tuple[int, int]:
+        self._check_format(data)
+        with pictures.decoding(data, "input"):
+            return pictures.pillow_open(data).size
+
+    def kind(self, data: bytes) -> Kind:
+        self._check_format(data)
+        return preparation.kind_of(data)
+
+    def _check_format(self, data: bytes) -> None:
         found = pictures.format_of(data)
         if found != self.id:
             raise UnknownFormatError(f"input: a {found} file, not {self.id}")
-        return pictures.read(data)

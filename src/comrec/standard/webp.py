@@ -14,6 +14,7 @@ class Webp(PillowCodec):
     id = "webp"
     summary = "WebP, lossy"
     extension = ".webp"
+    step = 0.1
     pillow_format = "WEBP"
     max_side = 16383
 

@@ -14,8 +14,7 @@ from torch import Tensor
 from comrec import codec
 from comrec.codec import Codec
 from comrec.picture import Picture
-from comrec.wrapped import conditions
-from comrec.wrapped.comrec import halved
+from comrec.wrapped import comrec, conditions, jiang2017
 
 Pixels = NDArray[np.uint8]
 
@@ -25,17 +24,18 @@ class RealCodec:
     """A real codec's damage to a photograph: what RecCNN learns to undo.
 
     Attributes:
-        base: id of the standard codec.
-        payload: id of the codec that writes the files.
+        family, base: name the wrapped codec, "FAMILY-BASE".
         scale: 2 halves the picture first, through the package's ComCNN.
         lowest, highest: range of the codec's quality.
+        plain: code with the standard codec as others use it, not with the wrapped codec's choice.
     """
 
+    family: str
     base: str
-    payload: str
     scale: int
     lowest: float
     highest: float
+    plain: bool = False
 
     def __call__(self, pixels: Pixels, fraction: float) -> tuple[Pixels, float]:
         """Code and decode at a fraction 0..1 of the quality range.
@@ -43,15 +43,28 @@ class RealCodec:
         Returns:
             the decoded pixels and the condition, 0..1, that the networks will be given.
         """
-        picture = Picture(pixels)
+        picture = Picture(pixels if pixels.shape[2] == 3 else pixels[..., 0])
         quality = self.lowest + fraction * (self.highest - self.lowest)
         if self.scale == 2:
-            picture = halved(self.base, picture, quality)
-        coder: Codec = codec.get(self.payload)
+            picture = self._compact(picture, quality)
+        coder = codec.get(self.base) if self.plain else payload(self.family, self.base)
         data = coder.encode(picture, quality)
         decoded = coder.decode(data)
         condition = conditions.of_file(self.base, data, quality)
-        return decoded.rgb if pixels.ndim == 3 else decoded.pixels, condition / 100
+        coded = decoded.rgb if pixels.shape[2] == 3 else decoded.pixels[..., None]
+        return coded, condition / 100
+
+    def _compact(self, picture: Picture, quality: float) -> Picture:
+        if self.family == "jiang2017":
+            return jiang2017.compact(self.base, picture)
+        return comrec.halved(self.base, picture, quality)
+
+
+def payload(family: str, base: str) -> Codec:
+    """The standard codec inside a wrapped one, with the options that it has there."""
+    wrapped = codec.get(f"{family}-{base}")
+    assert isinstance(wrapped, comrec.Comrec | jiang2017.Jiang2017)
+    return wrapped.payload
 
 
 def through_codec(coder: Codec, compact: Tensor, quality: float) -> tuple[Tensor, float]:

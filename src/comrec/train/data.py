@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import zlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from comrec.errors import InputError, OptionError
 from comrec.picture import open_image
@@ -48,13 +50,22 @@ def list_photos(folder: Path, limit: int | None = None) -> list[Path]:
     return paths
 
 
-def _load(path: Path, mode: str) -> Pixels:
-    with open_image(path) as image:
-        pixels = np.asarray(image.convert(mode))
+def _load(path: Path, mode: str, patch: int, enlarged: float) -> Pixels:
+    """(H, W, C), sides in multiples of 16; the file's name decides all that is random."""
+    random = np.random.default_rng(zlib.crc32(path.name.encode()))
+    with open_image(path) as opened:
+        image = opened.convert(mode)
+    if random.random() < enlarged:
+        factor = random.uniform(1.2, 1.9)
+        size = round(image.width * factor), round(image.height * factor)
+        image = image.resize(size, Image.Resampling.BICUBIC)
+    pixels = np.asarray(image)
     if pixels.ndim == 2:
         pixels = pixels[..., None]
-    height, width = pixels.shape[0] // 16 * 16, pixels.shape[1] // 16 * 16
-    return np.ascontiguousarray(pixels[:height, :width])
+    height, width = (min(side, patch or side) // 16 * 16 for side in pixels.shape[:2])
+    top = int(random.integers(pixels.shape[0] - height + 1))
+    left = int(random.integers(pixels.shape[1] - width + 1))
+    return np.ascontiguousarray(pixels[top : top + height, left : left + width])
 
 
 def _damage_one(damage: Damage, job: tuple[Pixels, float]) -> tuple[Pixels, float]:
@@ -69,18 +80,29 @@ class PhotoStore:
         photos: the picture files.
         mode: "RGB" or "L".
         minimum: photographs with a shorter side are left out.
+        patch: side of the one patch that is kept of each photograph (0: all of it).
+        enlarged: share of the photographs that are enlarged 1.2 to 1.9 times first.
     Raises:
         InputError: a photograph is damaged, or all are too small.
         OptionError: the folder holds the store of other photographs.
     """
 
-    def __init__(self, folder: Path, photos: list[Path], mode: str, minimum: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        photos: list[Path],
+        mode: str,
+        minimum: int,
+        patch: int = 0,
+        enlarged: float = 0.0,
+    ) -> None:
         self.folder = folder
         self.channels = len(mode)
         folder.mkdir(parents=True, exist_ok=True)
         index_file = folder / "index.json"
         if not index_file.exists():
-            self._write_originals(photos, mode, minimum, index_file)
+            load = partial(_load, mode=mode, patch=patch, enlarged=enlarged)
+            self._write_originals(photos, load, minimum, index_file)
         index = json.loads(index_file.read_text())
         if index["photos"] != [path.name for path in photos]:
             raise OptionError(f"{folder}: holds other pictures; choose another -o")
@@ -90,13 +112,13 @@ class PhotoStore:
         self.slot_weights: list[float] = []
 
     def _write_originals(
-        self, photos: list[Path], mode: str, minimum: int, index_file: Path
+        self, photos: list[Path], load: Callable[[Path], Pixels], minimum: int, index_file: Path
     ) -> None:
         shapes = []
         part = self.folder / "original.part"
         with part.open("wb") as out:
             for path in photos:
-                pixels = _load(path, mode)
+                pixels = load(path)
                 if min(pixels.shape[:2]) >= minimum:
                     out.write(pixels.tobytes())
                     shapes.append(pixels.shape[:2])

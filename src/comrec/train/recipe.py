@@ -22,10 +22,9 @@ class Recipe:
         name: of the run; exported networks are named after it.
         family: "jiang2017" or "comrec".
         codec: the standard codec, by id.
-        payload: the codec that writes the files ("jpeg-tuned" for comrec-jpeg).
-        scheme: "filter": RecCNN on the real codec's output. "alternating": ComCNN and RecCNN in
-            turn, real codec in the forward pass. "joint": both at once, the JPEG proxy for the
-            gradient, with a rate term.
+        scheme: "filter": RecCNN on the real codec's output, ComCNN as the package has it.
+            "alternating": ComCNN and RecCNN in turn, real codec in the forward pass. "joint":
+            both at once, the JPEG proxy for the gradient, with a rate term.
         scale: 1 or 2.
         channels: 1 (luma) or 3 (RGB).
         crop: side of the training crops of the full picture, pixels.
@@ -37,6 +36,10 @@ class Recipe:
         foreign_slots: the same with the codec's plain files, for enhancing them.
         fine_share: how often qualities in the upper third are drawn, relative to the others.
         photos: use at most so many photographs (0: all).
+        patch: side of the one patch that is used of each photograph (0: all of it), so that slow
+            codecs see many photographs.
+        enlarged: share of the photographs that are enlarged 1.2 to 1.9 times first: what people
+            compress is often softer than photographs made smaller for the web.
         start: name of a network in the package to start from ("" for none).
         period, com_steps: the alternating scheme's period, and how much of it trains ComCNN.
         com_rate: ComCNN's learning rate relative to RecCNN's.
@@ -48,7 +51,6 @@ class Recipe:
     name: str
     family: Literal["jiang2017", "comrec"]
     codec: str
-    payload: str
     scheme: Scheme
     scale: int
     channels: int
@@ -61,6 +63,8 @@ class Recipe:
     foreign_slots: int = 0
     fine_share: float = 1.0
     photos: int = 0
+    patch: int = 0
+    enlarged: float = 0.0
     start: str = ""
     period: int = 4
     com_steps: int = 1

@@ -101,7 +101,9 @@ def _stores(
     mode = "RGB" if recipe.channels == 3 else "L"
     stores = []
     for part, paths in (("training", photos), ("validation", scoring)):
-        made = PhotoStore(output / "data" / part, paths, mode, recipe.crop)
+        made = PhotoStore(
+            output / "data" / part, paths, mode, recipe.crop, recipe.patch, recipe.enlarged
+        )
         if recipe.scheme == "filter":
             _add_slots(recipe, made)
         stores.append(made)
@@ -117,10 +119,10 @@ def _add_slots(recipe: Recipe, made: PhotoStore) -> None:
     def weight(fraction: float) -> float:
         return recipe.fine_share if fraction > _FINE else 1.0
 
-    coder = RealCodec(recipe.codec, recipe.payload, recipe.scale, *recipe.quality)
+    coder = RealCodec(recipe.family, recipe.codec, recipe.scale, *recipe.quality)
     made.add_slots("payload", coder, recipe.slots, recipe.scale, workers, track, weight)
     if recipe.foreign_slots:
-        plain = RealCodec(recipe.codec, recipe.codec, recipe.scale, *recipe.quality)
+        plain = dataclasses.replace(coder, plain=True)
         made.add_slots("plain", plain, recipe.foreign_slots, recipe.scale, workers, track, weight)
 
 

@@ -9,11 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from comrec import codec
 from comrec.codec import Codec
 from comrec.jpegtuning import tables
 from comrec.train import losses, networks, proxy
-from comrec.train.codecs import jpeg_mosaic, through_codec
+from comrec.train.codecs import jpeg_mosaic, payload, through_codec
 from comrec.train.data import PhotoStore
 from comrec.train.recipe import Recipe
 from comrec.wrapped import conditions
@@ -24,13 +23,17 @@ _VALIDATION_SEED = 7
 
 def build(recipe: Recipe) -> nn.ModuleDict:
     """The networks of a recipe: "com" (where it has one) and "rec", freshly initialised."""
+    com: type[nn.Module]
+    rec: type[nn.Module]
     if recipe.family == "jiang2017":
-        return nn.ModuleDict({"com": networks.Jiang2017Com(), "rec": networks.Jiang2017Rec()})
-    parts: dict[str, nn.Module] = {
-        "rec": networks.ComrecRec1() if recipe.scale == 1 else networks.ComrecRec2()
-    }
-    if recipe.scheme == "joint":
-        parts["com"] = networks.ComrecCom1() if recipe.scale == 1 else networks.ComrecCom2()
+        com, rec = networks.Jiang2017Com, networks.Jiang2017Rec
+    elif recipe.scale == 1:
+        com, rec = networks.ComrecCom1, networks.ComrecRec1
+    else:
+        com, rec = networks.ComrecCom2, networks.ComrecRec2
+    parts: dict[str, nn.Module] = {"rec": rec()}
+    if recipe.scheme != "filter":
+        parts["com"] = com()
     return nn.ModuleDict(parts)
 
 
@@ -74,15 +77,24 @@ class Scheme(ABC):
 
 
 class Filter(Scheme):
-    """RecCNN on what the real codec gave back; ComCNN is bicubic or nothing."""
+    """RecCNN on what the real codec gave back; ComCNN, if any, is the package's."""
 
     def step_loss(self, random: np.random.Generator, step: int) -> Tensor:
         original, coded, condition = self.draw(self.training, random)
-        gray = torch.from_numpy(random.random(len(original)) < 0.12).view(-1, 1, 1, 1)
-        original, coded = _some_gray(original, gray), _some_gray(coded, gray)
+        if self.recipe.channels == 3:
+            gray = torch.from_numpy(random.random(len(original)) < 0.12).view(-1, 1, 1, 1)
+            original, coded = _some_gray(original, gray), _some_gray(coded, gray)
         with self.autocast():
-            prediction = self.pair["rec"](coded, condition)
+            prediction = self._rebuild(coded, condition)
         return losses.mean_rmse(prediction, original)
+
+    def _rebuild(self, coded: Tensor, condition: Tensor) -> Tensor:
+        rebuilt: Tensor
+        if self.recipe.family == "jiang2017":  # is not told the quality
+            rebuilt = self.pair["rec"](coded)
+        else:
+            rebuilt = self.pair["rec"](coded, condition)
+        return rebuilt
 
     def validate(self) -> dict[str, float]:
         random = np.random.default_rng(_VALIDATION_SEED)
@@ -91,7 +103,7 @@ class Filter(Scheme):
             for _ in range(4):
                 original, coded, condition = self.draw(self.validation, random)
                 plain = coded if self.recipe.scale == 1 else networks.upsample(coded)
-                rebuilt = self.pair["rec"](coded, condition)
+                rebuilt = self._rebuild(coded, condition)
                 scores.append([_psnr(rebuilt, original), _psnr(plain, original)])
         rebuilt_db, plain_db = np.mean(scores, axis=0)
         return {"psnr": float(rebuilt_db), "psnr_plain": float(plain_db)}
@@ -159,7 +171,7 @@ class Joint(Scheme):
 
     @cached_property
     def coder(self) -> Codec:
-        return codec.get(self.recipe.payload)
+        return payload(self.recipe.family, self.recipe.codec)
 
     def _group(self, original: Tensor, quality: float) -> tuple[Tensor, Tensor, Tensor, float]:
         """Rebuilt pictures, proxy bits scaled to the real file's, penalty, real bits a pixel."""

@@ -10,16 +10,18 @@ worse than the plain codec's file of its size.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from comrec import codec, ratecontrol
+from comrec import codec
 from comrec.codec import Codec, check_quality
 from comrec.errors import OptionError, UnsupportedPictureError, WeightsError
 from comrec.inference import store
 from comrec.inference.store import Network
 from comrec.measure.metrics import psnr
 from comrec.picture import Picture
+from comrec.ratecontrol import Fit, Trials, too_small
 from comrec.wrapped import conditions, containers, files
 from comrec.wrapped.mark import SIZE as MARK_SIZE
 from comrec.wrapped.rebuild import apply
@@ -28,8 +30,9 @@ Scale = Literal["auto", "1", "1/2"]
 
 CLEAR_WIN = 0.3
 """dB by which scale 1/2 must win before ``auto`` takes it: other viewers show it half as large."""
-HALF_BELOW = 40
-"""Quality from which ``auto`` does not try scale 1/2: it has lost by then on every photograph."""
+HALF_BELOW = {"bpg": 16, "heic": 16}
+"""Quality from which ``auto`` does not try scale 1/2, 40 where nothing stands here: it has lost by
+then on every photograph."""
 
 HALF_FINER = 25
 """By how much finer than at scale 1 the compact picture is coded in the same bytes, roughly."""
@@ -37,9 +40,16 @@ HALF_FINER = 25
 
 @dataclass(frozen=True)
 class Candidate:
-    """A file and what decoding it gives."""
+    """A file and what decoding it gives.
+
+    Attributes:
+        data: the file.
+        quality: of the standard file in it, 0..100.
+        psnr: RGB, dB.
+    """
 
     data: bytes
+    quality: float
     psnr: float
 
 
@@ -65,58 +75,127 @@ class Comrec(Codec):
         self.plain = codec.get(self.base, effort=effort)
         self.payload = codec.get(self.payload_codec, effort=effort, **self.payload_options)
         self.extension = self.plain.extension
+        self.extra = self.plain.extra
+        self.step = self.payload.step
 
     def encode(self, picture: Picture, quality: float) -> bytes:
         check_quality(quality)
+        contest = _Contest(self, picture)
+        first = contest.half(quality) if self.scale == "1/2" else contest.full(quality)
+        return contest.winner(len(first.data), quality, first).data
+
+    def encode_within(self, picture: Picture, budget: int) -> Fit:
+        contest = _Contest(self, picture)
+        fit = contest.payloads.largest_within(budget - contest.cost)
+        quality = 0.0 if fit is None else fit.quality
+        first = None
         if self.scale == "1/2":
-            if picture.alpha is not None:
-                raise UnsupportedPictureError(
-                    f"{self.id} carries transparency at scale 1 only; use --scale 1"
-                )
-            chosen = self._half(picture, quality)
-        else:
-            chosen = self._full(picture, quality)
-        budget = len(chosen.data)
-        plain = self._plain_within(picture, budget, quality)
-        if plain is not None and plain.psnr >= chosen.psnr:
-            chosen = plain
-        if self.scale == "auto" and picture.alpha is None and quality < HALF_BELOW:
-            half = self._half_within(picture, budget, quality)
-            if half is not None and half.psnr > chosen.psnr + CLEAR_WIN:
-                chosen = half
-        return chosen.data
+            first = contest.half_within(budget, quality)
+        elif fit is not None:
+            first = contest.full(quality)
+        winner = contest.winner(budget, quality, first)
+        return Fit(winner.data, winner.quality, contest.encodes)
 
     def decode(self, data: bytes) -> Picture:
         return files.decode(data)
 
-    def _candidate(self, data: bytes, picture: Picture) -> Candidate:
-        return Candidate(data, psnr(files.decode(data).rgb, picture.rgb))
 
-    def _marked(self, payload: bytes, picture: Picture, quality: float, scale: int) -> Candidate:
-        rec = network(self.base, "rec", scale)
-        return self._candidate(files.write(self.base, payload, picture, quality, rec), picture)
+class _Contest:
+    """The candidates for one picture's file. No standard file is made twice.
 
-    def _full(self, picture: Picture, quality: float) -> Candidate:
-        """Scale 1, or the payload as it is where the network does not help."""
-        payload = self.payload.encode(filtered(self.base, picture, quality), quality)
-        unmarked = self._candidate(payload, picture)
-        marked = self._marked(payload, picture, quality, scale=1)
-        return marked if marked.psnr > unmarked.psnr else unmarked
+    Attributes:
+        payloads: standard files of scale 1, to be marked.
+        cost: bytes of the mark, at most.
+    """
 
-    def _half(self, picture: Picture, quality: float) -> Candidate:
-        payload = self.payload.encode(halved(self.base, picture, quality), quality)
-        return self._marked(payload, picture, quality, scale=2)
+    def __init__(self, coder: Comrec, picture: Picture) -> None:
+        base = coder.base
+        self.coder = coder
+        self.picture = picture
+        self.cost = MARK_SIZE + containers.OVERHEAD[base]
+        self._made: list[Trials] = []
+        self.payloads = self._plain = self._trials(
+            coder.payload, lambda quality: filtered(base, picture, quality)
+        )
+        same = coder.payload_codec == base and not coder.payload_options
+        if not same or pre_filter(base) is not None:
+            self._plain = self._trials(coder.plain, lambda _: picture)
+        self._compact: Trials | None = None
 
-    def _half_within(self, picture: Picture, budget: int, quality: float) -> Candidate | None:
-        """Scale 1/2 at the highest quality that fits."""
-        small = halved(self.base, picture, min(100.0, quality + HALF_FINER))
-        room = budget - MARK_SIZE - containers.OVERHEAD[self.base]
-        fit = ratecontrol.largest_within(self.payload, small, room) if room > 0 else None
-        return None if fit is None else self._marked(fit.data, picture, fit.quality, scale=2)
+    def _trials(self, coder: Codec, source: Callable[[float], Picture]) -> Trials:
+        pixels = self.picture.width * self.picture.height
+        made = Trials(lambda quality: coder.encode(source(quality), quality), coder.step, pixels)
+        self._made.append(made)
+        return made
 
-    def _plain_within(self, picture: Picture, budget: int, quality: float) -> Candidate | None:
-        fit = ratecontrol.largest_within(self.plain, picture, budget, start=round(quality))
-        return None if fit is None else self._candidate(fit.data, picture)
+    @property
+    def encodes(self) -> int:
+        """How many standard files were made."""
+        return sum(trials.encodes for trials in self._made)
+
+    def full(self, quality: float) -> Candidate:
+        """Scale 1 at a quality."""
+        return self._marked(self.payloads.at(quality), scale=1)
+
+    def half(self, quality: float) -> Candidate:
+        """Scale 1/2 at a quality."""
+        return self._marked(self._compact_for(quality).at(quality), scale=2)
+
+    def half_within(self, budget: int, quality: float) -> Candidate | None:
+        """Scale 1/2 within the budget that scale 1 fills at a quality."""
+        finer = min(100.0, quality + HALF_FINER)
+        fit = self._compact_for(finer).largest_within(budget - self.cost, finer)
+        return None if fit is None else self._marked(fit, scale=2)
+
+    def winner(self, budget: int, quality: float, first: Candidate | None) -> Candidate:
+        """The best candidate within a budget.
+
+        Args:
+            quality: with which scale 1 fills the budget.
+            first: a candidate that is ready.
+        Raises:
+            TargetError: not even the smallest is within the budget.
+        """
+        chosen = first
+        unmarked = [self._plain]
+        if self.payloads is not self._plain and self.coder.scale != "1/2":
+            unmarked.append(self.payloads)
+        for trials in unmarked:
+            fit = trials.largest_within(budget, quality, thorough=trials is self._plain)
+            if fit is not None:
+                candidate = self._candidate(fit.data, fit.quality)
+                if chosen is None or candidate.psnr >= chosen.psnr:
+                    chosen = candidate
+        opaque = self.picture.alpha is None
+        if self.coder.scale == "auto" and opaque and quality < HALF_BELOW.get(self.coder.base, 40):
+            half = self.half_within(budget, quality)
+            if half is not None and (chosen is None or half.psnr > chosen.psnr + CLEAR_WIN):
+                chosen = half
+        if chosen is None:
+            sizes = [trials.smallest for trials in unmarked]
+            if self._compact is not None:
+                sizes.append(self._compact.smallest + self.cost)
+            raise too_small(budget, self.coder.id, min(sizes))
+        return chosen
+
+    def _compact_for(self, quality: float) -> Trials:
+        """Standard files of the compact picture, made by a ComCNN that was told the quality."""
+        if self.picture.alpha is not None:
+            raise UnsupportedPictureError(
+                f"{self.coder.id} carries transparency at scale 1 only: use --scale 1, or lay the "
+                "picture over a colour by --background white"
+            )
+        compact = halved(self.coder.base, self.picture, quality)
+        self._compact = self._trials(self.coder.payload, lambda _: compact)
+        return self._compact
+
+    def _marked(self, payload: Fit, scale: int) -> Candidate:
+        rec = network(self.coder.base, "rec", scale)
+        data = files.write(self.coder.base, payload.data, self.picture, payload.quality, rec)
+        return self._candidate(data, payload.quality)
+
+    def _candidate(self, data: bytes, quality: float) -> Candidate:
+        return Candidate(data, quality, psnr(files.decode(data).rgb, self.picture.rgb))
 
 
 def network(base: str, role: str, scale: int) -> Network:
@@ -132,13 +211,18 @@ def network(base: str, role: str, scale: int) -> Network:
     raise WeightsError(f"this version ships no {role} network of scale 1/{scale} for {base}")
 
 
+def pre_filter(base: str) -> Network | None:
+    """The network before the codec at scale 1; none is shipped so far."""
+    return store.find("comrec", base, "com", 1)
+
+
 def filtered(base: str, picture: Picture, quality: float) -> Picture:
     """The picture that is coded at scale 1: through the pre-filter, where the codec has one."""
-    pre_filter = store.find("comrec", base, "com", 1)
-    if pre_filter is None:
+    found = pre_filter(base)
+    if found is None:
         return picture
     condition = conditions.before(base, quality)
-    return picture.with_pixels(apply(pre_filter, picture.pixels, condition))
+    return picture.with_pixels(apply(found, picture.pixels, condition))
 
 
 def halved(base: str, picture: Picture, quality: float) -> Picture:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from comrec import codec, ratecontrol
-from comrec.jpegtuning import segments, tables
+from comrec import codec
+from comrec.errors import TargetError
+from comrec.formats import segments
+from comrec.jpegtuning import tables
 from comrec.picture import Picture
 
 
@@ -29,5 +31,7 @@ def estimate(base: str, data: bytes, decoded: Picture) -> float:
     """
     if base == "jpeg":
         return of_file(base, data, 0)
-    fit = ratecontrol.largest_within(codec.get(base), decoded, len(data))
-    return float(fit.quality) if fit else 0.0
+    try:
+        return codec.get(base).encode_within(decoded, len(data)).quality
+    except TargetError:
+        return 0.0

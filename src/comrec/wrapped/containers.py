@@ -1,7 +1,8 @@
 """Where each kind of standard file lets strangers put data: the mark goes in, and comes out.
 
 JPEG an APP9 segment; PNG a private ancillary chunk ``cmRC``; WebP a chunk ``CMRC`` of an
-extended file; JPEG 2000 and AVIF a ``uuid`` box. No reader of the format minds.
+extended file; JPEG 2000, AVIF, HEIC and JPEG XL a ``uuid`` box; BPG an extension. No reader of
+the format minds. A bare JPEG XL codestream is put into a container first.
 """
 
 from __future__ import annotations
@@ -11,14 +12,28 @@ import zlib
 from collections.abc import Callable, Iterator
 
 from comrec.errors import DamagedFileError
-from comrec.jpegtuning import segments
+from comrec.formats import boxes, segments
+from comrec.standard import jpegxl
+from comrec.standard.bpg import container as bpg
 from comrec.wrapped.mark import MAGIC, SIZE
 
 _APP9 = 0xE9
 _UUID = bytes.fromhex("636f6d7265632d6d61726b2d76310000")  # "comrec-mark-v1"
+_TAG = 0x636D5243  # "cmRC": BPG's own extension tags count up from 1, readers skip unknown ones
+
+_JXL_HEAD = boxes.pack(b"JXL ", b"\r\n\x87\n") + boxes.pack(b"ftyp", b"jxl \0\0\0\0jxl ")
 
 
-OVERHEAD = {"jpeg": 4, "png": 12, "webp": 26, "jpeg2000": 24, "avif": 24}
+OVERHEAD = {
+    "jpeg": 4,
+    "png": 12,
+    "webp": 26,
+    "jpeg2000": 24,
+    "avif": 24,
+    "bpg": 7,
+    "jpegxl": 64,
+    "heic": 24,
+}
 """Bytes that a mark costs beyond its own, at most."""
 
 
@@ -107,43 +122,42 @@ def _extract_webp(data: bytes) -> bytes | None:
     return next((body for kind, body in _webp_chunks(data) if kind == b"CMRC"), None)
 
 
-def _boxes(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """Offset, type and body of each top-level box of an ISO base media file."""
-    at = 0
-    while at + 8 <= len(data):
-        (length,) = struct.unpack(">I", data[at : at + 4])
-        head = 8
-        if length == 1:
-            (length,) = struct.unpack(">Q", data[at + 8 : at + 16])
-            head = 16
-        elif length == 0:
-            length = len(data) - at
-        if length < head:
-            raise DamagedFileError("input: damaged box structure")
-        yield at, data[at + 4 : at + 8], data[at + head : at + length]
-        at += length
+def _embed_at_end(data: bytes, mark: bytes) -> bytes:
+    # For AVIF and HEIC: offsets in the item location box count from the start of the file.
+    return data + boxes.pack_uuid(_UUID, mark)
 
 
-def _uuid_box(mark: bytes) -> bytes:
-    return struct.pack(">I", 24 + len(mark)) + b"uuid" + _UUID + mark
-
-
-def _embed_avif(data: bytes, mark: bytes) -> bytes:
-    # At the end: offsets in the item location box count from the start of the file.
-    return data + _uuid_box(mark)
+def _embed_before(data: bytes, mark: bytes, codestream: tuple[bytes, ...]) -> bytes:
+    # Not behind it: its box may run to the end of the file.
+    at = next((at for at, kind, _ in boxes.walk(data) if kind in codestream), len(data))
+    return data[:at] + boxes.pack_uuid(_UUID, mark) + data[at:]
 
 
 def _embed_jpeg2000(data: bytes, mark: bytes) -> bytes:
-    # Before the codestream, whose box may run to the end of the file.
-    at = next((at for at, kind, _ in _boxes(data) if kind == b"jp2c"), len(data))
-    return data[:at] + _uuid_box(mark) + data[at:]
+    return _embed_before(data, mark, (b"jp2c",))
 
 
 def _extract_uuid(data: bytes) -> bytes | None:
-    for _, kind, body in _boxes(data):
-        if kind == b"uuid" and body[:16] == _UUID:
-            return body[16 : 16 + SIZE]
-    return None
+    body = boxes.find_uuid(data, _UUID)
+    return None if body is None else body[:SIZE]
+
+
+def _embed_jpegxl(data: bytes, mark: bytes) -> bytes:
+    if data.startswith(jpegxl.CODESTREAM):  # bare, without room for anything else
+        data = _JXL_HEAD + boxes.pack(b"jxlc", data)
+    return _embed_before(data, mark, (b"jxlc", b"jxlp"))
+
+
+def _extract_jpegxl(data: bytes) -> bytes | None:
+    return None if data.startswith(jpegxl.CODESTREAM) else _extract_uuid(data)
+
+
+def _embed_bpg(data: bytes, mark: bytes) -> bytes:
+    return bpg.with_extension(data, _TAG, mark)
+
+
+def _extract_bpg(data: bytes) -> bytes | None:
+    return bpg.extension(data, _TAG)
 
 
 _EMBED: dict[str, Callable[[bytes, bytes], bytes]] = {
@@ -151,7 +165,10 @@ _EMBED: dict[str, Callable[[bytes, bytes], bytes]] = {
     "png": _embed_png,
     "webp": _embed_webp,
     "jpeg2000": _embed_jpeg2000,
-    "avif": _embed_avif,
+    "avif": _embed_at_end,
+    "bpg": _embed_bpg,
+    "jpegxl": _embed_jpegxl,
+    "heic": _embed_at_end,
 }
 _EXTRACT: dict[str, Callable[[bytes], bytes | None]] = {
     "jpeg": _extract_jpeg,
@@ -159,4 +176,7 @@ _EXTRACT: dict[str, Callable[[bytes], bytes | None]] = {
     "webp": _extract_webp,
     "jpeg2000": _extract_uuid,
     "avif": _extract_uuid,
+    "bpg": _extract_bpg,
+    "jpegxl": _extract_jpegxl,
+    "heic": _extract_uuid,
 }

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from comrec import codec
-from comrec import picture as pictures
-from comrec.errors import DamagedFileError, InputError, UnknownFormatError, WeightsError
+from comrec import codec, preparation
+from comrec.errors import (
+    DamagedFileError,
+    InputError,
+    MissingExtraError,
+    UnknownFormatError,
+    UnsupportedPictureError,
+    WeightsError,
+)
 from comrec.inference import store
 from comrec.inference.store import Network
 from comrec.picture import Picture, format_of
+from comrec.preparation import STRICT, Preparation
+from comrec.standard.pillow import PillowCodec
 from comrec.wrapped import conditions, containers, mark
 from comrec.wrapped.mark import Mark
 from comrec.wrapped.rebuild import rebuild
@@ -40,6 +48,7 @@ def decode(data: bytes) -> Picture:
     Raises:
         InputError: the file cannot be used.
         WeightsError: the mark names a network that this version does not have.
+        MissingExtraError: what reads its format is not installed.
     """
     found = mark_of(data)
     base = format_of(data)
@@ -58,21 +67,36 @@ def decode(data: bytes) -> Picture:
     return compact.with_pixels(rebuild(network, compact.pixels, condition, size))
 
 
-def read(data: bytes, name: str) -> Picture:
-    """Any picture file that Pillow reads; a marked one in full.
+def beyond_pillow(data: bytes) -> bool:
+    """Whether a file of any standard format is marked, or of a format that Pillow does not read.
+
+    Raises:
+        UnknownFormatError, DamagedFileError.
+    """
+    return mark_of(data) is not None or not isinstance(codec.get(format_of(data)), PillowCodec)
+
+
+def read(data: bytes, name: str, how: Preparation = STRICT) -> Picture:
+    """Any picture file that Pillow or a codec here reads, prepared; a marked one in full.
 
     Raises:
         InputError: naming the file.
-        UnsupportedPictureError, WeightsError.
+        UnsupportedPictureError: something cannot be carried, and ``how`` does not allow for it.
+        WeightsError, MissingExtraError.
     """
     try:
-        if mark_of(data) is not None:
-            return decode(data)
+        if beyond_pillow(data):
+            preparation.allow(codec.get(format_of(data)).kind(data), how)
+            if how.frame:
+                raise UnsupportedPictureError(
+                    f"only the first frame of {format_of(data)} files can be taken"
+                )
+            return preparation.finish(decode(data), how)
     except UnknownFormatError:
         pass  # Pillow reads more formats than ours
-    except (InputError, WeightsError) as error:
+    except (InputError, UnsupportedPictureError, WeightsError, MissingExtraError) as error:
         raise error.naming(name) from None
-    return pictures.read(data, name)
+    return preparation.read(data, name, how)
 
 
 def enhance(data: bytes) -> Picture:

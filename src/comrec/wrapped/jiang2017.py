@@ -17,6 +17,7 @@ from comrec.errors import UnsupportedPictureError, WeightsError
 from comrec.inference import store
 from comrec.inference.store import Network
 from comrec.picture import Picture
+from comrec.ratecontrol import Fit, Trials, too_small
 from comrec.wrapped import files
 from comrec.wrapped.rebuild import apply
 
@@ -35,28 +36,59 @@ class Jiang2017(Codec):
     base_options: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, effort: int = 7) -> None:
-        self.standard = codec.get(self.base, effort=effort, **self.base_options)
-        self.extension = self.standard.extension
-
-    def _network(self, role: str) -> Network:
-        for trained_around in (self.base, "jpeg"):
-            network = store.find("jiang2017", trained_around, role, 2)
-            if network is not None:
-                return network
-        raise WeightsError(f"{self.id}: this version ships no networks for it")
+        self.payload = codec.get(self.base, effort=effort, **self.base_options)
+        self.extension = self.payload.extension
+        self.extra = self.payload.extra
+        self.step = self.payload.step
 
     def encode(self, picture: Picture, quality: float) -> bytes:
         check_quality(quality)
+        return self._file(picture, self._compact(picture), quality)
+
+    def encode_within(self, picture: Picture, budget: int) -> Fit:
+        small = self._compact(picture)  # the same at every quality: ComCNN runs once
+        trials = Trials(
+            lambda quality: self._file(picture, small, quality),
+            self.step,
+            small.width * small.height,
+        )
+        fit = trials.largest_within(budget)
+        if fit is None:
+            raise too_small(budget, self.id, trials.smallest)
+        return fit
+
+    def _compact(self, picture: Picture) -> Picture:
         if picture.alpha is not None:
             raise UnsupportedPictureError(
-                f"{self.id} carries no transparency; use comrec-webp, comrec-avif or png"
+                f"{self.id} carries no transparency: --background white lays the picture over "
+                "white; or use comrec-webp, comrec-avif or png"
             )
-        small = apply(self._network("com"), picture.pixels, condition=0)
-        payload = self.standard.encode(picture.with_pixels(small), quality)
-        return files.write(self.base, payload, picture, quality, self._network("rec"))
+        return compact(self.base, picture)
+
+    def _file(self, picture: Picture, small: Picture, quality: float) -> bytes:
+        payload = self.payload.encode(small, quality)
+        return files.write(self.base, payload, picture, quality, network(self.base, "rec"))
 
     def decode(self, data: bytes) -> Picture:
         return files.decode(data)
+
+
+def network(base: str, role: str) -> Network:
+    """The network of a codec, or JPEG's where it has none of its own.
+
+    Raises:
+        WeightsError: neither is in the package.
+    """
+    for trained_around in (base, "jpeg"):
+        found = store.find("jiang2017", trained_around, role, 2)
+        if found is not None:
+            return found
+    raise WeightsError(f"jiang2017-{base}: this version ships no networks for it")
+
+
+def compact(base: str, picture: Picture) -> Picture:
+    """The picture that is coded: through ComCNN, half of each side, rounded up."""
+    return picture.with_pixels(apply(network(base, "com"), picture.pixels, condition=0))
 
 
 def around(base_codec: str, **base_options: Any) -> type[Jiang2017]:

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from comrec.errors import DamagedFileError, UnsupportedPictureError
-from comrec.picture import Metadata
+from comrec.picture import EXIF_HEAD, Metadata
 
-EXIF_HEAD = b"Exif\x00\x00"
 XMP_HEAD = b"http://ns.adobe.com/xap/1.0/\x00"
 ICC_HEAD = b"ICC_PROFILE\x00"
 _ROOM = 65533
@@ -76,19 +75,20 @@ def luma_table(data: bytes) -> NDArray[np.uint16]:
 
 
 def metadata_segments(metadata: Metadata) -> list[tuple[int, bytes]]:
-    """EXIF, XMP and ICC as APP1 and APP2 segments."""
+    """EXIF, XMP and ICC as APP1 and APP2 segments.
+
+    Raises:
+        UnsupportedPictureError: EXIF or XMP of 64 kB, ICC of 16 MB.
+    """
     out = []
     if metadata.exif is not None:
-        exif = metadata.exif
-        body = exif if exif.startswith(EXIF_HEAD) else EXIF_HEAD + exif
-        out.append((0xE1, _fitting("EXIF", body)))
+        out.append((0xE1, EXIF_HEAD + _fitting("EXIF", metadata.exif, _ROOM - len(EXIF_HEAD))))
     if metadata.xmp is not None:
-        out.append((0xE1, _fitting("XMP", XMP_HEAD + metadata.xmp)))
+        out.append((0xE1, XMP_HEAD + _fitting("XMP", metadata.xmp, _ROOM - len(XMP_HEAD))))
     if metadata.icc is not None:
         part = _ROOM - len(ICC_HEAD) - 2
-        parts = [metadata.icc[i : i + part] for i in range(0, len(metadata.icc), part)]
-        if len(parts) > 255:
-            raise UnsupportedPictureError(f"ICC of {len(metadata.icc)} bytes does not fit a JPEG")
+        icc = _fitting("ICC", metadata.icc, 255 * part)
+        parts = [icc[i : i + part] for i in range(0, len(icc), part)]
         out += [
             (0xE2, ICC_HEAD + bytes([number, len(parts)]) + body)
             for number, body in enumerate(parts, start=1)
@@ -96,9 +96,11 @@ def metadata_segments(metadata: Metadata) -> list[tuple[int, bytes]]:
     return out
 
 
-def _fitting(name: str, body: bytes) -> bytes:
-    if len(body) > _ROOM:
+def _fitting(name: str, body: bytes, room: int) -> bytes:
+    if len(body) > room:
+        others = ",".join(kind for kind in ("exif", "icc", "xmp") if kind != name.lower())
         raise UnsupportedPictureError(
-            f"{name} of {len(body)} bytes does not fit a JPEG segment of {_ROOM}"
+            f"JPEG carries {name} of at most {room:,} bytes, not {len(body):,}: "
+            f"--metadata {others} leaves it out"
         )
     return body

@@ -1,0 +1,1 @@
+"""How files are built around the coded picture: boxes, segments, and the metadata in them."""

@@ -1,0 +1,72 @@
+"""What a JP2 file says beside its codestream (ITU-T T.800, annex I): metadata, depth.
+
+EXIF and XMP lie in ``uuid`` boxes, as other programs write and read them; ICC in place of the
+enumerated colour space. Pillow writes and reads none of them.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from comrec.formats import boxes
+from comrec.picture import Metadata
+
+_EXIF = b"JpgTiffExif->JP2"
+_XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+_CODESTREAM = b"\xff\x4f\xff\x51"
+
+# Restricted ICC. It is meant for matrix profiles, but "any ICC" is for JPX files only, and
+# decoders that look at the profile take any.
+_ICC_METHOD = b"\x02\x00\x00"
+
+
+def embed(data: bytes, metadata: Metadata) -> bytes:
+    """The JP2 file with metadata; it must have none yet."""
+    out = b""
+    for _, kind, body in boxes.walk(data):
+        if kind != b"jp2h":
+            out += boxes.pack(kind, body)
+            continue
+        out += boxes.pack(kind, body if metadata.icc is None else _with_icc(body, metadata.icc))
+        if metadata.exif is not None:
+            out += boxes.pack_uuid(_EXIF, metadata.exif)
+        if metadata.xmp is not None:
+            out += boxes.pack_uuid(_XMP, metadata.xmp)
+    return out
+
+
+def _with_icc(header: bytes, icc: bytes) -> bytes:
+    return b"".join(
+        boxes.pack(kind, _ICC_METHOD + icc if kind == b"colr" else body)
+        for _, kind, body in boxes.walk(header)
+    )
+
+
+def metadata_of(data: bytes) -> Metadata:
+    """EXIF, ICC and XMP; none in a bare codestream.
+
+    Raises:
+        DamagedFileError: the box structure is broken.
+    """
+    if data.startswith(_CODESTREAM):
+        return Metadata()
+    colour = boxes.find(data, b"jp2h", b"colr")
+    icc = colour[3:] if colour is not None and colour[0] in (2, 3) else None
+    return Metadata(boxes.find_uuid(data, _EXIF), icc, boxes.find_uuid(data, _XMP))
+
+
+def bits_of(data: bytes) -> int:
+    """Bits of the deepest component's samples.
+
+    Raises:
+        DamagedFileError, struct.error, IndexError: the header is broken.
+    """
+    if data.startswith(_CODESTREAM):
+        (count,) = struct.unpack_from(">H", data, 40)
+        depths = data[42 : 42 + 3 * count : 3]
+    else:
+        header = boxes.find(data, b"jp2h", b"ihdr") or b""
+        depths = header[10:11]
+        if depths == b"\xff":  # they differ
+            depths = boxes.find(data, b"jp2h", b"bpcc") or b""
+    return max((depth & 0x7F) + 1 for depth in depths)

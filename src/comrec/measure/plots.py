@@ -1,0 +1,126 @@
+"""Rate-distortion curves as pictures, the same bytes each time."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from comrec.errors import MissingExtraError
+from comrec.measure.curves import Curve
+from comrec.measure.variants import Variant
+
+AXES = {
+    "psnr-rgb": "PSNR (RGB), dB",
+    "psnr-y": "PSNR (luma), dB",
+    "ms-ssim-rgb": "MS-SSIM (RGB), dB",
+}
+
+INK = "#202020"
+GROUND = "#ffffff"
+
+# Of middling lightness: they are read on white and on black.
+_COLOURS = {
+    "jpeg": "#3f86c9",
+    "jpeg-tuned": "#7a9cc0",
+    "jpeg2000": "#8f6bc4",
+    "webp": "#3d9a50",
+    "avif": "#d0564b",
+    "bpg": "#c08a1e",
+    "heic": "#2f9d9a",
+    "jpegxl": "#c05a97",
+}
+_MORE_COLOURS = ("#6d7fd6", "#7d9a2f", "#b0705a", "#5f8f8a", "#a06a80")
+_MARKERS = "osD^v<>pPX*h"
+_MOST_BPP = 1.6
+_WIDTH, _HEIGHT = 9.0, 5.2  # inches, legend included
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve and how to draw it.
+
+    Attributes:
+        label: in the legend.
+        points: bits a pixel and dB.
+        colour: as matplotlib has it.
+        style: matplotlib's line style.
+        width: points.
+        marker: matplotlib's, or "".
+    """
+
+    label: str
+    points: Curve
+    colour: str
+    style: str
+    width: float
+    marker: str = ""
+
+
+def line(variant: Variant, points: Curve, order: int) -> Line:
+    """A measured curve: a colour a standard codec; comrec solid, plain dashed, jiang2017 dotted.
+
+    Args:
+        order: among all variants: codecs without a colour of their own take one by it.
+    """
+    colour = _COLOURS.get(variant.base, _MORE_COLOURS[order % len(_MORE_COLOURS)])
+    width = 1.6
+    if variant.codec.startswith("comrec-"):
+        style, width = "-", 2.0
+    elif variant.codec.startswith("jiang2017-"):
+        style = ":"
+    else:
+        style = "--" if variant.label == variant.codec else "-."
+    return Line(variant.label, points, colour, style, width)
+
+
+def published_line(label: str, points: Curve, order: int) -> Line:
+    """A published curve: thin, marked."""
+    return Line(label, points, "#8f8f8f", "-", 0.8, _MARKERS[order % len(_MARKERS)])
+
+
+def draw(lines: Sequence[Line], metric: str) -> dict[str, bytes]:
+    """The curves of a metric, up to 1.6 bits a pixel.
+
+    Args:
+        metric: a key of `AXES`.
+    Returns:
+        Files by format: "svg", in `INK` on `GROUND`, and "png".
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib import style
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingExtraError("plots", "bench") from None
+    inked = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+    settings = {"svg.hashsalt": metric, "font.size": 10, **dict.fromkeys(inked, INK)}
+    # The defaults, whatever the user's own: the same bytes on every machine.
+    with style.context(["default", settings]):
+        figure = Figure(figsize=(_WIDTH, _HEIGHT), facecolor=GROUND, layout="constrained")
+        axis = figure.add_subplot(facecolor="none")
+        for one in lines:
+            rates, values = zip(*sorted(one.points), strict=True) if one.points else ((), ())
+            axis.plot(
+                rates, values, one.style, color=one.colour, lw=one.width, label=one.label,
+                marker=one.marker, ms=3.5, mfc="none",
+            )  # fmt: skip
+        axis.set(xlabel="bits a pixel", ylabel=AXES[metric], xlim=(0, _MOST_BPP))
+        axis.set_ylim(*_limits(lines))
+        axis.grid(alpha=0.25)
+        axis.spines[["top", "right"]].set_visible(False)
+        figure.legend(loc="outside right upper", frameon=False, fontsize=8.5)
+        files = {}
+        for file_format, undated in (("svg", {"Date": None}), ("png", {"Software": None})):
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=file_format, dpi=150, metadata=undated)
+            files[file_format] = buffer.getvalue()
+    return files
+
+
+def _limits(lines: Sequence[Line]) -> tuple[float, float]:
+    """Whole dB around what is measured at the rates that are shown."""
+    shown = [db for one in lines for bpp, db in one.points if bpp <= _MOST_BPP]
+    return (math.floor(min(shown)), math.ceil(max(shown))) if shown else (0.0, 1.0)

@@ -1,0 +1,73 @@
+"""Rate and distortion that others published, for comparison: on Kodak."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from comrec.errors import InputError, OptionError
+
+_SHIPPED = Path(__file__).with_name("published.json")
+_OLD_NAMES = {"psnr-rgb": "psnr", "ms-ssim-rgb": "ms-ssim"}
+"""What CompressAI called them before 2021; many repositories still do."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published curve, in CompressAI's schema.
+
+    Attributes:
+        name: what it goes by.
+        description: the system, and what is particular about the numbers.
+        source: where they are from.
+        results: lists by "bpp", "psnr-rgb" (dB) and "ms-ssim-rgb" (0..1), where it has them.
+    """
+
+    name: str
+    description: str
+    source: str
+    results: dict[str, list[float]]
+
+
+def names() -> list[str]:
+    """Those inside the package."""
+    return [entry["name"] for entry in _shipped()]
+
+
+def load(name: str) -> Published:
+    """A curve of the package by name, or of a file in CompressAI's schema by path.
+
+    Raises:
+        OptionError: no such curve, no such file.
+        InputError: the file is something else.
+    """
+    for entry in _shipped():
+        if entry["name"] == name:
+            return Published(**entry)
+    path = Path(name)
+    if not path.is_file():
+        raise OptionError(
+            f"no published curve {name!r}, and no file; there are: {', '.join(names())}"
+        )
+    try:
+        entry = json.loads(path.read_text(encoding="utf-8"))
+        results = {
+            key: [float(value) for value in entry["results"][found]]
+            for key in ("bpp", *_OLD_NAMES)
+            for found in (key, _OLD_NAMES.get(key, key))
+            if found in entry["results"]
+        }
+        if "bpp" not in results or len({len(values) for values in results.values()}) != 1:
+            raise ValueError("results need bpp, and as many values of each metric")
+        return Published(
+            str(entry.get("name", path.stem)), str(entry.get("description", "")), name, results
+        )
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(f"{name}: not a result file in CompressAI's schema ({error})") from None
+
+
+def _shipped() -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = json.loads(_SHIPPED.read_text(encoding="utf-8"))["curves"]
+    return entries

@@ -1,0 +1,277 @@
+"""The report: one HTML file with everything inside; a browser asks no network for anything."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from comrec.measure.bench import Measured
+from comrec.measure.crops import Row
+from comrec.measure.plots import AXES, GROUND, INK
+from comrec.measure.published import Published
+from comrec.measure.results import BPP_RANGE, METRICS, Comparison, at_rate
+
+_STYLE = Path(__file__).with_name("report.css")
+_RATES = (0.25, 0.5, 1.0)
+_SHORT = {"psnr-rgb": "PSNR", "psnr-y": "PSNR-Y", "ms-ssim-rgb": "MS-SSIM"}
+_NONE = "–"
+
+
+@dataclass(frozen=True)
+class Content:
+    """What the report shows.
+
+    Attributes:
+        title: of the page, such as the folder's name.
+        measured: all points.
+        means: by variant's label, in CompressAI's schema.
+        comparisons: BD-rates.
+        plots: SVG by metric.
+        rows: crops at equal bytes.
+        published: the curves among the plots that others measured.
+    """
+
+    title: str
+    measured: Measured
+    means: dict[str, dict[str, Any]]
+    comparisons: list[Comparison]
+    plots: dict[str, bytes]
+    rows: list[Row]
+    published: list[Published]
+
+
+def html(content: Content) -> str:
+    """The page."""
+    measured = content.measured
+    last = measured.runs[-1] if measured.runs else {}
+    count = len(measured.complete)
+    head = (
+        f"{count} picture{'' if count == 1 else 's'}, {len(measured.series)} codecs; "
+        f"comrec {last.get('comrec', '')}, {last.get('date', '')[:10]}"
+    )
+    parts = [
+        f"<h1>{escape(content.title)}</h1>",
+        f'<p class="quiet">{escape(head)}</p>',
+        _failures(measured),
+        "<h2>Bits for the same quality</h2>",
+        _bd_rates(content.comparisons, measured),
+        "<h2>Quality for the same bits</h2>",
+        _at_rates(content.means),
+        "<h2>Curves</h2>",
+        *[_plot(metric, svg) for metric, svg in content.plots.items()],
+        _published(content.published),
+        "<h2>Crops at equal bytes</h2>",
+        '<p class="quiet">The same part of what each codec decodes to, two screen pixels a pixel; '
+        "PSNR (RGB) of the whole picture.</p>",
+        *[_crops(row) for row in content.rows],
+        "<h2>All means</h2>",
+        *[_all_means(label, means) for label, means in content.means.items()],
+        "<h2>How it was measured</h2>",
+        _method(),
+        *[_run(run) for run in measured.runs],
+    ]
+    style = _STYLE.read_text(encoding="utf-8")
+    body = "\n".join(part for part in parts if part)
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(content.title)}</title>\n<style>\n{style}</style>\n</head>\n"
+        f"<body>\n{body}\n</body>\n</html>\n"
+    )
+
+
+def _failures(measured: Measured) -> str:
+    if not measured.failures:
+        return ""
+    rows = [[one.picture, one.message, ", ".join(one.labels)] for one in measured.failures]
+    return (
+        "<h2>What failed</h2>\n<p>These pictures count in no mean and no table below.</p>\n"
+        + _table(["picture", "why", "codecs"], rows, text=True)
+    )
+
+
+def _bd_rates(comparisons: list[Comparison], measured: Measured) -> str:
+    anchor = comparisons[0].anchor if comparisons else ("",)
+    own = {one.label: one for one in comparisons if one.anchor != anchor}
+    rows = []
+    for one in comparisons:
+        if one.anchor != anchor:
+            continue
+        cells = [one.label, *_percent(one)]
+        against = own.get(one.label)
+        cells += _percent(against) if against else [""] * len(METRICS)
+        rows.append([*cells, *_costs(measured, one.label)])
+    low, high = BPP_RANGE
+    names = anchor[0] if len(anchor) == 1 else f"the best of {', '.join(anchor)}"
+    groups = [
+        ("", 1),
+        (f"against {names}", len(METRICS)),
+        ("against its own codec", len(METRICS)),
+        ("mean seconds", 2),
+        ("most memory, MB", 2),
+    ]
+    heads = ["codec", *[_SHORT[metric] for _ in range(2) for metric in METRICS]]
+    heads += ["encode", "decode"] * 2
+    return (
+        "<p>BD-rate: by how many percent of the bits more (+) or fewer (−) for equal quality. "
+        f"Mean over pictures; points within {low} to {high} bits a pixel.</p>\n"
+        + _table(heads, rows, groups)
+    )
+
+
+def _percent(comparison: Comparison) -> list[str]:
+    means = [comparison.mean(metric) for metric in METRICS]
+    return [_NONE if mean is None else f"{mean:+.1f} %".replace("-", "−") for mean in means]
+
+
+def _costs(measured: Measured, label: str) -> list[str]:
+    """Mean seconds and most memory, of encoding and of decoding."""
+    points = [point for (name, _, _), point in measured.points.items() if name == label]
+    if not points:
+        return [_NONE] * 4
+    return [
+        f"{fmean(point.encode_s for point in points):.3f}",
+        f"{fmean(point.decode_s for point in points):.3f}",
+        _megabytes([point.encode_peak for point in points]),
+        _megabytes([point.decode_peak for point in points]),
+    ]
+
+
+def _megabytes(peaks: list[int | None]) -> str:
+    known = [peak for peak in peaks if peak is not None]
+    return f"{max(known) / 1e6:.0f}" if known else _NONE
+
+
+def _at_rates(means: dict[str, dict[str, Any]]) -> str:
+    rows = []
+    for label, entry in means.items():
+        cells = [label]
+        for metric, digits in (("psnr-rgb", 2), ("psnr-y", 2), ("ms-ssim-rgb", 4)):
+            values = [at_rate(entry["results"], metric, rate) for rate in _RATES]
+            cells += [_NONE if value is None else f"{value:.{digits}f}" for value in values]
+        rows.append(cells)
+    groups = [("", 1), ("PSNR (RGB), dB", 3), ("PSNR (luma), dB", 3), ("MS-SSIM (RGB)", 3)]
+    heads = ["bits a pixel", *[f"{rate:g}" for _ in range(3) for rate in _RATES]]
+    return (
+        "<p>Between the means of each quality, linear in the logarithm of the rate.</p>\n"
+        + _table(heads, rows, groups)
+    )
+
+
+def _plot(metric: str, svg: bytes) -> str:
+    """An SVG as a part of the page: its own identifiers, the page's ink and ground."""
+    text = svg.decode("utf-8")
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'(id="|url\(#|href="#)', rf"\1{metric}-", text)
+    text = text.replace(INK, "currentColor").replace(f"fill: {GROUND}", "fill: none")
+    label = escape(f"{AXES[metric]} by bits a pixel")
+    return f"<h3>{escape(AXES[metric])}</h3>\n" + text.replace(
+        "<svg", f'<svg role="img" aria-label="{label}"', 1
+    )
+
+
+def _published(published: list[Published]) -> str:
+    if not published:
+        return ""
+    rows = [[one.name, one.description, one.source] for one in published]
+    return (
+        "<h3>Published curves</h3>\n<p>Others' means over the 24 Kodak pictures, as they "
+        "published them (RGB): to be compared with measurements on Kodak only.</p>\n"
+        + _table(["curve", "what", "source"], rows, text=True)
+    )
+
+
+def _crops(row: Row) -> str:
+    figures = [_figure("original", "", row.original)]
+    for crop in row.crops:
+        fidelity = f"{crop.psnr:.2f} dB" if math.isfinite(crop.psnr) else "lossless"
+        figures.append(_figure(crop.label, f"{crop.bytes:,} bytes, {fidelity}", crop.png))
+    return (
+        f"<h3>{escape(row.picture)}, at most {row.budget:,} bytes</h3>\n"
+        f'<div class="crops">\n{"".join(figures)}</div>'
+    )
+
+
+def _figure(label: str, rest: str, png: str) -> str:
+    name = escape(label)
+    return (
+        f'<figure><img src="data:image/png;base64,{png}" alt="{name}">'
+        f"<figcaption><b>{name}</b> {escape(rest)}</figcaption></figure>\n"
+    )
+
+
+def _all_means(label: str, entry: dict[str, Any]) -> str:
+    results = entry["results"]
+    rows = [
+        [_NONE if value is None else f"{value:g}" for value in values]
+        for values in zip(*results.values(), strict=True)
+    ]
+    return (
+        f"<details><summary><code>{escape(label)}</code> "
+        f'<span class="quiet">{escape(entry["description"])}</span></summary>\n'
+        + _table(list(results), rows)
+        + "</details>"
+    )
+
+
+def _method() -> str:
+    low, high = BPP_RANGE
+    lines = [
+        "Rate is the bytes of the whole file, headers and mark included, × 8 / pixels; the "
+        "pictures' own metadata is left out. Each file is decoded by comrec.",
+        "PSNR (RGB) and MS-SSIM are on 8-bit RGB; PSNR (luma) on unrounded BT.601 luma; SSIM on "
+        "BT.601 luma of 8 bits. Means are over pictures of each picture's value; MS-SSIM in dB "
+        "is −10 log₁₀(1 − MS-SSIM).",
+        "BD-rate: PCHIP of log rate over dB, over the qualities that both curves reach, points "
+        f"within {low} to {high} bits a pixel and one beyond either end; of several anchors the "
+        "best at each rate. Each picture's value, then the mean.",
+        "Seconds are wall time with networks loaded. Memory is all that the process held, the "
+        "interpreter and the libraries included.",
+    ]
+    return "\n".join(f"<p>{escape(line)}</p>" for line in lines)
+
+
+def _run(run: dict[str, Any]) -> str:
+    versions = run["packages"] | run["libraries"]
+    known = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+    jobs = run["jobs"]
+    rows = [
+        ["date", run["date"]],
+        ["comrec", f"{run['comrec']}, commit {run['commit'] or 'unknown'}"],
+        ["machine", f"{run['cpu']}, {run['cores']} cores, {run['system']}"],
+        ["processes", "1" if jobs == 1 else f"{jobs} at a time: times are longer than of one"],
+        ["versions", f"Python {run['python']}, {known}"],
+    ]
+    return _table(["run", ""], rows, text=True)
+
+
+def _table(
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    groups: Sequence[tuple[str, int]] = (),
+    text: bool = False,
+) -> str:
+    """A table of numbers, the first column of names; or of text.
+
+    Args:
+        groups: heads above the heads, each over so many columns.
+    """
+    kind = ' class="text"' if text else ""
+    over = "".join(f'<th colspan="{span}">{escape(name)}</th>' for name, span in groups)
+    upper = f'<tr class="groups">{over}</tr>\n' if groups else ""
+    names = "".join(f"<th{kind}>{escape(head)}</th>" for head in heads)
+    lines = [
+        "<tr>" + "".join(f"<td{kind}>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+    ]
+    return (
+        f'<div class="wide"><table>\n<thead>\n{upper}<tr>{names}</tr>\n</thead>\n<tbody>\n'
+        + "\n".join(lines)
+        + "\n</tbody>\n</table></div>\n"
+    )

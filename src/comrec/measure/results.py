@@ -1,0 +1,187 @@
+"""What was measured, in the forms that others read: CSV, CompressAI's JSON, BD-rates."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from comrec.errors import OptionError
+from comrec.measure import curves
+from comrec.measure.bench import Measured, Point, Series
+from comrec.measure.curves import Curve
+
+BPP_RANGE = 0.1, 1.5
+"""Of the points that count for BD-rates, and one beyond either end to interpolate from."""
+
+
+def decibels(similarity: float) -> float:
+    """A similarity, 0 to below 1, on a scale that is about linear in log rate: dB."""
+    return -10 * math.log10(1 - similarity) if similarity < 1 else math.inf
+
+
+METRICS: dict[str, Callable[[Point], float | None]] = {
+    "psnr-rgb": lambda point: point.psnr_rgb,
+    "psnr-y": lambda point: point.psnr_y,
+    "ms-ssim-rgb": lambda point: None if point.ms_ssim_rgb is None else decibels(point.ms_ssim_rgb),
+}
+"""What BD-rates are of, in dB."""
+
+_MEANS: dict[str, Callable[[Point], float | None]] = {
+    "bpp": lambda point: point.bpp,
+    "psnr-rgb": lambda point: point.psnr_rgb,
+    "psnr-y": lambda point: point.psnr_y,
+    "ssim-y": lambda point: point.ssim_y,
+    "ms-ssim-rgb": lambda point: point.ms_ssim_rgb,
+    "encoding_time": lambda point: point.encode_s,
+    "decoding_time": lambda point: point.decode_s,
+    "encoding_peak_bytes": lambda point: point.encode_peak,
+    "decoding_peak_bytes": lambda point: point.decode_peak,
+}
+"""CompressAI's names, and ours for what it does not have."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A variant against others.
+
+    Attributes:
+        label: the variant's.
+        anchor: labels of which the best at each rate counts.
+        rates: by metric and picture, percent; pictures whose curves do not overlap have none.
+    """
+
+    label: str
+    anchor: tuple[str, ...]
+    rates: dict[str, dict[str, float]]
+
+    def mean(self, metric: str) -> float | None:
+        """Over pictures, percent; None if there are none."""
+        values = self.rates[metric].values()
+        return fmean(values) if values else None
+
+
+def to_csv(measured: Measured) -> str:
+    """A line a point."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["codec", "picture", "quality", *(field.name for field in fields(Point))])
+    for (label, picture, quality), point in measured.points.items():
+        values = (getattr(point, field.name) for field in fields(Point))
+        writer.writerow([label, picture, f"{quality:g}", *values])
+    return out.getvalue()
+
+
+def to_compressai(measured: Measured, series: Series) -> dict[str, Any]:
+    """A variant in the schema of CompressAI's result files: means over pictures.
+
+    Returns:
+        ``results`` maps names to lists, a value a quality; None where a mean does not exist or
+        is infinite.
+    """
+    columns = list(zip(*(measured.of(series, s) for s in measured.complete), strict=True))
+    return {
+        "name": series.variant.label,
+        "description": series.variant.make().summary,
+        "results": {
+            "quality": list(series.qualities),
+            **{
+                name: [_mean(value, points) for points in columns] for name, value in _MEANS.items()
+            },
+        },
+    }
+
+
+def _mean(value: Callable[[Point], float | None], points: Sequence[Point]) -> float | None:
+    values = [found for point in points if (found := value(point)) is not None]
+    mean = fmean(values) if len(values) == len(points) else math.inf
+    return round(mean, 6) if math.isfinite(mean) else None
+
+
+def comparisons(measured: Measured, anchor: Sequence[str]) -> list[Comparison]:
+    """BD-rates: every variant against the anchor; comrec-X and jiang2017-X against X.
+
+    Raises:
+        MissingExtraError: scipy is not installed.
+    """
+    labels = {one.variant.label for one in measured.series}
+    pairs = [(one, tuple(anchor)) for one in measured.series if [one.variant.label] != [*anchor]]
+    for one in measured.series:
+        options = one.variant.label.removeprefix(one.variant.codec)
+        bases = [base for base in (one.variant.base + options, one.variant.base) if base in labels]
+        if bases and one.variant.base != one.variant.codec and bases[:1] != [*anchor]:
+            pairs.append((one, (bases[0],)))
+    return [_comparison(measured, one, against) for one, against in pairs]
+
+
+def _comparison(measured: Measured, series: Series, anchor: tuple[str, ...]) -> Comparison:
+    against = [one for one in measured.series if one.variant.label in anchor]
+    rates: dict[str, dict[str, float]] = {metric: {} for metric in METRICS}
+    for metric, found in rates.items():
+        for source in measured.complete:
+            best = curves.best_of([curve(measured.of(one, source), metric) for one in against])
+            test = curve(measured.of(series, source), metric)
+            try:
+                found[source.name] = curves.bd_rate(
+                    curves.within(best, *BPP_RANGE), curves.within(test, *BPP_RANGE)
+                )
+            except OptionError:  # no overlap on this picture
+                continue
+    return Comparison(series.variant.label, anchor, rates)
+
+
+def curve(points: Sequence[Point], metric: str) -> Curve:
+    """Bits a pixel and dB of the points that have the metric and lost something."""
+    value = METRICS[metric]
+    found = [(point.bpp, value(point)) for point in points]
+    return [(bpp, db) for bpp, db in found if db is not None and math.isfinite(db)]
+
+
+def mean_curve(results: Mapping[str, Sequence[float | None]], metric: str) -> Curve:
+    """Bits a pixel and dB of the lists of a result file in CompressAI's schema."""
+    pairs = zip(results["bpp"], results.get(metric, ()), strict=False)
+    found = [(bpp, value) for bpp, value in pairs if bpp is not None and value is not None]
+    if metric == "ms-ssim-rgb":
+        found = [(bpp, decibels(value)) for bpp, value in found if value < 1]
+    return found
+
+
+def at_rate(results: Mapping[str, Sequence[float | None]], metric: str, bpp: float) -> float | None:
+    """A mean between those of two qualities, linear in log rate; None beyond them."""
+    pairs = zip(results["bpp"], results[metric], strict=True)
+    known = sorted((math.log(r), v) for r, v in pairs if r is not None and v is not None)
+    if not known or not known[0][0] <= math.log(bpp) <= known[-1][0]:
+        return None
+    return float(np.interp(math.log(bpp), [r for r, _ in known], [v for _, v in known]))
+
+
+def to_json(comparisons: list[Comparison], measured: Measured) -> dict[str, Any]:
+    """BD-rates with what they mean and where they come from."""
+    return {
+        "definition": (
+            "Bjontegaard rate difference in percent, negative is fewer bits: PCHIP of log rate "
+            "over dB, points within bpp_range and one beyond either end, each picture's value "
+            "and their mean; MS-SSIM as -10 log10(1 - MS-SSIM); of several anchors the best at "
+            "each rate"
+        ),
+        "bpp_range": list(BPP_RANGE),
+        "pictures": [source.name for source in measured.complete],
+        "runs": measured.runs,
+        "rows": [
+            {
+                "codec": one.label,
+                "anchor": list(one.anchor),
+                **{
+                    metric: {"percent": one.mean(metric), "pictures": of_picture}
+                    for metric, of_picture in one.rates.items()
+                },
+            }
+            for one in comparisons
+        ],
+    }

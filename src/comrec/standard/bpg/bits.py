@@ -1,0 +1,101 @@
+"""Bits, and the integer codes of BPG and HEVC headers."""
+
+from __future__ import annotations
+
+import re
+
+from comrec.errors import DamagedFileError
+
+
+class BitReader:
+    """Reads unsigned integers from the most significant bit on.
+
+    Every method raises DamagedFileError where the data end first.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._value = int.from_bytes(data)
+        self._left = 8 * len(data)
+
+    def bits(self, count: int) -> int:
+        """An integer of ``count`` bits: u(count)."""
+        if count > self._left:
+            raise DamagedFileError("input: damaged BPG file (a header ends too early)")
+        self._left -= count
+        return self._value >> self._left & ((1 << count) - 1)
+
+    def flag(self) -> bool:
+        return bool(self.bits(1))
+
+    def golomb(self) -> int:
+        """An Exp-Golomb code of order 0: ue(v), below 2**32."""
+        zeros = 0
+        while not self.bits(1):
+            zeros += 1
+            if zeros > 32:
+                raise DamagedFileError("input: damaged BPG file (a header has an impossible code)")
+        return (1 << zeros) - 1 + self.bits(zeros)
+
+
+class BitWriter:
+    """What `BitReader` reads."""
+
+    def __init__(self) -> None:
+        self._bits: list[str] = []
+
+    def bits(self, value: int, count: int) -> None:
+        self._bits.append(f"{value:0{count}b}")
+
+    def flag(self, value: bool) -> None:
+        self.bits(int(value), 1)
+
+    def golomb(self, value: int) -> None:
+        code = f"{value + 1:b}"
+        self._bits.append("0" * (len(code) - 1) + code)
+
+    def packed(self) -> bytes:
+        """Everything written, filled up to whole bytes with zeros."""
+        bits = "".join(self._bits)
+        bits += "0" * (-len(bits) % 8)
+        return int(bits or "0", 2).to_bytes(len(bits) // 8)
+
+
+def read_ue7(data: bytes, at: int) -> tuple[int, int]:
+    """The ue7(32) at an offset, and the offset after it.
+
+    Seven bits a byte, most significant first, the eighth bit set where more follow; the
+    shortest form only.
+
+    Raises:
+        DamagedFileError: cut short, too large, or not the shortest form.
+    """
+    value, start = 0, at
+    while at < len(data):
+        byte = data[at]
+        if byte == 0x80 and at == start:
+            break
+        value = value << 7 | byte & 0x7F
+        at += 1
+        if value >= 1 << 32:
+            break
+        if byte < 0x80:
+            return value, at
+    raise DamagedFileError("input: damaged or cut short BPG header")
+
+
+def pack_ue7(value: int) -> bytes:
+    """The shortest ue7 form of a value below 2**32."""
+    out = [value & 0x7F]
+    while value := value >> 7:
+        out.append(value & 0x7F | 0x80)
+    return bytes(reversed(out))
+
+
+def escape(payload: bytes) -> bytes:
+    """Insert the bytes that keep start codes out of a NAL unit."""
+    return re.sub(rb"\x00\x00(?=[\x00-\x03])", b"\0\0\3", payload)
+
+
+def unescape(payload: bytes) -> bytes:
+    """Undo `escape`."""
+    return payload.replace(b"\0\0\3", b"\0\0")

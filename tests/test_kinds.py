@@ -1,0 +1,241 @@
+"""Pictures of every kind through every codec, as the table in docs/pictures.md says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import skimage.color
+import sources
+from PIL import Image
+from sources import saved
+
+import comrec
+from comrec import codec
+from comrec.codec import Codec
+from comrec.errors import UnsupportedPictureError
+from comrec.picture import Metadata, Picture, Pixels
+from comrec.preparation import Preparation
+from comrec.wrapped import files
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "pictures.md"
+LIBRARIES = {"bpg": "av", "heic": "pillow_heif", "jpegxl": "pyjpegxl"}
+
+GRAY, RGB, ALPHA = sources.smooth(1), sources.smooth(3), sources.alpha()
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/">\xc3\xa9</x:xmpmeta>'
+TAGS: dict[int, Any] = {0x0112: 6, 0x8769: {0x9003: "2020:02:02 20:20:20"}, 0x8825: {1: "N"}}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A kind of picture.
+
+    Attributes:
+        source: its file.
+        carried: what comes back without an option.
+        prepared: what comes back with --background or --metadata.
+    """
+
+    source: bytes
+    carried: Picture
+    prepared: Picture
+
+
+def case(source: bytes, carried: Picture, prepared: Picture | None = None) -> Case:
+    return Case(source, carried, prepared or carried)
+
+
+def of_png(picture: Picture, prepared: Picture | None = None) -> Case:
+    return case(codec.get("png").encode(picture, 100), picture, prepared)
+
+
+def over_white(pixels: Pixels) -> Picture:
+    part = ALPHA.reshape(*ALPHA.shape, *[1] * (pixels.ndim - 2)) / 255
+    return Picture(np.rint(pixels * part + 255 * (1 - part)).astype(np.uint8))
+
+
+def deep(samples: Pixels) -> np.ndarray:
+    """16 bits, each sample within its 8-bit level."""
+    return samples.astype(np.uint16) * 257 - 60 * (samples > 100)
+
+
+def exif(description: str = "a cat", orientation: int = 6) -> bytes:
+    block = Image.Exif()
+    block[0x0112], block[0x010E] = orientation, description
+    for part in (0x8769, 0x8825):
+        block.get_ifd(part).update(TAGS[part])
+    return block.tobytes()
+
+
+def tags(block: bytes | None) -> dict[int, Any]:
+    found = Image.Exif()
+    found.load(block or b"")
+    return {
+        tag: dict(found.get_ifd(tag)) if tag in (0x8769, 0x8825) else found[tag] for tag in found
+    }
+
+
+def naive_rgb(cmyk: Pixels) -> Pixels:
+    ink = cmyk / 255
+    return np.rint(255 * (1 - ink[..., :3]) * (1 - ink[..., 3:])).astype(np.uint8)
+
+
+def to_srgb(linear: np.ndarray) -> Pixels:
+    """sRGB samples of linear light in 0..1."""
+    light = linear.clip(0, 1)
+    curve = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    return np.rint(255 * curve).astype(np.uint8)
+
+
+def from_p3(pixels: Pixels) -> Pixels:
+    srgb = np.array([[0.4361, 0.3851, 0.1431], [0.2225, 0.7169, 0.0606], [0.0139, 0.0971, 0.7141]])
+    return to_srgb((pixels / 255) ** 2.2 @ (np.linalg.inv(srgb) @ sources.PRIMARIES).T)
+
+
+@cache
+def cases() -> dict[str, Case]:
+    gray, rgb, clear = Picture(GRAY), Picture(RGB), Picture(RGB, ALPHA)
+    palette = Image.fromarray(RGB).quantize(30)
+    of_palette = np.asarray(palette.convert("RGB"))
+    see_through = np.where(np.asarray(palette) < 9, 90, 255).astype(np.uint8)
+    shown = of_palette * (see_through[..., None] / 255) + 255.0 - see_through[..., None]
+    bits = np.arange(sources.WIDTH) + 0 * GRAY > 9
+    inks = sources.smooth(4) // 2
+    cmyk = Image.frombytes("CMYK", (sources.WIDTH, sources.HEIGHT), inks.tobytes())
+    lab = Image.new("LAB", cmyk.size, (200, 150, 110))
+    of_lab = np.full_like(RGB, np.rint(255 * skimage.color.lab2rgb([200 / 2.55, 22, -18])))
+    icc = sources.cmyk_profile()
+    frames = [Image.fromarray(np.ascontiguousarray(np.roll(RGB, 5 * i, 1))) for i in range(3)]
+    large = Metadata(exif=exif("a cat" * 20_000))
+    wide = Metadata(icc=sources.srgb_profile(padding=100_000))
+    other, dark = Metadata(icc=sources.rgb_profile()), Metadata(icc=sources.gray_profile(1.8))
+    return {
+        "gray": of_png(gray),
+        "gray, transparent": of_png(Picture(GRAY, ALPHA), over_white(GRAY)),
+        "RGB": of_png(rgb),
+        "RGB, transparent": of_png(clear, over_white(RGB)),
+        "RGB, transparent, by `jiang2017-…` or at `--scale 1/2`": of_png(clear, over_white(RGB)),
+        "RGB, alpha opaque everywhere": case(
+            codec.get("png").encode(Picture(RGB, np.full_like(ALPHA, 255)), 100), rgb
+        ),
+        "palette": case(saved(palette, "PNG"), Picture(of_palette)),
+        "palette, transparent": case(
+            saved(palette, "PNG", transparency=bytes([90] * 9)),
+            Picture(of_palette, see_through),
+            Picture(np.rint(shown).astype(np.uint8)),
+        ),
+        "1 bit": case(saved(Image.fromarray(bits), "PNG"), Picture(bits.astype(np.uint8) * 255)),
+        "gray, 16 bits": case(sources.png(deep(GRAY), 16, 0), gray),
+        "RGB, 16 bits": case(sources.png(deep(RGB), 16, 2), rgb),
+        "RGB, transparent, 16 bits": case(
+            sources.png(deep(np.dstack([RGB, ALPHA])), 16, 6), clear, over_white(RGB)
+        ),
+        "CMYK, JPEG as Adobe writes it": case(
+            saved(cmyk, "JPEG", quality=99, subsampling=0), Picture(naive_rgb(inks))
+        ),
+        "CMYK, TIFF": case(saved(cmyk, "TIFF"), Picture(naive_rgb(inks))),
+        "CMYK, with its ICC profile": case(
+            saved(Image.new("CMYK", cmyk.size, (255, 0, 0, 0)), "TIFF", icc_profile=icc),
+            Picture(np.full_like(RGB, (0, 151, 218))),
+        ),
+        "Lab": case(saved(lab, "TIFF"), Picture(of_lab)),
+        "floating point, or 32 bits": case(saved(Image.fromarray(np.float32(GRAY)), "TIFF"), gray),
+        "animation, or several pages": case(
+            saved(frames[0], "PNG", save_all=True, append_images=frames[1:]), rgb
+        ),
+        "EXIF, with orientation": of_png(Picture(RGB, None, Metadata(exif=exif()))),
+        "EXIF over 64 kB": of_png(Picture(RGB, None, large), Picture(np.rot90(RGB, -1).copy())),
+        "ICC, sRGB": of_png(Picture(RGB, None, Metadata(icc=sources.srgb_profile()))),
+        "ICC over 64 kB": of_png(Picture(RGB, None, wide)),
+        "ICC, another RGB space": of_png(Picture(RGB, None, other), Picture(from_p3(RGB))),
+        "ICC, gray": of_png(Picture(GRAY, None, dark), Picture(to_srgb((GRAY / 255) ** 1.8))),
+        "XMP": of_png(Picture(RGB, None, Metadata(xmp=XMP))),
+        "XMP over 64 kB": of_png(Picture(RGB, None, Metadata(xmp=XMP * 2000)), rgb),
+    }
+
+
+def rows() -> dict[str, dict[str, str]]:
+    """The table: for each kind what each codec does with it."""
+    parts = DOCUMENT.read_text("utf-8").split("\n\n")
+    (table,) = (part for part in parts if part.startswith("| picture"))
+    lines = [line.strip("| ").split(" | ") for line in table.splitlines() if "---" not in line]
+    head, *body = [[cell.strip() for cell in line] for line in lines]
+    names = [name.strip("`") for name in head[1:]]
+    return {row[0]: dict(zip(names, row[1:], strict=True)) for row in body}
+
+
+def coders(kind: str, base: str) -> list[tuple[str, dict[str, Any]]]:
+    """Ids and options of the codecs for which a cell speaks; of what never reaches a codec, one."""
+    half = "1/2" in kind
+    found = [] if half else [(base, {"effort": 1})]
+    if kind.startswith(("CMYK", "Lab", "floating", "animation")) or "16 bits" in kind:
+        return found
+    if base == "jpeg" and not half:
+        found.append(("jpeg-tuned", {}))
+    if f"comrec-{base}" in comrec.codecs():
+        found.append((f"comrec-{base}", {"effort": 1, "scale": "1/2" if half else "1"}))
+    if half or "transparent" not in kind:
+        found.append((f"jiang2017-{base}", {"effort": 1}))
+    return found
+
+
+def cells() -> Iterator[Any]:
+    for kind, row in rows().items():
+        for base, cell in row.items():
+            for codec_id, options in coders(kind, base):
+                yield pytest.param(kind, cell, codec_id, options, id=f"{kind}: {codec_id}")
+
+
+def test_the_table_has_every_kind_and_every_codec() -> None:
+    assert set(rows()) == set(cases())
+    told = {name for kind, row in rows().items() for base in row for name, _ in coders(kind, base)}
+    assert told == set(comrec.codecs())
+
+
+def encoded(source: bytes, coder: Codec, how: Preparation) -> bytes:
+    return coder.encode(files.read(source, "source", how), 90)
+
+
+@pytest.mark.parametrize(("kind", "cell", "codec_id", "options"), list(cells()))
+def test_every_cell_of_the_table(
+    kind: str, cell: str, codec_id: str, options: dict[str, Any]
+) -> None:
+    base = codec_id.removeprefix("comrec-").removeprefix("jiang2017-")
+    if base in LIBRARIES:
+        pytest.importorskip(LIBRARIES[base])
+    coder = codec.get(codec_id, **options)
+    one = cases()[kind]
+    if cell == "no":
+        with pytest.raises(UnsupportedPictureError):
+            encoded(one.source, coder, Preparation("white", 8, "srgb", 0, "none"))
+        return
+    how, expected = Preparation(), one.carried
+    for option in re.findall(r"--(\w+)", cell):
+        with pytest.raises(UnsupportedPictureError) as refusal:
+            encoded(one.source, coder, how)
+        named = re.search(r"--(?!scale)(\w+) ([\w,]+)", str(refusal.value))
+        assert named is not None
+        assert named[1] == option
+        how = replace(how, **{option: int(named[2]) if named[2].isdigit() else named[2]})
+        if option in ("background", "metadata"):
+            expected = one.prepared
+    back = coder.decode(encoded(one.source, coder, how))
+    assert back.is_gray == (expected.is_gray and "RGB" not in cell)
+    assert back.rgb.shape == expected.rgb.shape
+    assert np.abs(back.rgb.astype(int) - expected.rgb).mean() < 9
+    if "RGB" in cell:
+        assert np.ptp(back.pixels.astype(int), axis=2).mean() < 2
+    assert (back.alpha is None) == (expected.alpha is None)
+    if back.alpha is not None and expected.alpha is not None:
+        assert np.abs(back.alpha.astype(int) - expected.alpha).mean() < 9
+    assert back.metadata.icc == expected.metadata.icc
+    assert back.metadata.xmp == expected.metadata.xmp
+    assert tags(back.metadata.exif) == tags(expected.metadata.exif)
+    if base != "avif":
+        assert back.metadata.exif == expected.metadata.exif
