@@ -160,8 +160,8 @@ def _at_rates(means: dict[str, dict[str, Any]]) -> str:
     heads = ["bits a pixel", *[f"{rate:g}" for _ in range(3) for rate in _RATES]]
     return (
         "<p>Between the means of each quality, linear in the logarithm of the rate, as curves are "
-        "drawn. Codecs whose quality asks for a PSNR (JPEG 2000) give each picture another rate, and "
-        "look worse here than picture by picture, as BD-rates compare.</p>\n"
+        "drawn. Codecs whose quality asks for a PSNR (JPEG 2000) give each picture another rate, "
+        "and look worse here than picture by picture, as BD-rates compare.</p>\n"
         + _table(heads, rows, groups)
     )
 
