@@ -343,7 +343,13 @@ def start(folder: Path, out: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "comrec", "bench", str(folder), "-o", str(out)]
     command += ["--codecs", "jiang2017-jpeg", "--anchor", "jpeg", "--jobs", "2"]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # Where the tests run in the background, SIGINT is ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
