@@ -30,7 +30,7 @@ from comrec.errors import (
     WeightsError,
 )
 from comrec.inference import store
-from comrec.measure.metrics import psnr
+from comrec.metrics import psnr
 from comrec.picture import Metadata, Picture
 from comrec.wrapped import containers, files
 from comrec.wrapped.mark import Mark

@@ -28,13 +28,13 @@ from PIL import Image
 
 import comrec
 from comrec import codec as registry
+from comrec import metrics
 from comrec.cli import main
 from comrec.errors import InputError, OptionError, UnknownCodecError
 from comrec.measure import (
     bench,
     curves,
     machine,
-    metrics,
     paper,
     plots,
     published,

@@ -26,7 +26,7 @@ from comrec.errors import (
     UnknownFormatError,
     UnsupportedPictureError,
 )
-from comrec.measure.metrics import psnr
+from comrec.metrics import psnr
 from comrec.picture import MAX_PIXELS, Metadata, Picture
 from comrec.standard import Bpg
 from comrec.standard.bpg import bits, colour, container, hevc, parameters

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from comrec import metrics
 from comrec.errors import MissingExtraError, OptionError
-from comrec.measure import curves, metrics
+from comrec.measure import curves
 
 data = pytest.importorskip("skimage.data")
 skimage_metrics = pytest.importorskip("skimage.metrics")

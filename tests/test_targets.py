@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 
 import comrec
-from comrec import codec
+from comrec import codec, metrics
 from comrec.codec import Codec
 from comrec.errors import OptionError, TargetError
 from comrec.inference import tiles
-from comrec.measure import metrics
 from comrec.picture import Picture
 from comrec.targets import Kind, Target, meet, only_one
 from comrec.wrapped import files

@@ -22,7 +22,7 @@ from comrec import codec
 from comrec.errors import DamagedFileError, OptionError, UnsupportedPictureError, WeightsError
 from comrec.inference import session as sessions
 from comrec.inference import store
-from comrec.measure.metrics import psnr
+from comrec.metrics import psnr
 from comrec.picture import Metadata, Picture, format_of
 from comrec.ratecontrol import Trials
 from comrec.standard.bpg import container as bpg

@@ -9,10 +9,10 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from comrec import metrics
 from comrec.codec import Codec
 from comrec.errors import OptionError, TargetError
-from comrec.measure import metrics
-from comrec.measure.metrics import Pixels
+from comrec.metrics import Pixels
 from comrec.picture import Picture
 from comrec.ratecontrol import Fit, Trials
 

@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from comrec import preparation
+from comrec import metrics, preparation
 from comrec.codec import Codec
 from comrec.errors import InputError, UnsupportedPictureError
-from comrec.measure import machine, metrics, workers
+from comrec.measure import machine, workers
 from comrec.measure.store import Store
 from comrec.measure.variants import Variant
 from comrec.measure.workers import Failure

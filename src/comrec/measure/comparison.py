@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from comrec import codec
 from comrec.errors import TargetError
-from comrec.measure.metrics import ms_ssim, psnr
+from comrec.metrics import ms_ssim, psnr
 from comrec.picture import Picture
 from comrec.targets import Target, meet
 

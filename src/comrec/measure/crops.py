@@ -13,8 +13,8 @@ from PIL import Image
 from comrec.measure import workers
 from comrec.measure.bench import Measured, Series, Source, read
 from comrec.measure.comparison import busiest
-from comrec.measure.metrics import psnr
 from comrec.measure.store import Store
+from comrec.metrics import psnr
 from comrec.picture import Picture, Pixels
 from comrec.progress import progress
 

@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from comrec import codec as registry
+from comrec import metrics
 from comrec.errors import InputError
-from comrec.measure import metrics, workers
+from comrec.measure import workers
 from comrec.measure.bench import SUFFIXES, read
 from comrec.measure.workers import Failure
 from comrec.picture import Picture

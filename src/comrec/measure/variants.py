@@ -18,6 +18,7 @@ from typing import Any, get_type_hints
 
 import numpy as np
 
+import comrec
 from comrec import codec as registry
 from comrec.codec import Codec, check_quality
 from comrec.errors import OptionError
@@ -107,14 +108,8 @@ class Variant:
         ]
         packages = (*_PACKAGES, *filter(None, [_PACKAGES_OF.get(self.base)]))
         versions = [importlib.metadata.version(package) for package in packages]
-        content = json.dumps([_version(), self.codec, self.options, networks, versions])
+        content = json.dumps([comrec.__version__, self.codec, self.options, networks, versions])
         return hashlib.sha256(content.encode()).hexdigest()[:16]
-
-
-def _version() -> str:
-    from comrec import __version__  # the package imports measure.metrics before it has a version
-
-    return __version__
 
 
 def parse(text: str, effort: int | None = None) -> Variant:

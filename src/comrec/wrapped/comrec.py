@@ -19,7 +19,7 @@ from comrec.codec import Codec, check_quality
 from comrec.errors import OptionError, UnsupportedPictureError, WeightsError
 from comrec.inference import store
 from comrec.inference.store import Network
-from comrec.measure.metrics import psnr
+from comrec.metrics import psnr
 from comrec.picture import Picture
 from comrec.ratecontrol import Fit, Trials, too_small
 from comrec.wrapped import conditions, containers, files
