@@ -21,7 +21,7 @@ from typing import Any
 from comrec.errors import OptionError, UnknownCodecError
 from comrec.picture import Picture
 from comrec.preparation import Kind
-from comrec.ratecontrol import Fit, Trials, too_small
+from comrec.ratecontrol import Fit, Trials, met
 
 ENTRY_POINTS = "comrec.codecs"
 
@@ -93,10 +93,7 @@ class Codec(ABC):
         """
         pixels = picture.width * picture.height
         trials = Trials(lambda quality: self.encode(picture, quality), self.step, pixels)
-        fit = trials.largest_within(budget)
-        if fit is None:
-            raise too_small(budget, self.id, trials.smallest)
-        return fit
+        return met(trials, budget, self.id)
 
 
 def check_quality(quality: float) -> float:

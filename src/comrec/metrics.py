@@ -19,7 +19,9 @@ _RADIUS = 5
 _C1 = (0.01 * _PEAK) ** 2
 _C2 = (0.03 * _PEAK) ** 2
 _SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-_SHORTEST = 2 * _RADIUS * 2 ** (len(_SCALE_WEIGHTS) - 1) + 1
+SSIM_SIDE = 2 * _RADIUS + 1
+MS_SSIM_SIDE = 2 * _RADIUS * 2 ** (len(_SCALE_WEIGHTS) - 1) + 1
+"""The shortest sides of pictures that the measures are defined for."""
 
 
 def psnr(a: Samples, b: Samples) -> float:
@@ -74,7 +76,7 @@ def ssim(a: Pixels, b: Pixels) -> float:
     _check_shapes(a, b)
     if a.ndim != 2:
         raise OptionError(f"ssim is of gray pictures, (H, W); these arrays are {a.shape}")
-    _check_sides(a, 2 * _RADIUS + 1, "ssim")
+    _check_sides(a, SSIM_SIDE, "ssim")
     return _similarity(a.astype(np.float64), b.astype(np.float64))[0]
 
 
@@ -93,7 +95,7 @@ def ms_ssim(a: Pixels, b: Pixels) -> float:
         OptionError: the shapes differ, or the pictures are too small.
     """
     _check_shapes(a, b)
-    _check_sides(a, _SHORTEST, "ms_ssim")
+    _check_sides(a, MS_SSIM_SIDE, "ms_ssim")
     channels_a = np.atleast_3d(a).astype(np.float64)
     channels_b = np.atleast_3d(b).astype(np.float64)
     values = [

@@ -221,9 +221,18 @@ def pillow_open(data: bytes) -> ImageFile.ImageFile:
     """
     formats = [name for name in Image.ID if name != PLUGIN] if PLUGIN in Image.OPEN else None
     image = Image.open(io.BytesIO(data), formats=formats)
-    if image.width * image.height > MAX_PIXELS:
-        raise Image.DecompressionBombError
+    refuse_bomb(image.width, image.height)
     return image
+
+
+def refuse_bomb(width: int, height: int) -> None:
+    """Stop before a picture of such a size is decoded; `decoding` says it in our words.
+
+    Raises:
+        Image.DecompressionBombError: it has more than `MAX_PIXELS`.
+    """
+    if width * height > MAX_PIXELS:
+        raise Image.DecompressionBombError
 
 
 @contextmanager
@@ -316,3 +325,14 @@ def format_of(data: bytes, name: str = "input") -> str:
             raise DamagedFileError(f"{name}: the file is empty")
         raise UnknownFormatError(f"{name}: not a file of any codec here ({', '.join(_FORMATS)})")
     return known
+
+
+def expect(data: bytes, codec_id: str) -> None:
+    """Check that a file is a standard codec's.
+
+    Raises:
+        UnknownFormatError: it is another's, or none of ours.
+    """
+    found = format_of(data)
+    if found != codec_id:
+        raise UnknownFormatError(f"input: a {found} file, not {codec_id}")

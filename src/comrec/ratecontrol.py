@@ -133,6 +133,18 @@ class Trials:
         return min(map(self.at, reaching), key=lambda fit: len(fit.data), default=None)
 
 
+def met(trials: Trials, budget: int, codec_id: str) -> Fit:
+    """The file of the highest quality that has at most ``budget`` bytes.
+
+    Raises:
+        TargetError: even quality 0 is too large.
+    """
+    fit = trials.largest_within(budget)
+    if fit is None:
+        raise too_small(budget, codec_id, trials.smallest)
+    return fit
+
+
 def too_small(budget: int, codec_id: str, smallest: int) -> TargetError:
     """The error of a budget that not even the smallest file of a picture meets."""
     return TargetError(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from comrec.errors import DamagedFileError
 from comrec.formats import boxes
 
-_CODESTREAM = b"\xff\x0a"
+CODESTREAM = b"\xff\x0a"
+"""What a file begins with that has no boxes."""
 
 _SIDES = (9, 13, 18, 30)
 _PREVIEW_SIDES = (6, 8, 10, 12)
@@ -32,7 +33,7 @@ def is_animated(data: bytes) -> bool:
 
 
 def _codestream(data: bytes) -> bytes:
-    if data.startswith(_CODESTREAM):
+    if data.startswith(CODESTREAM):
         return data
     for _, kind, body in boxes.walk(data):
         if kind in (b"jxlc", b"jxlp"):

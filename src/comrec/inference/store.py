@@ -95,6 +95,21 @@ def find(family: str, codec: str, role: str, scale: int) -> Network | None:
     return fitting[-1] if fitting else None
 
 
+def serving(family: str, codec: str, role: str, scale: int) -> Network:
+    """The network for a job around a codec, or JPEG's where the codec has none of its own.
+
+    Raises:
+        WeightsError: neither is in the package.
+    """
+    for trained_around in (codec, "jpeg"):
+        network = find(family, trained_around, role, scale)
+        if network is not None:
+            return network
+    raise WeightsError(
+        f"{family}-{codec}: this version ships no {role} network of scale 1/{scale} for it"
+    )
+
+
 def by_id(network_id: str) -> Network:
     """The network that a mark names.
 

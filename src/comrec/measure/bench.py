@@ -31,8 +31,6 @@ SUFFIXES = (
     ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jpg", ".jpeg", ".jp2", ".avif",
 )  # fmt: skip
 """Of the files in a folder that count as pictures."""
-_SSIM_SIDE = 11
-_MS_SSIM_SIDE = 161
 
 
 @dataclass(frozen=True)
@@ -225,9 +223,9 @@ def _measure(task: _Task) -> Point:
         bpp=8 * len(data) / (original.width * original.height),
         psnr_rgb=metrics.psnr(original.rgb, decoded.rgb),
         psnr_y=metrics.psnr(*luma),
-        ssim_y=metrics.ssim(*gray) if shorter >= _SSIM_SIDE else None,
+        ssim_y=metrics.ssim(*gray) if shorter >= metrics.SSIM_SIDE else None,
         ms_ssim_rgb=(
-            metrics.ms_ssim(original.rgb, decoded.rgb) if shorter >= _MS_SSIM_SIDE else None
+            metrics.ms_ssim(original.rgb, decoded.rgb) if shorter >= metrics.MS_SSIM_SIDE else None
         ),
         encode_s=encoded - started,
         decode_s=ended - between,

@@ -11,13 +11,13 @@ from PIL import Image, ImageDraw, ImageFont
 
 from comrec import codec
 from comrec.errors import TargetError
-from comrec.metrics import ms_ssim, psnr
+from comrec.metrics import MS_SSIM_SIDE, ms_ssim, psnr
 from comrec.picture import Picture
 from comrec.targets import Target, meet
 
-_CROP = 160
+CROP = 160
+"""Side of a crop, pixels."""
 _ZOOM = 2
-_MS_SSIM_SIDE = 161
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def at_equal_bytes(picture: Picture, codecs: list[str], budget: int) -> Iterator
         started = time.perf_counter()
         decoded = coder.decode(fit.data)
         seconds = time.perf_counter() - started
-        large = min(picture.width, picture.height) >= _MS_SSIM_SIDE
+        large = min(picture.width, picture.height) >= MS_SSIM_SIDE
         yield Entry(
             codec_id,
             fit.data,
@@ -71,12 +71,12 @@ def at_equal_bytes(picture: Picture, codecs: list[str], budget: int) -> Iterator
 def sheet(picture: Picture, entries: list[Entry]) -> Image.Image:
     """Labelled crops side by side, enlarged twice: the original, then each codec."""
     left, top = busiest(picture)
-    box = (left, top, left + _CROP, top + _CROP)
+    box = (left, top, left + CROP, top + CROP)
     shown = [("original", picture.rgb)]
     for entry in entries:
         label = f"{entry.codec}  {len(entry.data):,} B  {entry.psnr:.2f} dB"
         shown.append((label, entry.decoded.rgb))
-    side, title = _CROP * _ZOOM, 22
+    side, title = CROP * _ZOOM, 22
     columns = len(shown) if len(shown) <= 4 else -(-len(shown) // 2)
     rows = -(-len(shown) // columns)
     out = Image.new("RGB", (columns * (side + 8) - 8, rows * (side + title)), "white")
@@ -95,10 +95,10 @@ def busiest(picture: Picture) -> tuple[int, int]:
     luma = picture.rgb.astype(np.float32).mean(axis=2)
     energy = np.abs(np.diff(luma, axis=0))[:, :-1] + np.abs(np.diff(luma, axis=1))[:-1]
     best = (-1.0, 0, 0)
-    for top in range(0, max(1, picture.height - _CROP), _CROP // 2):
-        for left in range(0, max(1, picture.width - _CROP), _CROP // 2):
+    for top in range(0, max(1, picture.height - CROP), CROP // 2):
+        for left in range(0, max(1, picture.width - CROP), CROP // 2):
             # The median, so that one sharp line in a flat area does not win.
-            patch = energy[top : top + _CROP, left : left + _CROP]
+            patch = energy[top : top + CROP, left : left + CROP]
             if patch.size:
                 best = max(best, (float(np.median(patch)), left, top))
     return best[1], best[2]

@@ -12,14 +12,13 @@ from PIL import Image
 
 from comrec.measure import workers
 from comrec.measure.bench import Measured, Series, Source, read
-from comrec.measure.comparison import busiest
+from comrec.measure.comparison import CROP, busiest
 from comrec.measure.store import Store
 from comrec.metrics import psnr
 from comrec.picture import Picture, Pixels
 from comrec.progress import progress
 
 PICTURES = 3
-SIDE = 160
 _BPP = 0.25
 """Where codecs differ to the eye."""
 
@@ -127,7 +126,7 @@ def _crop(task: _Task) -> Crop:
 
 def _part(original: Picture, pixels: Pixels) -> Pixels:
     left, top = busiest(original)
-    return pixels[top : top + SIDE, left : left + SIDE]
+    return pixels[top : top + CROP, left : left + CROP]
 
 
 def _png(pixels: Pixels) -> str:

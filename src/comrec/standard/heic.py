@@ -15,22 +15,15 @@ from comrec.codec import Codec, check_effort, check_quality
 from comrec.errors import (
     MissingExtraError,
     OptionError,
-    TooLargeError,
-    UnknownFormatError,
     UnsupportedPictureError,
 )
-from comrec.picture import DECODER_ERRORS, MAX_PIXELS, Metadata, Picture
+from comrec.picture import DECODER_ERRORS, Metadata, Picture
 from comrec.preparation import VIEWED, Kind, orientation
+from comrec.standard.bpg.hevc import PRESETS
 from comrec.standard.jpeg import Subsampling
 
 if TYPE_CHECKING:
     import pillow_heif
-
-_PRESETS = (
-    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower",
-    "veryslow", "placebo",
-)  # fmt: skip
-"""x265's, by effort."""
 
 _X265 = {
     # One thread without wavefronts: the same bytes on every machine.
@@ -75,7 +68,7 @@ class Heic(Codec):
         options: dict[str, Any] = {
             "quality": round(quality),
             "subsampling": self.subsampling,
-            "enc_params": {"preset": _PRESETS[self.effort - 1], **_X265},
+            "enc_params": {"preset": PRESETS[self.effort - 1], **_X265},
             "metadata": _items(picture.metadata),
         }
         if picture.metadata.icc is not None:
@@ -135,17 +128,11 @@ def _open(data: bytes) -> pillow_heif.HeifFile:
     Raises:
         UnknownFormatError, DamagedFileError, TooLargeError.
     """
-    found = pictures.format_of(data)
-    if found != Heic.id:
-        raise UnknownFormatError(f"input: a {found} file, not heic")
+    pictures.expect(data, Heic.id)
     library = _library()
     with pictures.decoding(data, "input"):
         file: pillow_heif.HeifFile = library.open_heif(data)
-        width, height = file.size
-    if width * height > MAX_PIXELS:
-        raise TooLargeError(
-            f"input: declares more than {MAX_PIXELS:,} pixels; refused before decoding"
-        )
+        pictures.refuse_bomb(*file.size)
     return file
 
 

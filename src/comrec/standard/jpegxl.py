@@ -11,12 +11,10 @@ from comrec import picture as pictures
 from comrec.codec import Codec, check_effort, check_quality
 from comrec.errors import (
     MissingExtraError,
-    TooLargeError,
-    UnknownFormatError,
     UnsupportedPictureError,
 )
 from comrec.formats import boxes, jxl
-from comrec.picture import DECODER_ERRORS, MAX_PIXELS, Metadata, Picture
+from comrec.picture import DECODER_ERRORS, Metadata, Picture
 from comrec.preparation import Kind, orientation
 from comrec.preparation.colour import means_srgb
 
@@ -32,9 +30,6 @@ _SPEEDS = (
 COARSEST = 9.9
 """Of the Butteraugli distances. From 10 up libjxl 0.12 halves the picture: files get larger and
 worse. (And above 15 pyjpegxl takes a distance for a percentage.)"""
-
-CODESTREAM = b"\xff\x0a"
-"""What a file begins with that has no boxes."""
 
 _TIFF_HEADS = (b"II*\0", b"MM\0*")
 
@@ -142,17 +137,12 @@ def _probe(data: bytes) -> pyjpegxl.Metadata:
     Raises:
         UnknownFormatError, DamagedFileError, TooLargeError.
     """
-    found = pictures.format_of(data)
-    if found != Jpegxl.id:
-        raise UnknownFormatError(f"input: a {found} file, not jpegxl")
-    if not data.startswith(CODESTREAM):
+    pictures.expect(data, Jpegxl.id)
+    if not data.startswith(jxl.CODESTREAM):
         list(boxes.walk(data, complete=True))  # pyjpegxl takes memory for what boxes declare
     with pictures.decoding(data, "input"):
         header: pyjpegxl.Metadata = _library().probe(data)
-    if header.width * header.height > MAX_PIXELS:
-        raise TooLargeError(
-            f"input: declares more than {MAX_PIXELS:,} pixels; refused before decoding"
-        )
+        pictures.refuse_bomb(header.width, header.height)
     return header
 
 

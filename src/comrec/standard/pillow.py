@@ -8,7 +8,7 @@ from typing import Any
 from comrec import picture as pictures
 from comrec import preparation
 from comrec.codec import Codec, check_effort, check_quality
-from comrec.errors import UnknownFormatError, UnsupportedPictureError
+from comrec.errors import UnsupportedPictureError
 from comrec.picture import DECODER_ERRORS, Picture
 from comrec.preparation import Kind
 
@@ -68,19 +68,14 @@ class PillowCodec(Codec):
         return buffer.getvalue()
 
     def decode(self, data: bytes) -> Picture:
-        self._check_format(data)
+        pictures.expect(data, self.id)
         return preparation.view(data)
 
     def size(self, data: bytes) -> tuple[int, int]:
-        self._check_format(data)
+        pictures.expect(data, self.id)
         with pictures.decoding(data, "input"):
             return pictures.pillow_open(data).size
 
     def kind(self, data: bytes) -> Kind:
-        self._check_format(data)
+        pictures.expect(data, self.id)
         return preparation.kind_of(data)
-
-    def _check_format(self, data: bytes) -> None:
-        found = pictures.format_of(data)
-        if found != self.id:
-            raise UnknownFormatError(f"input: a {found} file, not {self.id}")

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal
 
 from comrec import codec
 from comrec.codec import Codec, check_quality
-from comrec.errors import OptionError, UnsupportedPictureError, WeightsError
+from comrec.errors import OptionError, UnsupportedPictureError
 from comrec.inference import store
 from comrec.inference.store import Network
 from comrec.metrics import psnr
@@ -190,25 +190,12 @@ class _Contest:
         return self._compact
 
     def _marked(self, payload: Fit, scale: int) -> Candidate:
-        rec = network(self.coder.base, "rec", scale)
+        rec = store.serving("comrec", self.coder.base, "rec", scale)
         data = files.write(self.coder.base, payload.data, self.picture, payload.quality, rec)
         return self._candidate(data, payload.quality)
 
     def _candidate(self, data: bytes, quality: float) -> Candidate:
         return Candidate(data, quality, psnr(files.decode(data).rgb, self.picture.rgb))
-
-
-def network(base: str, role: str, scale: int) -> Network:
-    """The network of a codec, or JPEG's where it has none of its own.
-
-    Raises:
-        WeightsError: neither is in the package.
-    """
-    for trained_around in (base, "jpeg"):
-        found = store.find("comrec", trained_around, role, scale)
-        if found is not None:
-            return found
-    raise WeightsError(f"this version ships no {role} network of scale 1/{scale} for {base}")
 
 
 def pre_filter(base: str) -> Network | None:
@@ -227,8 +214,9 @@ def filtered(base: str, picture: Picture, quality: float) -> Picture:
 
 def halved(base: str, picture: Picture, quality: float) -> Picture:
     """The picture that is coded at scale 1/2: through ComCNN."""
+    com = store.serving("comrec", base, "com", 2)
     condition = conditions.before(base, quality)
-    return picture.with_pixels(apply(network(base, "com", 2), picture.pixels, condition))
+    return picture.with_pixels(apply(com, picture.pixels, condition))
 
 
 def around(

@@ -12,8 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator
 
 from comrec.errors import DamagedFileError
-from comrec.formats import boxes, segments
-from comrec.standard import jpegxl
+from comrec.formats import boxes, jxl, segments
 from comrec.standard.bpg import container as bpg
 from comrec.wrapped.mark import MAGIC, SIZE
 
@@ -143,13 +142,13 @@ def _extract_uuid(data: bytes) -> bytes | None:
 
 
 def _embed_jpegxl(data: bytes, mark: bytes) -> bytes:
-    if data.startswith(jpegxl.CODESTREAM):  # bare, without room for anything else
+    if data.startswith(jxl.CODESTREAM):  # bare, without room for anything else
         data = _JXL_HEAD + boxes.pack(b"jxlc", data)
     return _embed_before(data, mark, (b"jxlc", b"jxlp"))
 
 
 def _extract_jpegxl(data: bytes) -> bytes | None:
-    return None if data.startswith(jpegxl.CODESTREAM) else _extract_uuid(data)
+    return None if data.startswith(jxl.CODESTREAM) else _extract_uuid(data)
 
 
 def _embed_bpg(data: bytes, mark: bytes) -> bytes:

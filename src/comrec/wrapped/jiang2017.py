@@ -13,11 +13,10 @@ from typing import Any, ClassVar
 
 from comrec import codec
 from comrec.codec import Codec, check_quality
-from comrec.errors import UnsupportedPictureError, WeightsError
+from comrec.errors import UnsupportedPictureError
 from comrec.inference import store
-from comrec.inference.store import Network
 from comrec.picture import Picture
-from comrec.ratecontrol import Fit, Trials, too_small
+from comrec.ratecontrol import Fit, Trials, met
 from comrec.wrapped import files
 from comrec.wrapped.rebuild import apply
 
@@ -52,10 +51,7 @@ class Jiang2017(Codec):
             self.step,
             small.width * small.height,
         )
-        fit = trials.largest_within(budget)
-        if fit is None:
-            raise too_small(budget, self.id, trials.smallest)
-        return fit
+        return met(trials, budget, self.id)
 
     def _compact(self, picture: Picture) -> Picture:
         if picture.alpha is not None:
@@ -67,28 +63,17 @@ class Jiang2017(Codec):
 
     def _file(self, picture: Picture, small: Picture, quality: float) -> bytes:
         payload = self.payload.encode(small, quality)
-        return files.write(self.base, payload, picture, quality, network(self.base, "rec"))
+        rec = store.serving("jiang2017", self.base, "rec", 2)
+        return files.write(self.base, payload, picture, quality, rec)
 
     def decode(self, data: bytes) -> Picture:
         return files.decode(data)
 
 
-def network(base: str, role: str) -> Network:
-    """The network of a codec, or JPEG's where it has none of its own.
-
-    Raises:
-        WeightsError: neither is in the package.
-    """
-    for trained_around in (base, "jpeg"):
-        found = store.find("jiang2017", trained_around, role, 2)
-        if found is not None:
-            return found
-    raise WeightsError(f"jiang2017-{base}: this version ships no networks for it")
-
-
 def compact(base: str, picture: Picture) -> Picture:
     """The picture that is coded: through ComCNN, half of each side, rounded up."""
-    return picture.with_pixels(apply(network(base, "com"), picture.pixels, condition=0))
+    com = store.serving("jiang2017", base, "com", 2)
+    return picture.with_pixels(apply(com, picture.pixels, condition=0))
 
 
 def around(base_codec: str, **base_options: Any) -> type[Jiang2017]:

@@ -18,8 +18,8 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from itertools import zip_longest
 
-from comrec.errors import DamagedFileError, TooLargeError, UnknownFormatError
-from comrec.picture import MAX_PIXELS, format_of
+from comrec.errors import DamagedFileError, TooLargeError
+from comrec.picture import MAX_PIXELS, expect
 from comrec.standard.bpg import parameters
 from comrec.standard.bpg.bits import pack_ue7, read_ue7
 from comrec.standard.bpg.parameters import SPS, VPS, HevcHeader
@@ -140,8 +140,7 @@ class BpgFile:
 
 def _header(data: bytes) -> tuple[Header, int]:
     """The header and the offset behind width and height."""
-    if data[: len(MAGIC)] != MAGIC:
-        raise UnknownFormatError(f"input: a {format_of(data)} file, not bpg")
+    expect(data, "bpg")
     if len(data) < 6:
         raise DamagedFileError("input: damaged or cut short BPG header")
     first, second = data[4], data[5]
