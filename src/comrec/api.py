@@ -11,7 +11,7 @@ from PIL import Image
 
 from comrec import codec as registry
 from comrec import preparation
-from comrec.errors import InputError, MissingExtraError, UnsupportedPictureError, WeightsError
+from comrec.errors import InputError
 from comrec.picture import Picture
 from comrec.preparation import Preparation
 from comrec.targets import meet, only_one
@@ -107,7 +107,7 @@ def decode(
     Raises:
         InputError: the file cannot be used.
         UnsupportedPictureError: a kind of picture that cannot be converted.
-        WeightsError: its network is not in this version.
+        WeightsError, UnknownCodecError: its network or codec is not in this version.
         MissingExtraError: what reads its format is not installed.
     """
     how = Preparation(metadata=metadata)
@@ -117,7 +117,7 @@ def decode(
         else:
             picture = files.enhance(data) if enhance else files.decode(data)
         return preparation.with_metadata(picture, how).to_pil()
-    except (InputError, UnsupportedPictureError, WeightsError, MissingExtraError) as error:
+    except files.UNUSABLE as error:
         raise error.naming(name) from None
 
 

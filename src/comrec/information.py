@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from comrec import codec
 from comrec.errors import InputError, MissingExtraError
 from comrec.inference import store
+from comrec.learned import container as cmr
 from comrec.picture import format_of
 from comrec.wrapped import files
 
@@ -16,14 +17,16 @@ class Information:
     """A file's description.
 
     Attributes:
-        container: the standard format, such as "jpeg".
-        codec: the id that decodes it in full: "comrec-jpeg", or the container's for plain files.
+        container: the format, such as "jpeg"; "cmr" of learned codecs.
+        codec: the id that decodes it in full: "comrec-jpeg", the one that a .cmr file names, or
+            the container's for plain files.
         width, height: of the full picture, pixels.
         bytes: of the file.
         bpp: bits a pixel of the full picture.
-        scale: 1 or 2 (other viewers show 1/scale of each side); None for plain files.
-        quality: 0..100 at which the standard file was coded; None for plain files.
-        network: the name of the network that rebuilds it, or its id if this version lacks it.
+        scale: 1 or 2 (other viewers show 1/scale of each side); None for plain and .cmr files.
+        quality: 0..100 at which the file was coded; None for plain files.
+        network: the name of the network that rebuilds it, or its id if this version lacks it;
+            None for plain files.
         shown: what viewers without comrec show, in words.
     """
 
@@ -40,7 +43,7 @@ class Information:
 
 
 def info(data: bytes, name: str = "input") -> Information:
-    """Read the header and the mark of a file.
+    """Read the header and the mark of a file; what else is damaged stays unseen.
 
     Raises:
         InputError: not a file of ours, or damaged.
@@ -48,6 +51,8 @@ def info(data: bytes, name: str = "input") -> Information:
     """
     try:
         container = format_of(data)
+        if container == cmr.FORMAT:
+            return _of_cmr(data)
         width, height = codec.get(container).size(data)
         mark = files.mark_of(data)
     except (InputError, MissingExtraError) as error:
@@ -55,7 +60,7 @@ def info(data: bytes, name: str = "input") -> Information:
     if mark is None:
         codec_id, network, shown = container, None, "the whole picture"
     else:
-        known = next((n for n in store.networks() if n.id == mark.network), None)
+        known = _network(mark.network)
         codec_id = f"{known.family}-{container}" if known else f"unknown network around {container}"
         network = known.name if known else mark.network
         shown = (
@@ -76,3 +81,24 @@ def info(data: bytes, name: str = "input") -> Information:
         network,
         shown,
     )
+
+
+def _of_cmr(data: bytes) -> Information:
+    head = cmr.header(data)
+    known = _network(head.network)
+    return Information(
+        cmr.FORMAT,
+        head.codec,
+        head.width,
+        head.height,
+        len(data),
+        8 * len(data) / (head.width * head.height),
+        None,
+        head.quality,
+        known.name if known else head.network,
+        "nothing",
+    )
+
+
+def _network(network_id: str) -> store.Network | None:
+    return next((n for n in store.networks() if n.id == network_id), None)

@@ -275,8 +275,9 @@ SIGNATURES: dict[str, tuple[tuple[int, bytes], ...]] = {
     "jpeg2000": ((4, b"jP  \r\n\x87\n"),),
     "bpg": ((0, b"BPG\xfb"),),
     "jpegxl": ((0, b"\xff\x0a"), (0, b"\0\0\0\x0cJXL \r\n\x87\n")),
+    "cmr": ((0, b"\x89CMR\r\n\x1a\n"),),
 }
-"""Offset and bytes that tell each standard format; AVIF and HEIC are told by `BRANDS`."""
+"""Offset and bytes that tell each format; AVIF and HEIC are told by `BRANDS`."""
 
 BRANDS = {
     b"avif": "avif",
@@ -314,7 +315,7 @@ def _known_brand(data: bytes) -> str | None:
 
 
 def format_of(data: bytes, name: str = "input") -> str:
-    """The id of the standard codec whose file this is.
+    """The id of the standard codec whose file this is; "cmr" for those of learned codecs.
 
     Raises:
         UnknownFormatError: none of ours.

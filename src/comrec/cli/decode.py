@@ -15,9 +15,10 @@ from PIL import ExifTags, Image
 from comrec import api, codec
 from comrec.cli import paths, preparing, terminal
 from comrec.errors import ComrecError, OptionError
-from comrec.picture import DECODER_ERRORS, Metadata, format_of, from_pil, without_storage
+from comrec.picture import DECODER_ERRORS, Metadata, from_pil, without_storage
 from comrec.preparation import Preparation, losses
 from comrec.progress import progress
+from comrec.wrapped import files
 
 _FORMATS = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP", ".ppm": "PPM"}
 
@@ -111,7 +112,7 @@ def _decode_one(
     )
     seconds = time.perf_counter() - started
     if not options.quiet:
-        for loss in losses(codec.get(format_of(data)).kind(data)):
+        for loss in losses(files.codec_of(data).kind(data)):
             print(f"comrec: {paths.label(source)}: {loss.done}", file=sys.stderr)
     written = _file(image, target, suffix)
     paths.write(target, written, source, not options.no_overwrite)

@@ -43,9 +43,10 @@ def _text(name: str, found: Information) -> str:
         f"{found.bpp:.3f} bpp"
     ]
     if found.network is not None:
+        scale = {None: "", 1: " at scale 1", 2: " at scale 1/2"}[found.scale]
         lines.append(
-            f"  stored as {found.container} at scale {'1' if found.scale == 1 else '1/2'}, "
-            f"quality {found.quality:g}; rebuilt by {found.network}"
+            f"  stored as {found.container}{scale}, quality {found.quality:g}; "
+            f"rebuilt by {found.network}"
         )
         lines.append(f"  other viewers show {found.shown}")
     return "\n".join(lines)

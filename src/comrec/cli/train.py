@@ -17,10 +17,17 @@ def add(verbs: Any) -> None:
     verb.add_argument(
         "--validation", metavar="DIR", help="pictures to score on; some of DIR if not"
     )
+    verb.add_argument(
+        "--from", dest="origin", metavar="RUN", help="start from the weights of another run"
+    )
+    verb.add_argument(
+        "--store", metavar="DIR", help="flat files of the pictures; by default OUTPUT/data"
+    )
     verb.add_argument("-o", "--output", metavar="DIR", help="by default runs/RECIPE")
     verb.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     verb.add_argument("--steps", type=int, help="in place of the recipe's")
     verb.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    verb.add_argument("--compile", action="store_true", help="use torch.compile")
     verb.set_defaults(run=run)
 
 
@@ -40,5 +47,8 @@ def run(options: argparse.Namespace) -> int:
         resume=options.resume,
         steps=options.steps,
         device=options.device,
+        origin=None if options.origin is None else Path(options.origin),
+        store=None if options.store is None else Path(options.store),
+        compiled=options.compile,
     )
     return 0

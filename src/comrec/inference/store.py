@@ -21,11 +21,13 @@ class Network:
 
     Attributes:
         name: its job, such as "comrec-jpeg-rec1"; networks of later releases share it.
-        family: "jiang2017" or "comrec".
-        codec: id of the standard codec it was trained around.
-        role: "com" (before the codec) or "rec" (after it).
-        scale: 1 or 2: how many times smaller the compact picture's sides are.
-        channels: 1 (luma) or 3 (RGB).
+        family: "jiang2017", "comrec" or "liu2018".
+        codec: id of the standard codec it was trained around; of "liu2018" what it is optimised
+            for: "mse", "ms-ssim" or "perceptual".
+        role: "com" (before the codec) or "rec" (after it); of "liu2018" "g_a", "h_a", "h_s", "g_s".
+        scale: 1 or 2: how many times smaller the compact picture's sides are; of "liu2018" what its
+            output's sides are smaller or larger by, 16 or 4.
+        channels: of its input; 1 (luma) or 3 (RGB) where that is a picture.
         conditioned: whether it takes a quality beside the picture.
         align: its input's sides must be multiples of this.
         reach: how far around itself an output sample looks, in input pixels.

@@ -110,6 +110,7 @@ class PhotoStore:
         self.original = _Flat(folder / "original.u8", self.shapes, self.channels)
         self.slots: list[tuple[_Flat, list[float]]] = []
         self.slot_weights: list[float] = []
+        self._resident: dict[str, torch.Tensor] = {}
 
     def _write_originals(
         self, photos: list[Path], load: Callable[[Path], Pixels], minimum: int, index_file: Path
@@ -194,6 +195,44 @@ class PhotoStore:
                 coded.append(_cut(flat[index], 1, scale, *place))
                 conditions.append(labels[index])
         return _tensor(originals), _tensor(coded), torch.tensor(conditions, dtype=torch.float32)
+
+    def crops(
+        self, random: np.random.Generator, batch: int, crop: int, device: str
+    ) -> torch.Tensor:
+        """Random crops of the originals with random flips and quarter turns, cut on the device.
+
+        The first call puts the whole store there: a GPU that waits for crops from the processor
+        is idle most of the time.
+
+        Returns:
+            (batch, C, crop, crop) in 0..1, channels last.
+        """
+        flat = self._on(device)
+        shapes = np.array(self.shapes)
+        areas = shapes.prod(1) / shapes.prod(1).sum()
+        indices = random.choice(len(shapes), batch, p=areas)
+        height, width = shapes[indices].T
+        top, left = random.integers(height - crop + 1), random.integers(width - crop + 1)
+        first = self.original.starts[indices] // self.channels + top * width + left
+        # A step along a row and down a column of the crop; backwards from the far end if flipped.
+        mirrored, upturned, turned = random.integers(2, size=(3, batch))
+        first = first + (crop - 1) * (mirrored + upturned * width)
+        along, down = 1 - 2 * mirrored, (1 - 2 * upturned) * width
+        along, down = np.where(turned, down, along), np.where(turned, along, down)
+        start, right, below = (
+            torch.from_numpy(part).to(device).view(-1, 1, 1) for part in (first, along, down)
+        )
+        line = torch.arange(crop, device=device)
+        places = start + below * line[:, None] + right * line
+        return flat[places].permute(0, 3, 1, 2).float().div_(255)
+
+    def _on(self, device: str) -> torch.Tensor:
+        """All pixels, (pixels, C) uint8."""
+        if device not in self._resident:
+            path, size = str(self.folder / "original.u8"), len(self.original.data)
+            flat = torch.from_file(path, shared=False, size=size, dtype=torch.uint8)
+            self._resident[device] = flat.view(-1, self.channels).to(device)
+        return self._resident[device]
 
 
 class _Flat:

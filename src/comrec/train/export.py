@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import copy
 import hashlib
 import io
 import json
@@ -17,7 +19,9 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
+from comrec.entropy.tables import pack
 from comrec.inference.store import Network, file_name
+from comrec.train import integer, rate
 
 OPSET = 17
 
@@ -32,16 +36,27 @@ GEOMETRY = {
     "ComrecCom2": (2, 16, 1024),
 }
 
+# The same of the learned codec's, by role: g_a in pixels, h_a and g_s in latents, h_s in
+# hyper-latents.
+LEARNED_GEOMETRY = {
+    "g_a": (16, 146, 1024),
+    "h_a": (1, 4, 64),
+    "h_s": (1, 2, 16),
+    "g_s": (1, 9, 64),
+}
 
-def to_onnx(module: nn.Module, conditioned: bool, channels: int) -> bytes:
+
+def to_onnx(module: nn.Module, conditioned: bool, channels: int, takes: str = "picture") -> bytes:
     """An ONNX model with dynamic height and width; weights stored as float16.
 
-    Inputs "picture" (1, C, H, W) and, where conditioned, "quality" (1,), both in 0..1.
+    Inputs "picture" (1, C, H, W), or what else it ``takes``, and, where conditioned, "quality"
+    (1,); both in 0..1. Output "result".
     """
-    module = module.to("cpu").eval()
+    # The copy leaves the caller's on its device, and torch.compile behind.
+    module = copy.deepcopy(module).to("cpu").eval()
     picture = torch.rand(1, channels, 64, 64)
     inputs = (picture, torch.rand(1)) if conditioned else (picture,)
-    names = ["picture", "quality"] if conditioned else ["picture"]
+    names = [takes, "quality"] if conditioned else [takes]
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         # The older exporter, which keeps parameter names, recommends the newer one at length.
@@ -57,7 +72,7 @@ def to_onnx(module: nn.Module, conditioned: bool, channels: int) -> bytes:
             input_names=names,
             output_names=["result"],
             dynamic_axes={
-                "picture": {2: "height", 3: "width"},
+                takes: {2: "height", 3: "width"},
                 "result": {2: "rows", 3: "columns"},
             },
         )
@@ -124,12 +139,61 @@ def write(
         sha256=hashlib.sha256(data).hexdigest(),
         training=training,
     )
+    _enter(folder, network, data)
+    return network
+
+
+def write_learned(
+    folder: Path, name: str, pair: nn.ModuleDict, codec: str, training: dict[str, Any]
+) -> dict[str, Network]:
+    """Export the networks of `liu2018`, as ``write`` does; by role.
+
+    * "g_a": "picture" (1, 3, H, W) and "quality" to the latents y, in the quantiser's steps.
+    * "h_a": "latents" to hyper-latents; they are rounded and clipped to -63..63.
+    * "h_s": see `integer.to_onnx`; index is into `entropy.tables.gaussians`. Its metadata
+      "hyper_tables" are the tables of z by channel, as `entropy.tables.pack` packs them, in
+      base64.
+    * "g_s": decoded "latents", which are distance + mean / 4, and "quality" to the picture.
+    """
+    g_a, h_a, h_s, g_s, prior = (pair[k] for k in ("g_a", "h_a", "h_s", "g_s", "prior"))
+    assert isinstance(h_s, integer.HyperDecoder)
+    assert isinstance(prior, rate.Factorised)
+    latents = h_s.conv3.out_channels // 2
+    metadata = {"hyper_tables": base64.b64encode(pack(prior.tables())).decode()}
+    files = {
+        "g_a": (3, to_onnx(g_a, True, 3)),
+        "h_a": (latents, to_onnx(h_a, False, latents, "latents")),
+        "h_s": (h_s.conv1.in_channels // 2, integer.to_onnx(h_s, metadata)),
+        "g_s": (latents, to_onnx(g_s, True, latents, "latents")),
+    }
+    networks = {}
+    for role, (channels, data) in files.items():
+        align, reach, tile = LEARNED_GEOMETRY[role]
+        networks[role] = Network(
+            name=f"{name}-{role}",
+            family="liu2018",
+            codec=codec,
+            role=role,
+            scale=16 if role in ("g_a", "g_s") else 4,
+            channels=channels,
+            conditioned=role in ("g_a", "g_s"),
+            align=align,
+            reach=reach,
+            tile=tile,
+            sha256=hashlib.sha256(data).hexdigest(),
+            training=training,
+        )
+        _enter(folder, networks[role], data)
+    return networks
+
+
+def _enter(folder: Path, network: Network, data: bytes) -> None:
+    """Put a network into a folder and at the end of its manifest."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / file_name(name, network.sha256)).write_bytes(data)
+    (folder / file_name(network.name, network.sha256)).write_bytes(data)
     manifest = folder / "manifest.json"
     entries = json.loads(manifest.read_text())["networks"] if manifest.exists() else []
     entries = [e for e in entries if e["sha256"] != network.sha256] + [asdict(network)]
     part = manifest.with_suffix(".part")
     part.write_text(json.dumps({"networks": entries}, indent=1) + "\n", encoding="utf-8")
     os.replace(part, manifest)
-    return network

@@ -162,12 +162,14 @@ class Trainer:
 
     def _update_average(self, step: int) -> None:
         decay = min(self.schedule.average, (1 + step) / (10 + step))
-        with torch.no_grad():
-            for key, value in self.module.state_dict().items():
-                if value.dtype.is_floating_point:
-                    self.average[key].lerp_(value, 1 - decay)
-                else:
-                    self.average[key].copy_(value)
+        averages, values = [], []
+        for key, value in self.module.state_dict().items():
+            if value.dtype.is_floating_point:
+                averages.append(self.average[key])
+                values.append(value)
+            else:
+                self.average[key].copy_(value)
+        torch._foreach_lerp_(averages, values, 1 - decay)  # one launch on a GPU, not hundreds
 
     def averaged(self) -> _Averaged:
         """A context in which the module has the averaged weights."""

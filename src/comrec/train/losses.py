@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+_SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
 
 def mean_rmse(prediction: Tensor, target: Tensor) -> Tensor:
@@ -19,3 +22,52 @@ def mean_rmse(prediction: Tensor, target: Tensor) -> Tensor:
 def half_mse(prediction: Tensor, target: Tensor) -> Tensor:
     """(1 / 2N) sum of squared errors: equations 3 and 6 of Jiang et al. 2017."""
     return 0.5 * (prediction.float() - target).square().mean()
+
+
+def squares_255(prediction: Tensor, target: Tensor) -> Tensor:
+    """(N,) mean squared errors in grey levels."""
+    return (prediction.float() - target).square().flatten(1).mean(1) * 255**2
+
+
+def ms_ssim(prediction: Tensor, target: Tensor) -> Tensor:
+    """(N,) multi-scale structural similarities, as `measure.metrics.ms_ssim`, with gradients.
+
+    Args:
+        prediction, target: (N, C, H, W), sides of at least 161, and multiples of 16.
+    """
+    a, b = prediction.float(), target.float()
+    product = torch.ones(a.shape[:2], device=a.device)
+    for scale, weight in enumerate(_SCALE_WEIGHTS):
+        if scale:
+            a, b = F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)
+        whole, contrast = _similarity(a, b)
+        last = scale == len(_SCALE_WEIGHTS) - 1
+        # Not to 0, where the power's gradient has no end.
+        product = product * (whole if last else contrast).clamp_min(1e-4) ** weight
+    return product.mean(1)
+
+
+def _similarity(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Per picture and channel: mean SSIM, and mean of its contrast and structure term alone."""
+    mean_a, mean_b = _blur(a), _blur(b)
+    means, powers = mean_a * mean_b, mean_a**2 + mean_b**2
+    variances, covariance = _blur(a * a + b * b) - powers, _blur(a * b) - means
+    contrast = (2 * covariance + 0.03**2) / (variances + 0.03**2)
+    whole = contrast * (2 * means + 0.01**2) / (powers + 0.01**2)
+    return whole.mean((2, 3)), contrast.mean((2, 3))
+
+
+def _blur(x: Tensor) -> Tensor:
+    """11-tap Gaussian of sigma 1.5, where it fits whole; (..., H, W) to (..., H - 10, W - 10).
+
+    By matrices: convolutions of one channel are slow.
+    """
+    return _band(x.shape[-2], x.device) @ x @ _band(x.shape[-1], x.device).T
+
+
+def _band(side: int, device: torch.device) -> Tensor:
+    """(side - 10, side): the window at each place."""
+    row = torch.arange(side - 10, device=device)[:, None]
+    offset = torch.arange(side, device=device) - row - 5
+    weights = torch.exp(-(offset**2) / 4.5) * (offset.abs() <= 5)
+    return weights / weights.sum(1, keepdim=True)

@@ -9,7 +9,8 @@ from typing import Literal, get_args
 
 from comrec.errors import OptionError
 
-Scheme = Literal["filter", "alternating", "joint"]
+Scheme = Literal["filter", "alternating", "joint", "ladder", "perceptual"]
+Quantiser = Literal["none", "noise", "rounding"]
 
 FOLDER = Path(__file__).parent / "recipes"
 
@@ -20,12 +21,14 @@ class Recipe:
 
     Attributes:
         name: of the run; exported networks are named after it.
-        family: "jiang2017" or "comrec".
-        codec: the standard codec, by id.
+        family: "jiang2017", "comrec" or "liu2018".
+        codec: the standard codec, by id; of "liu2018" what it is optimised for: "mse", "ms-ssim"
+            or "perceptual".
         scheme: "filter": RecCNN on the real codec's output, ComCNN as the package has it.
             "alternating": ComCNN and RecCNN in turn, real codec in the forward pass. "joint":
-            both at once, the JPEG proxy for the gradient, with a rate term.
-        scale: 1 or 2.
+            both at once, the JPEG proxy for the gradient, with a rate term. "ladder": one rung of
+            the learned codec's, each run starting from the one before. "perceptual": the last one.
+        scale: 1 or 2; 16 for the learned codec, whose latents' sides are so much smaller.
         channels: 1 (luma) or 3 (RGB).
         crop: side of the training crops of the full picture, pixels.
         batch: crops a step.
@@ -45,11 +48,17 @@ class Recipe:
         com_rate: ComCNN's learning rate relative to RecCNN's.
         trade: the joint scheme's root mean squared error (pixels in 0..1) a bit a pixel, for a
             luma step of the whole range; smaller steps make it proportionally smaller.
+        width: N, channels of the learned codec's networks.
+        quantiser: of the learned codec's latents: "none"; "noise", uniform; or "rounding", noise
+            and in the last fifth of the steps rounding, with the gradient of the identity.
+        lambdas: what distortion costs in bits a pixel at the lowest and the highest quality, and
+            evenly in the logarithm between; (0, 0) for no rate term. Distortion is the squared
+            error in grey levels, or 1 - MS-SSIM.
         validate_every: steps between validations and checkpoints.
     """
 
     name: str
-    family: Literal["jiang2017", "comrec"]
+    family: Literal["jiang2017", "comrec", "liu2018"]
     codec: str
     scheme: Scheme
     scale: int
@@ -70,6 +79,9 @@ class Recipe:
     com_steps: int = 1
     com_rate: float = 1.0
     trade: float = 0.0
+    width: int = 128
+    quantiser: Quantiser = "none"
+    lambdas: tuple[float, float] = (0.0, 0.0)
     validate_every: int = 500
 
 
@@ -86,12 +98,16 @@ def load(name: str) -> Recipe:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise OptionError(f"{path.name}: {error}") from None
-    values["quality"] = tuple(values.get("quality", ()))
+    for pair in ("quality", "lambdas"):
+        if pair in values:
+            values[pair] = tuple(values[pair])
     known = {field.name for field in fields(Recipe)}
     if unknown := set(values) - known:
         raise OptionError(f"{path.name}: unknown fields {', '.join(sorted(unknown))}")
     if values.get("scheme") not in get_args(Scheme):
         raise OptionError(f"{path.name}: scheme must be one of {', '.join(get_args(Scheme))}")
+    if values.get("quantiser", "none") not in get_args(Quantiser):
+        raise OptionError(f"{path.name}: quantiser must be one of {', '.join(get_args(Quantiser))}")
     try:
         return Recipe(**values)
     except TypeError as error:

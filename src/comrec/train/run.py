@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from comrec.errors import OptionError
 from comrec.inference import store as weights
@@ -36,14 +36,27 @@ def train(
     resume: bool,
     steps: int | None,
     device: str,
+    origin: Path | None = None,
+    store: Path | None = None,
+    compiled: bool = False,
 ) -> Path:
     """Run a recipe to its end; the folder of the exported networks.
+
+    Args:
+        origin: the folder of a run whose averaged weights this one starts from, in place of the
+            recipe's own start.
+        store: folder of the pictures as flat files, which runs on the same pictures can share; by
+            default inside ``output``.
+        compiled: put the networks through torch.compile.
+
+    A recipe without a rate term exports nothing, and the folder is then ``output``.
 
     Ctrl-C (or SIGTERM) saves a checkpoint; ``resume`` goes on from there, with the batches that
     would have come.
 
     Raises:
-        OptionError: the output holds a run already, or the recipe does not exist.
+        OptionError: the output holds a run already, the recipe does not exist, or the networks
+            of ``origin`` do not fit it.
     """
     recipe = recipes.load(recipe_name)
     if steps is not None:
@@ -52,20 +65,31 @@ def train(
         raise OptionError(f"{output}: holds a run already; --resume it, or choose another -o")
     torch.manual_seed(2017)
     pair = build(recipe)
-    if recipe.start:
+    if origin is not None:
+        go_on_from(pair, origin)
+    elif recipe.start:
         start_from(pair, recipe.start)
-    training, scoring = _stores(recipe, data, validation, output)
+    training, scoring = _stores(recipe, data, validation, store or output / "data")
     scheme = SCHEMES[recipe.scheme](recipe, pair, training, scoring, device)
     schedule = Schedule(recipe.steps, recipe.rate)
     trainer = Trainer(pair, schedule, output, device, {"com": recipe.com_rate})
     if resume:
         trainer.resume()
+    if compiled:
+        for module in pair.values():
+            module.compile()
 
     def track(counter: Iterator[int], done: int, total: int) -> Iterator[int]:
         return progress(counter, total, recipe.name, initial=done)
 
     trainer.run(scheme.step_loss, scheme.validate, recipe.validate_every, track)
     scores = scheme.validate()
+    if recipe.family == "liu2018":
+        if recipe.lambdas[1] == 0:
+            return output  # a rung on the way: nothing that could code a picture
+        facts = _facts(recipe, trainer, scores, len(training.shapes))
+        export.write_learned(output / "weights", recipe.name, pair, recipe.codec, facts)
+        return output / "weights"
     return _export(recipe, pair, output, trainer, scores, len(training.shapes))
 
 
@@ -89,8 +113,34 @@ def start_from(pair: nn.ModuleDict, name: str) -> None:
         )
 
 
+def go_on_from(pair: nn.ModuleDict, origin: Path) -> None:
+    """Load the averaged weights of another run's checkpoint into a pair.
+
+    Networks that the other run did not have stay as they are; its networks that the pair does not
+    have are left out.
+
+    Raises:
+        OptionError: there is no checkpoint, or its networks have other shapes.
+    """
+    path = origin / "checkpoint.pt"
+    if not path.exists():
+        raise OptionError(f"{origin}: no checkpoint.pt; --from wants the folder of a run")
+    average: dict[str, Tensor] = torch.load(path, map_location="cpu")["average"]
+    for role, module in pair.items():
+        start = f"{role}."
+        own = {k.removeprefix(start): v for k, v in average.items() if k.startswith(start)}
+        if not own:
+            continue
+        try:
+            module.load_state_dict(own)
+        except RuntimeError:
+            raise OptionError(
+                f"{origin}: its {role} has other layers than this recipe's; is the width the same?"
+            ) from None
+
+
 def _stores(
-    recipe: Recipe, data: Path, validation: Path | None, output: Path
+    recipe: Recipe, data: Path, validation: Path | None, folder: Path
 ) -> tuple[PhotoStore, PhotoStore]:
     photos = list_photos(data, recipe.photos or None)
     if validation is None:
@@ -101,9 +151,7 @@ def _stores(
     mode = "RGB" if recipe.channels == 3 else "L"
     stores = []
     for part, paths in (("training", photos), ("validation", scoring)):
-        made = PhotoStore(
-            output / "data" / part, paths, mode, recipe.crop, recipe.patch, recipe.enlarged
-        )
+        made = PhotoStore(folder / part, paths, mode, recipe.crop, recipe.patch, recipe.enlarged)
         if recipe.scheme == "filter":
             _add_slots(recipe, made)
         stores.append(made)
@@ -126,6 +174,20 @@ def _add_slots(recipe: Recipe, made: PhotoStore) -> None:
         made.add_slots("plain", plain, recipe.foreign_slots, recipe.scale, workers, track, weight)
 
 
+def _facts(
+    recipe: Recipe, trainer: Trainer, scores: dict[str, float], photos: int
+) -> dict[str, Any]:
+    return {
+        "recipe": recipe.name,
+        "steps": trainer.step,
+        "seconds": round(trainer.seconds),
+        "hardware": f"{trainer.device}: {platform.processor() or platform.machine()}",
+        "torch": torch.__version__,
+        "photos": photos,
+        "scores": {key: round(value, 4) for key, value in scores.items()},
+    }
+
+
 def _export(
     recipe: Recipe,
     pair: nn.ModuleDict,
@@ -135,15 +197,7 @@ def _export(
     photos: int,
 ) -> Path:
     folder = output / "weights"
-    training = {
-        "recipe": recipe.name,
-        "steps": trainer.step,
-        "seconds": round(trainer.seconds),
-        "hardware": f"{trainer.device}: {platform.processor() or platform.machine()}",
-        "torch": torch.__version__,
-        "photos": photos,
-        "scores": {key: round(value, 4) for key, value in scores.items()},
-    }
+    training = _facts(recipe, trainer, scores, photos)
     for role, module in pair.items():
         name = recipe.name.rsplit("-", 1)[0] if recipe.family == "comrec" else recipe.name
         suffix = f"{role}{recipe.scale}" if recipe.family == "comrec" else role

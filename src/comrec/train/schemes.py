@@ -1,7 +1,8 @@
-"""The three ways to train: filter, alternating, joint."""
+"""The ways to train: filter, alternating, joint, ladder."""
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from functools import cached_property
 
@@ -11,9 +12,10 @@ from torch import Tensor, nn
 
 from comrec.codec import Codec
 from comrec.jpegtuning import tables
-from comrec.train import losses, networks, proxy
+from comrec.train import learned, losses, networks, perceptual, proxy, rate
 from comrec.train.codecs import jpeg_mosaic, payload, through_codec
 from comrec.train.data import PhotoStore
+from comrec.train.integer import MEAN_STEPS, Z_LIMIT, bound, rounded
 from comrec.train.recipe import Recipe
 from comrec.wrapped import conditions
 
@@ -22,7 +24,16 @@ _VALIDATION_SEED = 7
 
 
 def build(recipe: Recipe) -> nn.ModuleDict:
-    """The networks of a recipe: "com" (where it has one) and "rec", freshly initialised."""
+    """The networks of a recipe, freshly initialised.
+
+    "com" (where it has one) and "rec"; of the learned codec, those of `learned.networks`, and of
+    the perceptual scheme a "critic".
+    """
+    if recipe.family == "liu2018":
+        networks_and_critic = learned.networks(recipe.width)
+        if recipe.scheme == "perceptual":
+            networks_and_critic["critic"] = perceptual.Critic()
+        return networks_and_critic
     com: type[nn.Module]
     rec: type[nn.Module]
     if recipe.family == "jiang2017":
@@ -216,10 +227,142 @@ class Joint(Scheme):
         return {"psnr": float(mean_db), "bpp": float(bpp)}
 
 
+class Ladder(Scheme):
+    """One rung of Liu et al. 2018's way from easy to hard: distortion, quantisation, rate, metric.
+
+    loss = (bits a pixel + lambda * distortion) / sqrt(lambda), lambda by each crop's quality. The
+    root keeps the high qualities' gradients from drowning the low ones'. Without a rate term:
+    the distortion.
+    """
+
+    ROUNDED_PART = 0.8  # of a run with the quantiser "rounding"
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        pair: nn.ModuleDict,
+        training: PhotoStore,
+        validation: PhotoStore,
+        device: str,
+    ) -> None:
+        super().__init__(recipe, pair, training, validation, device)
+        self.priced = recipe.lambdas[1] > 0
+        for role in ("g_a", "g_s"):
+            # Without a price, larger gains would be a way around the noise.
+            pair.get_submodule(f"{role}.gain").requires_grad_(self.priced)
+
+    def step_loss(self, random: np.random.Generator, step: int) -> Tensor:
+        recipe = self.recipe
+        original = self.training.crops(random, recipe.batch, recipe.crop, self.device)
+        quality = torch.from_numpy(random.uniform(*recipe.quality, recipe.batch) / 100)
+        quality = quality.float().to(self.device)
+        late = step >= recipe.steps * self.ROUNDED_PART
+        exact = recipe.quantiser == "rounding" and late
+        noise = torch.Generator(self.device).manual_seed(int(random.integers(2**31)))
+        with self.autocast():
+            rebuilt, bits = self.code(original, quality, None if exact else noise)
+        return self.loss(original, rebuilt, bits, quality)
+
+    def code(
+        self, original: Tensor, quality: Tensor, noise: torch.Generator | None
+    ) -> tuple[Tensor, Tensor]:
+        """Rebuilt pictures, and (N,) bits of each; rounding to integers where there is no noise."""
+        y = self.pair["g_a"](original, quality)
+        if not self.priced:
+            return self.pair["g_s"](self._quantised(y, noise), quality), torch.zeros_like(quality)
+        z = bound(self.pair["h_a"](y).float(), -Z_LIMIT, Z_LIMIT)
+        with torch.autocast(self.device, enabled=False):
+            index, mean = self.pair["h_s"](rounded(z))
+            index, mean = (part[..., : y.shape[2], : y.shape[3]] for part in (index, mean))
+            mean = mean / MEAN_STEPS
+            distance = self._quantised(y - mean, noise)
+            bits = rate.gaussian_bits(distance, rate.scale_of(index)).flatten(1).sum(1)
+            bits = bits + self.pair["prior"](self._quantised(z, noise)).flatten(1).sum(1)
+        return self.pair["g_s"](distance + mean, quality), bits
+
+    def _quantised(self, x: Tensor, noise: torch.Generator | None) -> Tensor:
+        if self.recipe.quantiser == "none":
+            return x
+        if noise is None:
+            return rounded(x)
+        return x + torch.rand(x.shape, generator=noise, device=x.device) - 0.5
+
+    def loss(self, original: Tensor, rebuilt: Tensor, bits: Tensor, quality: Tensor) -> Tensor:
+        distortion = self.distortion(rebuilt, original)
+        if not self.priced:
+            return distortion.mean()
+        low, high = (math.log(value) for value in self.recipe.lambdas)
+        price = torch.exp(low + (high - low) * quality)
+        bpp = bits / (original.shape[2] * original.shape[3])
+        return ((bpp + price * distortion) / price.sqrt()).mean()
+
+    def distortion(self, rebuilt: Tensor, original: Tensor) -> Tensor:
+        """(N,) in the unit that the recipe's lambdas are for."""
+        if self.recipe.codec == "ms-ssim":
+            return 1 - losses.ms_ssim(rebuilt, original)
+        return losses.squares_255(rebuilt, original)
+
+    def validate(self) -> dict[str, float]:
+        """At four qualities: bits a pixel by the entropy model, PSNR; MS-SSIM where trained for."""
+        random = np.random.default_rng(_VALIDATION_SEED)
+        recipe = self.recipe
+        scores: dict[str, float] = {}
+        original = self.validation.crops(random, 2 * recipe.batch, recipe.crop, self.device)
+        for percent in np.linspace(*recipe.quality, 4):
+            rows = []
+            for part in original.chunk(2):
+                quality = torch.full((len(part),), percent / 100, device=self.device).float()
+                with torch.no_grad():
+                    rebuilt, bits = self.code(part, quality, None)
+                row = [float(bits.mean()) / (recipe.crop**2), _psnr(rebuilt, part)]
+                if recipe.codec == "ms-ssim":
+                    row.append(float(losses.ms_ssim(rebuilt.clamp(0, 1), part).mean()))
+                rows.append(row)
+            for name, value in zip(("bpp", "psnr", "ms_ssim"), np.mean(rows, 0), strict=False):
+                scores[f"{name}_{percent:.0f}"] = float(value)
+        return scores
+
+
+class Perceptual(Ladder):
+    """The last rung: features and a critic beside the squared error, for low rates.
+
+    The networks and the critic learn in the same steps, each from its own loss.
+    """
+
+    # In squared grey levels: at low rates all three then pull about equally.
+    FEATURES = 200.0
+    FOOLED = 5.0
+
+    @cached_property
+    def features(self) -> perceptual.Features:
+        return perceptual.Features().to(self.device)
+
+    def loss(self, original: Tensor, rebuilt: Tensor, bits: Tensor, quality: Tensor) -> Tensor:
+        with self.autocast():
+            learned_by = self.critic.loss(original, rebuilt)
+        return super().loss(original, rebuilt, bits, quality) + learned_by
+
+    def distortion(self, rebuilt: Tensor, original: Tensor) -> Tensor:
+        with self.autocast():
+            distance: Tensor = self.features(rebuilt, original)
+            fooled = self.critic.fooled(rebuilt)
+        return (
+            super().distortion(rebuilt, original) + self.FEATURES * distance + self.FOOLED * fooled
+        )
+
+    @property
+    def critic(self) -> perceptual.Critic:
+        critic = self.pair["critic"]
+        assert isinstance(critic, perceptual.Critic)
+        return critic
+
+
 SCHEMES: dict[str, type[Scheme]] = {
     "filter": Filter,
     "alternating": Alternating,
     "joint": Joint,
+    "ladder": Ladder,
+    "perceptual": Perceptual,
 }
 
 

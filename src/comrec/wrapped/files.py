@@ -1,24 +1,36 @@
-"""Marked files: writing, recognising and decoding them, whichever wrapped codec made them."""
+"""Files of every codec here, marked or not: which codec it is, decoding, and writing marks."""
 
 from __future__ import annotations
 
 from comrec import codec, preparation
+from comrec.codec import Codec
 from comrec.errors import (
     DamagedFileError,
     InputError,
     MissingExtraError,
+    UnknownCodecError,
     UnknownFormatError,
     UnsupportedPictureError,
     WeightsError,
 )
 from comrec.inference import store
 from comrec.inference.store import Network
+from comrec.learned import container
 from comrec.picture import Picture, format_of
 from comrec.preparation import STRICT, Preparation
 from comrec.standard.pillow import PillowCodec
 from comrec.wrapped import conditions, containers, mark
 from comrec.wrapped.mark import Mark
 from comrec.wrapped.rebuild import rebuild
+
+UNUSABLE = (
+    InputError,
+    UnsupportedPictureError,
+    WeightsError,
+    UnknownCodecError,
+    MissingExtraError,
+)
+"""What decoding a file may raise; to be given the file's name."""
 
 
 def write(base: str, payload: bytes, picture: Picture, quality: float, network: Network) -> bytes:
@@ -28,26 +40,53 @@ def write(base: str, payload: bytes, picture: Picture, quality: float, network: 
 
 
 def mark_of(data: bytes) -> Mark | None:
-    """The mark of a file of any standard format, or None.
+    """The mark of a file of any format, or None: .cmr files have none.
 
     Raises:
         UnknownFormatError, DamagedFileError.
     """
-    packed = containers.extract(format_of(data), data)
+    base = format_of(data)
+    packed = None if base == container.FORMAT else containers.extract(base, data)
     return None if packed is None else mark.unpack(packed)
 
 
+def codec_of(data: bytes) -> Codec:
+    """The codec that decodes a file without its mark: its format's, or the one a .cmr file names.
+
+    Raises:
+        UnknownFormatError, DamagedFileError.
+        UnknownCodecError: this version does not have the one named.
+    """
+    base = format_of(data)
+    if base != container.FORMAT:
+        return codec.get(base)
+    named = container.header(data).codec
+    try:
+        found = codec.get(named)
+    except UnknownCodecError:
+        raise UnknownCodecError(
+            f"input: a .cmr file of the codec {named!r}, which this comrec does not have; upgrade "
+            "comrec, or install the package that brings it"
+        ) from None
+    if found.extension != container.EXTENSION:  # it would look for its own format, or ask us again
+        raise DamagedFileError(
+            f"input: a .cmr file of the codec {named!r}, which writes {found.extension} files"
+        )
+    return found
+
+
 def plain(data: bytes) -> Picture:
-    """What other viewers show: the standard file alone."""
-    return codec.get(format_of(data)).decode(data)
+    """What other viewers show: the standard file alone. A .cmr file is decoded in full."""
+    return codec_of(data).decode(data)
 
 
 def decode(data: bytes) -> Picture:
-    """The full picture of a marked file; the plain picture of an unmarked one.
+    """The full picture of a marked or .cmr file; the plain picture of an unmarked one.
 
     Raises:
         InputError: the file cannot be used.
-        WeightsError: the mark names a network that this version does not have.
+        WeightsError: the file names a network that this version does not have.
+        UnknownCodecError: it names a codec that this version does not have.
         MissingExtraError: what reads its format is not installed.
     """
     found = mark_of(data)
@@ -68,12 +107,13 @@ def decode(data: bytes) -> Picture:
 
 
 def beyond_pillow(data: bytes) -> bool:
-    """Whether a file of any standard format is marked, or of a format that Pillow does not read.
+    """Whether a file of any format is marked, or of a format that Pillow does not read.
 
     Raises:
         UnknownFormatError, DamagedFileError.
+        UnknownCodecError: as `codec_of`.
     """
-    return mark_of(data) is not None or not isinstance(codec.get(format_of(data)), PillowCodec)
+    return mark_of(data) is not None or not isinstance(codec_of(data), PillowCodec)
 
 
 def read(data: bytes, name: str, how: Preparation = STRICT) -> Picture:
@@ -82,11 +122,11 @@ def read(data: bytes, name: str, how: Preparation = STRICT) -> Picture:
     Raises:
         InputError: naming the file.
         UnsupportedPictureError: something cannot be carried, and ``how`` does not allow for it.
-        WeightsError, MissingExtraError.
+        WeightsError, UnknownCodecError, MissingExtraError.
     """
     try:
         if beyond_pillow(data):
-            preparation.allow(codec.get(format_of(data)).kind(data), how)
+            preparation.allow(codec_of(data).kind(data), how)
             if how.frame:
                 raise UnsupportedPictureError(
                     f"only the first frame of {format_of(data)} files can be taken"
@@ -94,20 +134,20 @@ def read(data: bytes, name: str, how: Preparation = STRICT) -> Picture:
             return preparation.finish(decode(data), how)
     except UnknownFormatError:
         pass  # Pillow reads more formats than ours
-    except (InputError, UnsupportedPictureError, WeightsError, MissingExtraError) as error:
+    except UNUSABLE as error:
         raise error.naming(name) from None
     return preparation.read(data, name, how)
 
 
 def enhance(data: bytes) -> Picture:
-    """A plain file, its codec's artefacts removed by our RecCNN; a marked one decoded.
+    """A plain file, its codec's artefacts removed by our RecCNN; a marked or .cmr one decoded.
 
     Raises:
         WeightsError: there is no network for this codec.
     """
-    if mark_of(data) is not None:
-        return decode(data)
     base = format_of(data)
+    if base == container.FORMAT or mark_of(data) is not None:
+        return decode(data)
     network = store.find("comrec", base, "rec", 1)
     if network is None:
         raise WeightsError(f"there is no network that enhances {base} files")

@@ -1,0 +1,190 @@
+"""Integer probability tables: what the coder codes by, the same on every machine.
+
+A table gives every value of a range a frequency of at least 1, and one more to the *escape*, which
+stands for all values outside; they sum to ``TOTAL``. Tables are made once, when a network is
+trained, and stored with its weights. Those of discretised Gaussians are the same for all
+networks and are computed, in integers alone.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from comrec.errors import OptionError, WeightsError
+
+PRECISION = 16
+TOTAL = 1 << PRECISION
+"""What the frequencies of a table sum to."""
+
+LIMIT = 1 << 30
+"""Values lie within -LIMIT..LIMIT: an escape codes no more."""
+
+SCALES = (
+    110, 123, 138, 154, 172, 193, 215, 241, 270, 302, 337, 377, 422, 472, 528, 591, 661, 739,
+    827, 925, 1034, 1157, 1294, 1448, 1619, 1811, 2026, 2266, 2535, 2836, 3172, 3548, 3969,
+    4439, 4965, 5554, 6213, 6949, 7773, 8695, 9726, 10879, 12169, 13612, 15226, 17032, 19051,
+    21310, 23837, 26664, 29825, 33361, 37317, 41742, 46691, 52228, 58420, 65347, 73096, 81763,
+    91457, 102302, 114432, 128000,
+)  # fmt: skip
+"""Standard deviations of `gaussians`, in thousandths: from 0.11, where nearly all is 0, to 128,
+evenly in the logarithm, as Ballé et al. 2018 space theirs."""
+
+_COUNT = struct.Struct(">H")
+_HEAD = struct.Struct(">hH")
+
+
+@dataclass(frozen=True)
+class Table:
+    """How often each value comes.
+
+    Attributes:
+        minimum: the least value that the table has, in int16.
+        frequencies: of minimum, minimum + 1, ..., and last of the escape; each at least 1,
+            `TOTAL` together.
+    """
+
+    minimum: int
+    frequencies: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        """Raises OptionError: no such table."""
+        found = self.frequencies
+        if len(found) < 2 or min(found) < 1 or sum(found) != TOTAL:
+            raise OptionError(
+                f"a table has at least 2 frequencies of at least 1 that sum to {TOTAL}; "
+                f"these are {len(found)} that sum to {sum(found)}"
+            )
+        if not -(1 << 15) <= self.minimum < 1 << 15:
+            raise OptionError(f"a table's minimum is in -32768..32767, not {self.minimum}")
+
+    @property
+    def size(self) -> int:
+        """Values that it has; also the escape's place in `frequencies`."""
+        return len(self.frequencies) - 1
+
+    @classmethod
+    def of_counts(cls, counts: Sequence[int], minimum: int, outside: int = 0) -> Self:
+        """The table of values that came so many times.
+
+        Args:
+            counts: of minimum, minimum + 1, ...; at least one, none negative.
+            outside: of all other values together.
+        """
+        return cls(minimum, _apportioned([*counts, outside]))
+
+    @classmethod
+    def of_pmf(cls, pmf: NDArray[np.float64], minimum: int) -> Self:
+        """The table of probabilities; what they lack of 1 is the escape's.
+
+        To be used when a network is trained, never when a file is coded: floating point.
+        """
+        counts = [round(float(p) * (1 << 40)) for p in pmf]
+        return cls.of_counts(counts, minimum, max(0, (1 << 40) - sum(counts)))
+
+
+def _apportioned(counts: list[int]) -> tuple[int, ...]:
+    """Frequencies in the ratio of counts, but for those that would be less than 1.
+
+    By largest remainders; of equal ones the first.
+    """
+    if len(counts) > TOTAL or min(counts) < 0 or max(counts) == 0:
+        raise OptionError(f"a table is made of at most {TOTAL} counts, none negative, not all 0")
+    rare: set[int] = set()
+    room, together = TOTAL, sum(counts)
+    while found := {
+        at for at, count in enumerate(counts) if at not in rare and count * room < together
+    }:
+        rare |= found
+        room -= len(found)
+        together -= sum(counts[at] for at in found)
+    common = [at for at in range(len(counts)) if at not in rare]
+    frequencies = [1] * len(counts)
+    for at in common:
+        frequencies[at] = counts[at] * room // together
+    left = TOTAL - sum(frequencies)
+    by_remainder = sorted(common, key=lambda at: -(counts[at] * room % together))
+    for at in by_remainder[:left]:
+        frequencies[at] += 1
+    return tuple(frequencies)
+
+
+def pack(tables: Sequence[Table]) -> bytes:
+    """Tables as bytes, for the weight store; big-endian.
+
+    Their number (2 bytes); for each: minimum (2, signed), how many frequencies (2), and the
+    frequencies (2 each).
+    """
+    parts = [_COUNT.pack(len(tables))]
+    for table in tables:
+        parts.append(_HEAD.pack(table.minimum, len(table.frequencies)))
+        parts.append(np.array(table.frequencies, ">u2").tobytes())
+    return b"".join(parts)
+
+
+def unpack(data: bytes) -> tuple[Table, ...]:
+    """Tables of their bytes.
+
+    Raises:
+        WeightsError: the bytes are damaged.
+    """
+    tables = []
+    try:
+        (count,) = _COUNT.unpack_from(data)
+        at = _COUNT.size
+        for _ in range(count):
+            minimum, length = _HEAD.unpack_from(data, at)
+            at += _HEAD.size
+            frequencies = np.frombuffer(data, ">u2", length, at)
+            at += 2 * length
+            tables.append(Table(minimum, tuple(frequencies.tolist())))
+    except (struct.error, ValueError) as error:  # OptionError is one
+        raise WeightsError(f"damaged probability tables ({error}); reinstall comrec") from None
+    if at != len(data):
+        raise WeightsError("damaged probability tables (bytes left over); reinstall comrec")
+    return tuple(tables)
+
+
+@cache
+def gaussians() -> tuple[Table, ...]:
+    """Tables of zero-mean Gaussians, rounded to integers, of the 64 `SCALES`."""
+    return tuple(_gaussian(scale) for scale in SCALES)
+
+
+_ONE = 1 << 64
+_STEPS = 32  # samples a standard deviation, at least: masses are then right to 1/1000
+
+
+def _gaussian(thousandths: int) -> Table:
+    """The table of one Gaussian; every operation is on integers (docs/format.md has the recipe).
+
+    The density is sampled at multiples of 1/steps, by exp(-(j + 1)² u) = exp(-j² u) · q^(2j + 1)
+    with q = exp(-u). The mass of a value is the sum of the samples nearest to it.
+    """
+    steps = -(-1000 * _STEPS // thousandths) | 1  # odd, so that no sample lies between two values
+    u = _ONE * 1_000_000 // (2 * steps**2 * thousandths**2)
+    q, term, n = 0, _ONE, 0
+    while term:  # the series of exp(-u)
+        q += -term if n % 2 else term
+        n += 1
+        term = (term * u >> 64) // n
+    samples = []
+    density, ratio, square = _ONE, q, q * q >> 64
+    while density:
+        samples.append(density)
+        density = density * ratio >> 64
+        ratio = ratio * square >> 64
+    half = steps // 2
+    centre = samples[0] + 2 * sum(samples[1 : half + 1])
+    side = [sum(samples[at : at + steps]) for at in range(half + 1, len(samples), steps)]
+    whole = centre + 2 * sum(side)
+    reach = max(1, sum(mass * TOTAL >= whole for mass in side))  # further out would get less than 1
+    side = side[:reach]
+    counts = [*reversed(side), centre, *side]
+    return Table.of_counts(counts, -reach, whole - sum(counts))

@@ -1,0 +1,1 @@
+"""Learned codecs, and the container of their files."""

