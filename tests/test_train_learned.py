@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from comrec import metrics
 from comrec.cli import main
 from comrec.entropy import tables
 from comrec.entropy.coder import Encoder
 from comrec.errors import OptionError
 from comrec.inference import store
-from comrec.measure import metrics
+from comrec.learned.liu2018 import Z_LIMIT
 from comrec.train import export, integer, learned, losses, rate, run
 from comrec.train import recipe as recipes
 from comrec.train.data import PhotoStore, list_photos
@@ -204,7 +205,7 @@ def test_the_estimate_of_hyper_latents_is_what_the_coder_writes() -> None:
             for t in made
         ]
     ).astype(np.int32)
-    values -= integer.Z_LIMIT
+    values -= Z_LIMIT
     estimate = prior(torch.from_numpy(values).float().view(1, 3, -1, 1)).sum()
     coder = Encoder()
     coder.add(values, indices, made)

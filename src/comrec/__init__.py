@@ -8,7 +8,7 @@ Importing comrec loads no network and no training code.
 
 from __future__ import annotations
 
-from comrec import errors, jpegtuning, standard, wrapped
+from comrec import errors, jpegtuning, learned, standard, wrapped
 from comrec.api import codecs, decode, encode
 from comrec.information import Information, info
 from comrec.pillow_plugin import register_pillow
@@ -23,6 +23,7 @@ __all__ = [
     "errors",
     "info",
     "jpegtuning",
+    "learned",
     "register_pillow",
     "standard",
     "wrapped",

@@ -55,6 +55,11 @@ class Network:
         return self.sha256[:20]
 
     @property
+    def enlarges(self) -> bool:
+        """Whether its output's sides are `scale` times larger, not smaller."""
+        return self.role in ("rec", "h_s", "g_s")
+
+    @property
     def path(self) -> Path:
         return FOLDER / file_name(self.name, self.sha256)
 
@@ -113,7 +118,7 @@ def serving(family: str, codec: str, role: str, scale: int) -> Network:
 
 
 def by_id(network_id: str) -> Network:
-    """The network that a mark names.
+    """The network that a file names.
 
     Raises:
         WeightsError: no such network in this version.
@@ -123,5 +128,5 @@ def by_id(network_id: str) -> Network:
             return network
     raise WeightsError(
         f"this file needs network {network_id}, which this version of comrec does not have; "
-        "upgrade comrec, or decode the plain picture with --plain"
+        "upgrade comrec"
     )

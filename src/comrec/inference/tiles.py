@@ -1,11 +1,13 @@
-"""A network over a picture of any size: padding, tiles, and back to pixels.
+"""A network over arrays of any size: tiles, padding, and back to pixels.
 
-The picture is extended by repeating its edges, so that the zero padding of convolutions
-begins eight pixels outside. Large pictures are cut into tiles that overlap by the network's
-reach on all sides: the same pixels as in one piece, in bounded memory.
+Large arrays are cut into tiles that overlap by the network's reach on all sides: the same values
+as in one piece, in bounded memory.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +16,17 @@ from comrec.inference.session import session
 from comrec.inference.store import Network
 
 Pixels = NDArray[np.uint8]
+Planes = NDArray[Any]
+"""(C, H, W)."""
 
 _MARGIN = 8  # input pixels of repeated edge on each side
 
 
 def run(network: Network, pixels: Pixels, quality: float) -> Pixels:
-    """Apply a network.
+    """Apply a network that turns pixels into pixels.
+
+    The picture is extended by repeating its edges, so that the zero padding of convolutions
+    begins eight pixels outside.
 
     Args:
         pixels: (H, W, C) uint8 with the network's number of channels.
@@ -27,33 +34,79 @@ def run(network: Network, pixels: Pixels, quality: float) -> Pixels:
     Returns:
         uint8. "com" of scale s: (ceil(H/s), ceil(W/s), C); "rec" of scale s: (H*s, W*s, C).
     """
-    height, width, channels = pixels.shape
-    up, down = (network.scale, 1) if network.role == "rec" else (1, network.scale)
+    height, width = pixels.shape[:2]
+    up, down = _ratio(network)
     align = network.align
     margin = -(-_MARGIN // align) * align
-    reach = -(-network.reach // align) * align
     padded = np.pad(
         pixels,
         ((margin, margin + -height % align), (margin, margin + -width % align), (0, 0)),
         mode="edge",
     )
-    rows, columns = padded.shape[:2]
-    out = np.empty((rows * up // down, columns * up // down, channels), np.uint8)
+    (out,) = apply(network, padded.transpose(2, 0, 1), quality, of_pixels, to_pixels)
+    start = margin * up // down
+    rows, columns = (start + -(-side * up // down) for side in (height, width))
+    return out[:, start:rows, start:columns].transpose(1, 2, 0)
+
+
+def of_pixels(planes: Pixels) -> Planes:
+    """uint8 as networks take them: float32 in 0..1."""
+    return np.ascontiguousarray(planes, dtype=np.float32) * np.float32(1 / 255)
+
+
+def to_pixels(result: Planes) -> Pixels:
+    """A network's picture as uint8."""
+    pixels: Pixels = np.clip(np.rint(result * np.float32(255)), 0, 255).astype(np.uint8)
+    return pixels
+
+
+def apply(
+    network: Network,
+    planes: Planes,
+    quality: float = 0.0,
+    before: Callable[[Planes], Planes] = np.ascontiguousarray,
+    *after: Callable[[Planes], Planes],
+) -> tuple[Planes, ...]:
+    """Apply any network, tile by tile.
+
+    Args:
+        planes: (C, H, W).
+        quality: 0..100; ignored by networks that are not conditioned on it.
+        before: makes the network's input of a tile.
+        after: what is kept of each output; by default all, as it is.
+    Returns:
+        the outputs, (C', H*s, W*s); of networks that make smaller (C', ceil(H/s), ceil(W/s)).
+    """
+    up, down = _ratio(network)
+    reach = -(-network.reach // network.align) * network.align
+    rows, columns = planes.shape[1:]
+
+    def scaled(side: int) -> int:
+        return -(-side * up // down)
+
+    outputs: list[Planes] = []
     for top, bottom in _cuts(rows, network.tile):
         for left, right in _cuts(columns, network.tile):
             y0, y1 = max(0, top - reach), min(rows, bottom + reach)
             x0, x1 = max(0, left - reach), min(columns, right + reach)
-            piece = _apply(network, padded[y0:y1, x0:x1], quality)
-            inner = piece[
-                (top - y0) * up // down : (bottom - y0) * up // down,
-                (left - x0) * up // down : (right - x0) * up // down,
-            ]
-            out[
-                top * up // down : bottom * up // down,
-                left * up // down : right * up // down,
-            ] = inner
-    start = margin * up // down
-    return out[start : start + -(-height * up // down), start : start + -(-width * up // down)]
+            pieces = _evaluate(network, before(planes[:, y0:y1, x0:x1]), quality)
+            for place, piece in enumerate(pieces):
+                inner = piece[
+                    :,
+                    scaled(top - y0) : scaled(bottom - y0),
+                    scaled(left - x0) : scaled(right - x0),
+                ]
+                kept = after[place](inner) if after else inner
+                if place == len(outputs):
+                    shape = len(kept), scaled(rows), scaled(columns)
+                    outputs.append(np.empty(shape, kept.dtype))
+                outputs[place][:, scaled(top) : scaled(bottom), scaled(left) : scaled(right)] = kept
+    return tuple(outputs)
+
+
+def _ratio(network: Network) -> tuple[int, int]:
+    """How many times larger its output's sides are, as a fraction."""
+    return (network.scale, 1) if network.enlarges else (1, network.scale)
 
 
 def _cuts(length: int, tile: int) -> list[tuple[int, int]]:
@@ -62,13 +115,10 @@ def _cuts(length: int, tile: int) -> list[tuple[int, int]]:
     return list(zip(starts, [*starts[1:], length], strict=True))
 
 
-def _apply(network: Network, pixels: Pixels, quality: float) -> Pixels:
-    planes = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], dtype=np.float32)
-    planes *= np.float32(1 / 255)
-    feed = {"picture": planes}
+def _evaluate(network: Network, planes: Planes, quality: float) -> list[Planes]:
+    """The outputs for one tile, (C', h, w) each."""
+    running = session(network)
+    feed = {running.get_inputs()[0].name: planes[None]}
     if network.conditioned:
         feed["quality"] = np.array([quality / 100], np.float32)
-    (result,) = session(network).run(None, feed)
-    scaled = np.asarray(result)[0].transpose(1, 2, 0) * np.float32(255)
-    pixels_out: Pixels = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
-    return pixels_out
+    return [np.asarray(output)[0] for output in running.run(None, feed)]

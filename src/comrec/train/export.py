@@ -40,7 +40,7 @@ GEOMETRY = {
 # hyper-latents.
 LEARNED_GEOMETRY = {
     "g_a": (16, 146, 1024),
-    "h_a": (1, 4, 64),
+    "h_a": (4, 4, 64),
     "h_s": (1, 2, 16),
     "g_s": (1, 9, 64),
 }
@@ -150,24 +150,18 @@ def write_learned(
 
     * "g_a": "picture" (1, 3, H, W) and "quality" to the latents y, in the quantiser's steps.
     * "h_a": "latents" to hyper-latents; they are rounded and clipped to -63..63.
-    * "h_s": see `integer.to_onnx`; index is into `entropy.tables.gaussians`. Its metadata
-      "hyper_tables" are the tables of z by channel, as `entropy.tables.pack` packs them, in
-      base64.
     * "g_s": decoded "latents", which are distance + mean / 4, and "quality" to the picture.
+    * "h_s": see `integer.to_onnx`; index is into `entropy.tables.gaussians`. Files name this one;
+      its metadata names the others by id, so that a file pins all that decodes it. There too,
+      "hyper_tables": the tables of z by channel, as `entropy.tables.pack` packs them, in base64.
     """
     g_a, h_a, h_s, g_s, prior = (pair[k] for k in ("g_a", "h_a", "h_s", "g_s", "prior"))
     assert isinstance(h_s, integer.HyperDecoder)
     assert isinstance(prior, rate.Factorised)
     latents = h_s.conv3.out_channels // 2
-    metadata = {"hyper_tables": base64.b64encode(pack(prior.tables())).decode()}
-    files = {
-        "g_a": (3, to_onnx(g_a, True, 3)),
-        "h_a": (latents, to_onnx(h_a, False, latents, "latents")),
-        "h_s": (h_s.conv1.in_channels // 2, integer.to_onnx(h_s, metadata)),
-        "g_s": (latents, to_onnx(g_s, True, latents, "latents")),
-    }
-    networks = {}
-    for role, (channels, data) in files.items():
+    networks: dict[str, Network] = {}
+
+    def enter(role: str, channels: int, data: bytes) -> None:
         align, reach, tile = LEARNED_GEOMETRY[role]
         networks[role] = Network(
             name=f"{name}-{role}",
@@ -184,6 +178,13 @@ def write_learned(
             training=training,
         )
         _enter(folder, networks[role], data)
+
+    enter("g_a", 3, to_onnx(g_a, True, 3))
+    enter("h_a", latents, to_onnx(h_a, False, latents, "latents"))
+    enter("g_s", latents, to_onnx(g_s, True, latents, "latents"))
+    metadata = {role: network.id for role, network in networks.items()}
+    metadata["hyper_tables"] = base64.b64encode(pack(prior.tables())).decode()
+    enter("h_s", h_s.conv1.in_channels // 2, integer.to_onnx(h_s, metadata))
     return networks
 
 

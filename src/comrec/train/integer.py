@@ -26,10 +26,6 @@ from comrec.entropy.tables import SCALES
 
 INDICES = len(SCALES)
 """Table indices are 0..INDICES - 1."""
-Z_LIMIT = 63
-"""Hyper-latents are -Z_LIMIT..Z_LIMIT."""
-MEAN_STEPS = 4
-"""Means are in steps of 1 / MEAN_STEPS."""
 MEAN_LIMIT = 256
 """In steps: means are -64..64."""
 

@@ -69,7 +69,8 @@ class _Block(nn.Module):
 class Analysis(nn.Module):
     """g_a: picture and quality to latents, in units of the quantiser's step.
 
-        unshuffle ─ conv 3N/8 ─ [conv /2, 2 blocks] at 1/4, 1/8, 1/16 of 3N/4, N, N ─ conv M ─ gain
+    unshuffle ─ conv 3N/16 ─ [conv /2, 2 blocks] at 1/4, 1/8, 1/16 of 3N/8, 3N/4, N ─ conv M ─
+    gain
 
     All convolutions are 3x3.
     """
@@ -94,7 +95,7 @@ class Analysis(nn.Module):
 class Synthesis(nn.Module):
     """g_s: decoded latents and quality to the picture.
 
-    gain ─ conv N ─ [2 blocks, conv 1x1, shuffle] at 1/16, 1/8, 1/4 of N, N, 3N/4 ─ conv 12 ─
+    gain ─ conv N ─ [2 blocks, conv 1x1, shuffle] at 1/16, 1/8, 1/4 of N, 3N/4, 3N/8 ─ conv 12 ─
     shuffle
     """
 
@@ -160,7 +161,7 @@ _START = (2.0, 20.0)  # a hundred times the lambda wants a tenth of the step
 
 def _grids(width: int) -> list[int]:
     """Channels at 1/2, 1/4, 1/8, 1/16."""
-    return [3 * width // 8, 3 * width // 4, width, width]
+    return [3 * width // 16, 3 * width // 8, 3 * width // 4, width]
 
 
 def _conv(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Conv2d:

@@ -30,7 +30,7 @@ def squares_255(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 def ms_ssim(prediction: Tensor, target: Tensor) -> Tensor:
-    """(N,) multi-scale structural similarities, as `measure.metrics.ms_ssim`, with gradients.
+    """(N,) multi-scale structural similarities, as `metrics.ms_ssim`, with gradients.
 
     Args:
         prediction, target: (N, C, H, W), sides of at least 161, and multiples of 16.

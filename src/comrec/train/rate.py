@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from comrec.entropy.tables import SCALES, TOTAL, Table
-from comrec.train.integer import Z_LIMIT
+from comrec.learned.liu2018 import Z_LIMIT
 
 _LOWEST, _HIGHEST = (math.log(scale / 1000) for scale in (SCALES[0], SCALES[-1]))
 _LOG_STEP = (_HIGHEST - _LOWEST) / (len(SCALES) - 1)

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from comrec.codec import Codec
 from comrec.jpegtuning import tables
+from comrec.learned.liu2018 import MEAN_STEPS, Z_LIMIT
 from comrec.train import learned, losses, networks, perceptual, proxy, rate
 from comrec.train.codecs import jpeg_mosaic, payload, through_codec
 from comrec.train.data import PhotoStore
-from comrec.train.integer import MEAN_STEPS, Z_LIMIT, bound, rounded
+from comrec.train.integer import bound, rounded
 from comrec.train.recipe import Recipe
 from comrec.wrapped import conditions
 

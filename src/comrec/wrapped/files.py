@@ -100,7 +100,10 @@ def decode(data: bytes) -> Picture:
             f"input: the mark says {found.width}x{found.height} at scale 1/{found.scale}, but "
             f"the file holds {compact.width}x{compact.height}; it was edited after encoding"
         )
-    network = store.by_id(found.network)
+    try:
+        network = store.by_id(found.network)
+    except WeightsError as error:
+        raise WeightsError(f"{error}, or decode the plain picture with --plain") from None
     condition = conditions.of_file(base, data, found.quality)
     size = found.width, found.height
     return compact.with_pixels(rebuild(network, compact.pixels, condition, size))

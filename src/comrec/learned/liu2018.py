@@ -1,0 +1,214 @@
+"""An auto-encoder trained end to end, from easy to hard: `liu2018`.
+
+H. Liu, T. Chen, Q. Shen, T. Yue, Z. Ma, "Deep Image Compression via End-to-End Learning", CVPR
+Workshops (CLIC) 2018.
+
+    picture ─► g_a ─► y ─► round(y - mean) ─► entropy coder ─► + mean ─► g_s ─► picture
+                      │             ▲ index, mean
+                      └─► h_a ─► z ─┴─ h_s (in integers)
+
+The entropy model is the mean and scale hyperprior of Minnen, Ballé, Toderici (NeurIPS 2018): z is
+coded under a table a channel, y under a Gaussian a value, whose scale and mean h_s makes of z.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import Any, Literal, Self, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from comrec.codec import Codec, check_quality
+from comrec.entropy.coder import Decoder, Encoder
+from comrec.entropy.tables import Table, gaussians, unpack
+from comrec.errors import DamagedFileError, OptionError, UnknownFormatError, WeightsError
+from comrec.inference import store, tiles
+from comrec.inference.session import session
+from comrec.inference.store import Network
+from comrec.learned import container
+from comrec.metrics import luma
+from comrec.picture import Picture
+
+Metric = Literal["mse", "ms-ssim", "perceptual"]
+
+ALIGN = 16
+"""Pixels a latent, along each side."""
+HYPER = 4
+"""Latents a hyper-latent, along each side."""
+Z_LIMIT = 63
+"""Hyper-latents are -Z_LIMIT..Z_LIMIT."""
+MEAN_STEPS = 4
+"""Means are in steps of 1 / MEAN_STEPS."""
+
+_BAND = 64  # rows of latents that are coded together, to bound memory
+_FARTHEST = 1 << 20  # latents' distance from the mean
+
+Floats = NDArray[np.float32]
+Integers = NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class _Latents:
+    """What a file's payload holds.
+
+    Attributes:
+        z: (C, ceil(h/4), ceil(w/4)) hyper-latents.
+        distances: (M, h, w) of the latents from their means.
+    """
+
+    z: Integers
+    distances: Integers
+
+
+class Liu2018(Codec):
+    """A convolutional auto-encoder, its latents coded under a hyperprior; one network, all rates.
+
+    Args:
+        metric: what its networks were trained for: "mse" (squared error), "ms-ssim", or
+            "perceptual" (features and a critic), for pleasing pictures at low rates. A file says
+            which made it; decoding needs no choice.
+    """
+
+    id = "liu2018"
+    summary = "end-to-end auto-encoder of 2018, with a hyperprior"
+    extension = container.EXTENSION
+    step = 0.1
+
+    def __init__(self, metric: Metric = "mse") -> None:
+        if metric not in get_args(Metric):
+            raise OptionError(f"metric must be one of {', '.join(get_args(Metric))}, not {metric}")
+        self.metric = metric
+
+    def encode(self, picture: Picture, quality: float) -> bytes:
+        quality = round(check_quality(quality), 2)  # as the file holds it
+        networks = _Networks.trained_for(self.metric)
+        rows, columns = (-side % ALIGN for side in (picture.height, picture.width))
+        padded = np.pad(picture.rgb, ((0, rows), (0, columns), (0, 0)), mode="edge")
+        (y,) = tiles.apply(networks.g_a, padded.transpose(2, 0, 1), quality, tiles.of_pixels)
+        (hyper,) = tiles.apply(networks.h_a, y)
+        z = np.clip(np.rint(hyper), -Z_LIMIT, Z_LIMIT).astype(np.int32)
+        index, mean = networks.conditions(z, y.shape[1], y.shape[2])
+        far = np.rint(y - mean.astype(np.float32) / np.float32(MEAN_STEPS))
+        distances = np.clip(far, -_FARTHEST, _FARTHEST).astype(np.int32)
+        payload = _coded(_Latents(z, distances), index, networks.tables)
+        return container.write(picture, self.id, networks.h_s.id, quality, [payload])
+
+    def decode(self, data: bytes) -> Picture:
+        file = container.parse(data)
+        head = file.header
+        if head.codec != self.id:
+            raise UnknownFormatError(f"input: a .cmr file of the codec {head.codec}, not {self.id}")
+        if head.payloads != 1:
+            raise DamagedFileError(f"input: {head.payloads} payloads, not one")
+        networks = _Networks.named(head.network)
+        height, width = (-(-side // ALIGN) for side in (head.height, head.width))
+        y = _decoded(file.payloads[0], networks, height, width)
+        (planes,) = tiles.apply(
+            networks.g_s, y, head.quality, np.ascontiguousarray, tiles.to_pixels
+        )
+        pixels = np.ascontiguousarray(planes[:, : head.height, : head.width].transpose(1, 2, 0))
+        if head.channels == 1:
+            pixels = np.rint(luma(pixels)).astype(np.uint8)
+        return file.picture(pixels)
+
+    def size(self, data: bytes) -> tuple[int, int]:
+        head = container.header(data)
+        return head.width, head.height
+
+
+@dataclass(frozen=True)
+class _Networks:
+    """Four networks that were trained together, and what of them lies in the files of weights.
+
+    Attributes:
+        tables: of z, by channel.
+    """
+
+    g_a: Network
+    h_a: Network
+    h_s: Network
+    g_s: Network
+    tables: tuple[Table, ...]
+
+    @classmethod
+    def trained_for(cls, metric: Metric) -> Self:
+        """The current ones.
+
+        Raises:
+            WeightsError: none are in the package.
+        """
+        h_s = store.find(Liu2018.id, metric, "h_s", HYPER)
+        if h_s is None:
+            raise WeightsError(f"{Liu2018.id}: this version ships no networks for {metric}")
+        return cls._around(h_s)
+
+    @classmethod
+    def named(cls, network_id: str) -> Self:
+        """Those that a file names.
+
+        Raises:
+            WeightsError: they are not in this version.
+            DamagedFileError: the file names something else.
+        """
+        h_s = store.by_id(network_id)
+        if (h_s.family, h_s.role) != (Liu2018.id, "h_s"):
+            raise DamagedFileError(f"input: damaged: it names {h_s.name}, which is no h_s")
+        return cls._around(h_s)
+
+    @classmethod
+    def _around(cls, h_s: Network) -> Self:
+        named: dict[str, str] = session(h_s).get_modelmeta().custom_metadata_map
+        try:
+            tables = unpack(base64.b64decode(named["hyper_tables"], validate=True))
+            others = {role: store.by_id(named[role]) for role in ("g_a", "h_a", "g_s")}
+        except (KeyError, binascii.Error):
+            raise WeightsError(f"{h_s.name} lacks its tables; reinstall comrec") from None
+        return cls(h_s=h_s, tables=tables, **others)
+
+    def conditions(self, z: Integers, height: int, width: int) -> tuple[Integers, Integers]:
+        """Of each latent, (M, height, width): the index of its Gaussian, and its mean."""
+        outputs = tiles.apply(self.h_s, z, 0.0, np.ascontiguousarray, _as_bytes, _as_short)
+        index, mean = (output[:, :height, :width] for output in outputs)
+        return index, mean
+
+
+def _as_bytes(index: Integers) -> Integers:
+    return index.astype(np.uint8)
+
+
+def _as_short(mean: Integers) -> Integers:
+    return mean.astype(np.int16)
+
+
+def _coded(latents: _Latents, index: Integers, tables: tuple[Table, ...]) -> bytes:
+    """The payload: z, then y in bands of rows (docs/format.md)."""
+    encoder = Encoder()
+    encoder.add(latents.z, _channels(latents.z.shape), tables)
+    for top in range(0, index.shape[1], _BAND):
+        band = np.s_[:, top : top + _BAND]
+        encoder.add(latents.distances[band], index[band], gaussians())
+    return encoder.finish()
+
+
+def _decoded(payload: bytes, networks: _Networks, height: int, width: int) -> Floats:
+    """The latents y, (M, height, width), that the encoder's g_s would get."""
+    shape = len(networks.tables), -(-height // HYPER), -(-width // HYPER)
+    decoder = Decoder(payload)
+    z = decoder.take(_channels(shape), networks.tables)
+    if np.abs(z).max() > Z_LIMIT:
+        raise DamagedFileError("input: damaged coded values (a hyper-latent is out of range)")
+    index, mean = networks.conditions(z, height, width)
+    y = mean.astype(np.float32) / np.float32(MEAN_STEPS)
+    for top in range(0, height, _BAND):
+        band = np.s_[:, top : top + _BAND]
+        y[band] += decoder.take(index[band], gaussians())
+    decoder.finish()
+    return y
+
+
+def _channels(shape: tuple[int, ...]) -> Integers:
+    """The channel of each hyper-latent, which is its table's place."""
+    return np.broadcast_to(np.arange(shape[0])[:, None, None], shape)
