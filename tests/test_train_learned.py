@@ -96,7 +96,7 @@ def test_the_decoder_costs_less_than_50_kmac_a_pixel() -> None:
     pair = learned.networks(128)
     y, z = torch.zeros(1, learned.latents(128), 4, 4), torch.zeros(1, learned.hyper(128), 1, 1)
     decoder = [(pair["g_s"], (y, torch.ones(1))), (pair["h_s"], (z,))]
-    assert 20_000 < macs_per_pixel(decoder, 64 * 64) < 50_000
+    assert 10_000 < macs_per_pixel(decoder, 64 * 64) < 50_000
 
 
 def test_gains_are_interpolated_in_the_logarithm_between_anchors() -> None:
@@ -401,7 +401,7 @@ def test_a_run_goes_on_from_another_and_exports_what_codes(
     monkeypatch.setattr(store, "FOLDER", out / "weights")
     entries = json.loads((out / "weights" / "manifest.json").read_text())["networks"]
     found = {entry["role"]: store.Network(**entry) for entry in entries}
-    assert list(found) == ["g_a", "h_a", "h_s", "g_s"]
+    assert set(found) == {"g_a", "h_a", "h_s", "g_s"}
     assert {(n.family, n.codec) for n in found.values()} == {("liu2018", "mse")}
     assert found["g_a"].name == "liu2018-mse-g_a"
     assert set(found["g_s"].training["scores"]) >= {"bpp_0", "psnr_100"}

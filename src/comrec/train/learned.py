@@ -16,6 +16,7 @@ multiples of 16; y is (B, M, H/16, W/16); z is (B, 3N/4, ceil(H/64), ceil(W/64))
 
 from __future__ import annotations
 
+import itertools
 import math
 from itertools import pairwise
 
@@ -69,15 +70,17 @@ class _Block(nn.Module):
 class Analysis(nn.Module):
     """g_a: picture and quality to latents, in units of the quantiser's step.
 
-    unshuffle ─ conv 3N/16 ─ [conv /2, 2 blocks] at 1/4, 1/8, 1/16 of 3N/8, 3N/4, N ─ conv M ─
-    gain
+        ┌─ unshuffle 16 ─ conv 1x1 M ───────────────────────────────────────────────────┐
+        ┴─ unshuffle 2 ─ conv 3N/16 ─ [conv /2, 2 blocks] of 3N/8, 3N/4, N ─ conv M ─ + ┴─ gain
 
-    All convolutions are 3x3.
+    Blocks are at 1/4, 1/8, 1/16; their convolutions are 3x3. The straight way starts as a DCT of
+    blocks of 16x16 pixels, the other as nothing: so training starts from a transform codec.
     """
 
     def __init__(self, width: int) -> None:
         super().__init__()
         grids = _grids(width)
+        self.straight = _conv(3 * 16**2, latents(width), size=1)
         self.head = _conv(12, grids[0])
         stages: list[nn.Module] = []
         for inputs, outputs in pairwise(grids):
@@ -86,23 +89,29 @@ class Analysis(nn.Module):
         self.stages = nn.Sequential(*stages)
         self.tail = _conv(width, latents(width))
         self.gain = Gain(latents(width), *_START)
+        with torch.no_grad():
+            self.straight.weight.copy_(_lowest_frequencies(latents(width))[:, :, None, None])
+            self.tail.weight.zero_()
 
     def forward(self, x: Tensor, quality: Tensor) -> Tensor:
-        y = self.tail(self.stages(self.head(F.pixel_unshuffle(x - 0.5, 2))))
-        return self.gain(y.float(), quality)
+        x = x - 0.5
+        y = self.straight(F.pixel_unshuffle(x, 16)).float()
+        y = y + self.tail(self.stages(self.head(F.pixel_unshuffle(x, 2)))).float()
+        return self.gain(y, quality)
 
 
 class Synthesis(nn.Module):
-    """g_s: decoded latents and quality to the picture.
+    """g_s: decoded latents and quality to the picture; as `Analysis`, backwards.
 
-    gain ─ conv N ─ [2 blocks, conv 1x1, shuffle] at 1/16, 1/8, 1/4 of N, 3N/4, 3N/8 ─ conv 12 ─
-    shuffle
+           ┌─ conv 1x1 768 ─ shuffle 16 ─────────────────────────────────────────────┐
+    gain ─ ┴─ conv N ─ [2 blocks, conv 1x1, shuffle 2] of N, 3N/4, 3N/8 ─ conv 12 ─ shuffle 2 ─ +
     """
 
     def __init__(self, width: int) -> None:
         super().__init__()
         grids = _grids(width)[::-1]
         self.gain = Gain(latents(width), *(1 / factor for factor in _START))
+        self.straight = _conv(latents(width), 3 * 16**2, size=1)
         self.head = _conv(latents(width), width)
         stages: list[nn.Module] = []
         for inputs, outputs in pairwise(grids):
@@ -110,10 +119,14 @@ class Synthesis(nn.Module):
             stages += [_conv(inputs, 4 * outputs, size=1), nn.PixelShuffle(2)]
         self.stages = nn.Sequential(*stages)
         self.tail = _conv(grids[-1], 12)
+        with torch.no_grad():
+            self.straight.weight.copy_(_lowest_frequencies(latents(width)).T[:, :, None, None])
+            self.tail.weight.zero_()
 
     def forward(self, y: Tensor, quality: Tensor) -> Tensor:
-        x = self.tail(self.stages(self.head(self.gain(y, quality))))
-        return F.pixel_shuffle(x, 2) + 0.5
+        y = self.gain(y, quality)
+        x = F.pixel_shuffle(self.straight(y).float(), 16)
+        return x + F.pixel_shuffle(self.tail(self.stages(self.head(y))).float(), 2) + 0.5
 
 
 class HyperAnalysis(nn.Module):
@@ -157,6 +170,29 @@ def networks(width: int) -> nn.ModuleDict:
 
 
 _START = (2.0, 20.0)  # a hundred times the lambda wants a tenth of the step
+
+
+def _lowest_frequencies(count: int) -> Tensor:
+    """(count, 768) orthonormal rows: of the DCTs of 16x16 pixels, two thirds of brightness.
+
+    Columns are as `F.pixel_unshuffle` orders samples: channel, row, column.
+    """
+    place, frequency = torch.arange(16.0), torch.arange(16.0)[:, None]
+    waves = torch.cos(math.pi / 16 * frequency * (place + 0.5)) / math.sqrt(8)
+    waves[0] /= math.sqrt(2)
+    slowest = sorted(
+        itertools.product(range(16), repeat=2), key=lambda at: (at[0] + 1) * (at[1] + 1)
+    )
+    colours = torch.tensor([[1.0, 1, 1], [1, 0, -1], [1, -2, 1]])
+    colours = F.normalize(colours, dim=1)
+    rows = []
+    for colour, share in zip(
+        colours, (count - 2 * (count // 6), count // 6, count // 6), strict=True
+    ):
+        for down, along in slowest[:share]:
+            pattern = colour[:, None, None] * waves[down][:, None] * waves[along]
+            rows.append(pattern.flatten())
+    return torch.stack(rows)
 
 
 def _grids(width: int) -> list[int]:

@@ -17,13 +17,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from comrec.train.muon import Muon
+
 Step = Callable[[np.random.Generator, int], Tensor]
 """Draws a batch and returns its loss."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Adam with a linear warm-up and a cosine to zero.
+    """A linear warm-up and a cosine to zero, for Adam, or for Muon with Adam beside it.
 
     Attributes:
         steps: optimiser steps in all.
@@ -33,6 +35,7 @@ class Schedule:
         clip: largest gradient norm, in multiples of its running mean: a rare batch with a
             gradient thirty times the usual undoes thousands of steps.
         weight_decay: L2 penalty, as Adam's.
+        muon: weights of convolutions learn by Muon; the rest by Adam, at `BESIDE_MUON` of the rate.
     """
 
     steps: int
@@ -41,12 +44,17 @@ class Schedule:
     average: float = 0.999
     clip: float = 3.0
     weight_decay: float = 0.0
+    muon: bool = False
 
     def at(self, step: int) -> float:
         if step < self.warmup:
             return self.rate * (step + 1) / self.warmup
         along = (step - self.warmup) / max(1, self.steps - self.warmup)
         return self.rate * 0.5 * (1 + math.cos(math.pi * min(1.0, along)))
+
+
+BESIDE_MUON = 0.25
+"""Adam's learning rate relative to Muon's, where both are used."""
 
 
 class Trainer:
@@ -71,11 +79,7 @@ class Trainer:
         self.schedule = schedule
         self.folder = folder
         self.device = device
-        groups = [
-            {"params": list(child.parameters()), "factor": (factors or {}).get(name, 1.0)}
-            for name, child in module.named_children()
-        ]
-        self.optimiser = torch.optim.Adam(groups, schedule.rate, weight_decay=schedule.weight_decay)
+        self.optimisers = _optimisers(module, schedule, factors or {})
         self.average = {k: v.detach().clone() for k, v in module.state_dict().items()}
         self.step = 0
         self.seconds = 0.0
@@ -90,7 +94,7 @@ class Trainer:
         state = {
             "module": self.module.state_dict(),
             "average": self.average,
-            "optimiser": self.optimiser.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
             "step": self.step,
             "seconds": self.seconds,
             "norm": self.norm,
@@ -107,7 +111,8 @@ class Trainer:
         state: dict[str, Any] = torch.load(self.checkpoint, map_location=self.device)
         self.module.load_state_dict(state["module"])
         self.average = state["average"]
-        self.optimiser.load_state_dict(state["optimiser"])
+        for optimiser, kept in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(kept)
         self.step, self.seconds = state["step"], state["seconds"]
         self.norm = state["norm"]
         torch.set_rng_state(state["torch_rng"].cpu())
@@ -134,13 +139,15 @@ class Trainer:
         with _Interruptions() as asked:
             left = iter(range(self.step, self.schedule.steps))
             for step in track(left, self.step, self.schedule.steps):
-                for group in self.optimiser.param_groups:
-                    group["lr"] = self.schedule.at(step) * group["factor"]
-                self.optimiser.zero_grad(set_to_none=True)
+                for optimiser in self.optimisers:
+                    for group in optimiser.param_groups:
+                        group["lr"] = self.schedule.at(step) * group["factor"]
+                    optimiser.zero_grad(set_to_none=True)
                 loss = step_loss(np.random.default_rng([step, 2017]), step)
                 loss.backward()  # type: ignore[no-untyped-call]
                 self._clip()
-                self.optimiser.step()
+                for optimiser in self.optimisers:
+                    optimiser.step()
                 self._update_average(step)
                 value = loss.item()
                 running = value if running == 0.0 else 0.99 * running + 0.01 * value
@@ -183,6 +190,27 @@ class Trainer:
             if new:
                 writer.writerow(["step", "seconds", *row])
             writer.writerow([self.step, round(self.seconds), *(round(v, 5) for v in row.values())])
+
+
+def _optimisers(
+    module: nn.Module, schedule: Schedule, factors: Mapping[str, float]
+) -> list[torch.optim.Optimizer]:
+    """Adam over all; or Muon over convolutions' weights, but integers', and Adam over the rest."""
+    ours: list[dict[str, Any]] = []
+    adams: list[dict[str, Any]] = []
+    for name, child in module.named_children():
+        factor = factors.get(name, 1.0)
+        orthogonal: list[Tensor] = []
+        if schedule.muon:
+            convolutions = (m for m in child.modules() if type(m) is nn.Conv2d)
+            orthogonal = [m.weight for m in convolutions if m.weight.requires_grad]
+        apart = {id(weight) for weight in orthogonal}
+        rest = [weight for weight in child.parameters() if id(weight) not in apart]
+        beside = factor * BESIDE_MUON if schedule.muon else factor
+        ours.append({"params": orthogonal, "factor": factor})
+        adams.append({"params": rest, "factor": beside})
+    adam = torch.optim.Adam(adams, schedule.rate, weight_decay=schedule.weight_decay)
+    return [Muon(ours, schedule.rate), adam] if schedule.muon else [adam]
 
 
 class _Interruptions:

@@ -34,6 +34,7 @@ class Recipe:
         batch: crops a step.
         steps: optimiser steps.
         rate: highest learning rate.
+        muon: whether convolutions learn by Muon, not by Adam.
         quality: lowest and highest quality of the codec.
         slots: qualities at which each photograph is coded beforehand ("filter").
         foreign_slots: the same with the codec's plain files, for enhancing them.
@@ -74,6 +75,7 @@ class Recipe:
     photos: int = 0
     patch: int = 0
     enlarged: float = 0.0
+    muon: bool = False
     start: str = ""
     period: int = 4
     com_steps: int = 1

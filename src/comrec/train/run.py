@@ -71,7 +71,7 @@ def train(
         start_from(pair, recipe.start)
     training, scoring = _stores(recipe, data, validation, store or output / "data")
     scheme = SCHEMES[recipe.scheme](recipe, pair, training, scoring, device)
-    schedule = Schedule(recipe.steps, recipe.rate)
+    schedule = Schedule(recipe.steps, recipe.rate, muon=recipe.muon)
     trainer = Trainer(pair, schedule, output, device, {"com": recipe.com_rate})
     if resume:
         trainer.resume()
