@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import csv
+import dataclasses
+import importlib.metadata
 import io
 import json
 import math
@@ -31,6 +33,7 @@ from comrec import codec as registry
 from comrec import metrics
 from comrec.cli import main
 from comrec.errors import InputError, OptionError, UnknownCodecError
+from comrec.inference import store as weights
 from comrec.measure import (
     bench,
     curves,
@@ -473,6 +476,50 @@ def test_a_variants_settings_tell_apart_what_writes_other_files() -> None:
     assert variants.parse("jpeg").settings == settings[0]
 
 
+def test_an_effort_for_all_is_for_the_codecs_that_have_one() -> None:
+    assert variants.parse("liu2018", effort=3) == variants.parse("liu2018")
+    with pytest.raises(OptionError, match="no option 'effort'"):
+        variants.parse("liu2018:effort=3")
+
+
+def test_settings_are_of_the_networks_and_the_package_that_decide_what_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = [variants.parse(text) for text in ("jpeg", "comrec-webp", "jiang2017-webp", "liu2018")]
+
+    def settings() -> dict[str, str]:
+        return {variant.codec: variant.settings for variant in asked}
+
+    before = settings()
+
+    def changed() -> set[str]:
+        return {codec for codec, now in settings().items() if now != before[codec]}
+
+    networks = weights.networks()
+    decided = {}
+    for network in networks:
+        other = dataclasses.replace(network, sha256="0" * 64)
+        altered = tuple(other if one is network else one for one in networks)
+        with monkeypatch.context() as patch:
+            patch.setattr(weights, "networks", lambda altered=altered: altered)
+            decided[network.name] = changed()
+    assert decided["comrec-jpeg-rec2"] == decided["comrec-webp-rec1"] == {"comrec-webp"}
+    assert decided["comrec-avif-rec1"] == set()
+    assert decided["jiang2017-jpeg-rec"] == {"jiang2017-webp"}
+    for role in ("g_a", "h_a", "h_s", "g_s"):
+        assert decided[f"liu2018-mse-{role}"] == {"liu2018"}
+
+    version = importlib.metadata.version
+    for package, codecs in (("constriction", {"liu2018"}), ("onnxruntime", set(before))):
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                importlib.metadata,
+                "version",
+                lambda name, package=package: "0.0" if name == package else version(name),
+            )
+            assert changed() == codecs
+
+
 def test_every_codecs_default_qualities_rise_and_there_are_about_eight() -> None:
     for codec_id in registry.names():
         variant = Variant(codec_id, codec_id)
@@ -482,6 +529,28 @@ def test_every_codecs_default_qualities_rise_and_there_are_about_eight() -> None
         else:
             assert list(qualities) == sorted(set(qualities))
             assert len(qualities) == 8
+
+
+def test_learned_codecs_are_measured_by_default_and_by_metric(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, out = fill(tmp_path / "pictures"), tmp_path / "out"
+    (folder / "gray.png").unlink()
+    monkeypatch.setattr(registry, "names", lambda: ["jpeg", "liu2018"])
+    arguments = ["bench", str(folder), "-o", str(out), "--qualities", "20,50", "--anchor", "jpeg"]
+    assert main([*arguments, "--effort", "1", "--quiet"]) == 0
+    assert {path.name for path in (out / "codecs").iterdir()} == {"jpeg.json", "liu2018.json"}
+
+    label = "liu2018:metric=mse"
+    arguments += ["--codecs", label, "--qualities", f"{label}=10,30", "--quiet"]
+    assert main(arguments) == 0
+    means = json.loads((out / "codecs" / "liu2018-metric-mse.json").read_text())
+    assert (means["name"], means["results"]["quality"]) == (label, [10, 30])
+    assert label in "".join(parsed(out).text)
+    asked = [row for row in rows_of(tmp_path) if row["codec"] == label]
+    original = np.asarray(Image.open(folder / "cat.png"))
+    sizes = [len(comrec.encode(original, "liu2018", q, metric="mse")) for q in (10, 30)]
+    assert [int(row["bytes"]) for row in asked] == sizes
 
 
 def test_qualities_are_of_the_variant_the_codec_or_all() -> None:

@@ -219,6 +219,43 @@ def test_encode_passes_scale_on(folder: Path, capsys: pytest.CaptureFixture[str]
         assert comrec.decode(Path("a.jpg").read_bytes()).size == (73, 47)
 
 
+def test_cmr_files_are_of_the_learned_codec(
+    folder: Path, capsys: pytest.CaptureFixture[str], small: Picture
+) -> None:
+    assert main(["encode", "a.png", "-o", "a.cmr", "-q", "40", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["codec"] == "liu2018"
+    data = Path("a.cmr").read_bytes()
+    assert data == comrec.encode(small, "liu2018", 40)
+    assert main(["encode", "a.png", "-o", "b.cmr", "-q", "40", "--metric", "mse", "--quiet"]) == 0
+    assert Path("b.cmr").read_bytes() == data
+    assert main(["encode", "a.png", "b.png", "-o", "out/", "-c", "liu2018", "--quiet"]) == 0
+    assert {path.name for path in Path("out").iterdir()} == {"a.cmr", "b.cmr"}
+    capsys.readouterr()
+    assert main(["info", "a.cmr"]) == 0
+    text = capsys.readouterr().out
+    assert "a.cmr: liu2018, 73x47, " in text
+    assert "quality 40; rebuilt by liu2018-mse-" in text
+    assert "other viewers show nothing" in text
+    assert main(["decode", "a.cmr", "-o", "back.png"]) == 0
+    with Image.open("back.png") as image:
+        assert np.array_equal(np.asarray(image), np.asarray(comrec.decode(data)))
+
+
+def test_encode_passes_metric_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def factory(metric: str = "none") -> codec.Codec:
+        asked.append(metric)
+        return codec.get("png")
+
+    monkeypatch.setitem(codec._factories, "for-tests", factory)
+    arguments = ["encode", "a.png", "-o", "c.png", "-c", "for-tests", "--quiet"]
+    for metric in ("mse", "ms-ssim", "perceptual"):
+        assert main([*arguments, "--metric", metric]) == 0
+    assert main(arguments) == 0
+    assert asked == ["mse", "ms-ssim", "perceptual", "none"]
+
+
 @pytest.mark.parametrize("out", ["new/", "new/deeper/", "there"])
 def test_several_inputs_go_into_a_folder(folder: Path, listing: Files, out: str) -> None:
     Path("there").mkdir()
@@ -287,6 +324,11 @@ def test_transparency_that_cannot_be_carried_is_named(
         (["-o", "a.xyz"], ".jpg"),
         (["-o", "a.jpg", "-c", "jpeg", "--scale", "1"], "scale"),
         (["-o", "a.jpg", "--scale", "1/4"], "1/4"),
+        (["-o", "a.jpg", "--metric", "mse"], "comrec-jpeg has no option 'metric'"),
+        (["-o", "a.cmr", "--metric", "psnr"], "'psnr'"),
+        (["-o", "a.cmr", "--scale", "1"], "liu2018 has no option 'scale'; it has: metric"),
+        (["-o", "a.cmr", "-c", "jpeg"], "jpeg writes .jpg files"),
+        (["-o", "a.jpg", "-c", "liu2018"], "liu2018 writes .cmr files"),
         (["b.png", "-o", "a.jpg"], "folder"),
         (["sub/a.png", "-o", "out/"], "one name"),
         (["-", "-o", "out/"], "standard input"),
@@ -560,6 +602,18 @@ def test_models_are_listed_and_verified(
     assert f"{second.name} does not match" in err
 
 
+def test_models_are_listed_with_the_scale_of_what_is_coded(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["models"]) == 0
+    _, *lines = capsys.readouterr().out.splitlines()
+    scales = {line.split()[0]: line.split()[2] for line in lines}
+    assert scales["comrec-jpeg-rec1"] == "1"
+    assert scales["comrec-jpeg-rec2"] == "1/2"
+    of_latents = {role: scales[f"liu2018-mse-{role}"] for role in ("g_a", "h_a", "h_s", "g_s")}
+    assert of_latents == {"g_a": "1/16", "h_a": "1/4", "h_s": "1/4", "g_s": "1/16"}
+
+
 def test_compare_gives_a_table_at_equal_bytes_and_crops(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -645,6 +699,21 @@ def test_standard_input_to_standard_output(folder: Path, small: Picture) -> None
     assert json.loads(decoded.stderr)["width"] == 73  # beside the picture, not in it
     told = python_m("info", "-", "--json", given=encoded.stdout)
     assert json.loads(told.stdout)["bytes"] == len(encoded.stdout)
+
+
+def test_a_learned_codec_through_a_pipe(folder: Path, small: Picture) -> None:
+    arguments = ["encode", "-", "-o", "-", "-c", "liu2018", "--target-size", "20kB", "--json"]
+    encoded = python_m(*arguments, given=Path("a.png").read_bytes())
+    assert encoded.returncode == 0, encoded.stderr
+    report = json.loads(encoded.stderr)
+    assert report["bytes"] == len(encoded.stdout) <= 20_000
+    assert encoded.stdout == comrec.encode(small, "liu2018", report["quality"])
+    compared = python_m("compare", "-", "--codecs", "jpeg,liu2018", given=encoded.stdout)
+    assert compared.returncode == 0, compared.stderr
+    assert [line.split()[0] for line in compared.stdout.decode().splitlines()[2:]] == [
+        "jpeg",
+        "liu2018",
+    ]
 
 
 def test_the_processs_exit_codes_and_messages(folder: Path, listing: Files) -> None:

@@ -27,6 +27,10 @@ from comrec.wrapped import files
 DOCUMENT = Path(__file__).parents[1] / "docs" / "pictures.md"
 LIBRARIES = {"bpg": "av", "heic": "pillow_heif", "jpegxl": "pyjpegxl"}
 
+LEVELS = {"liu2018": 30}
+"""By how much what comes back may differ, on average; by 9 where nothing stands here. The networks
+of liu2018 have seen photographs only; wrong pictures, turned or inverted, differ by 37 and more."""
+
 GRAY, RGB, ALPHA = sources.smooth(1), sources.smooth(3), sources.alpha()
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/">\xc3\xa9</x:xmpmeta>'
 TAGS: dict[int, Any] = {0x0112: 6, 0x8769: {0x9003: "2020:02:02 20:20:20"}, 0x8825: {1: "N"}}
@@ -172,6 +176,8 @@ def rows() -> dict[str, dict[str, str]]:
 
 def coders(kind: str, base: str) -> list[tuple[str, dict[str, Any]]]:
     """Ids and options of the codecs for which a cell speaks; of what never reaches a codec, one."""
+    if base == "liu2018":
+        return [] if "jiang2017" in kind else [(base, {})]
     half = "1/2" in kind
     found = [] if half else [(base, {"effort": 1})]
     if kind.startswith(("CMYK", "Lab", "floating", "animation")) or "16 bits" in kind:
@@ -228,12 +234,14 @@ def test_every_cell_of_the_table(
     back = coder.decode(encoded(one.source, coder, how))
     assert back.is_gray == (expected.is_gray and "RGB" not in cell)
     assert back.rgb.shape == expected.rgb.shape
-    assert np.abs(back.rgb.astype(int) - expected.rgb).mean() < 9
+    assert np.abs(back.rgb.astype(int) - expected.rgb).mean() < LEVELS.get(base, 9)
     if "RGB" in cell:
         assert np.ptp(back.pixels.astype(int), axis=2).mean() < 2
     assert (back.alpha is None) == (expected.alpha is None)
     if back.alpha is not None and expected.alpha is not None:
         assert np.abs(back.alpha.astype(int) - expected.alpha).mean() < 9
+        if base == "liu2018":
+            assert np.array_equal(back.alpha, expected.alpha)
     assert back.metadata.icc == expected.metadata.icc
     assert back.metadata.xmp == expected.metadata.xmp
     assert tags(back.metadata.exif) == tags(expected.metadata.exif)

@@ -14,8 +14,9 @@ from comrec.wrapped import files
 def register_pillow() -> None:
     """Let ``Image.open`` give the full picture of files that carry comrec's mark.
 
-    Unmarked files open as before. BPG, JPEG XL and HEIC files, which Pillow does not read, open
-    too where their extras are installed. To be called once; a second call changes nothing.
+    Unmarked files open as before. Of what Pillow does not read, .cmr files open too, and BPG,
+    JPEG XL and HEIC files where their extras are installed. To be called once; a second call
+    changes nothing.
     """
     if PLUGIN in Image.OPEN:
         return

@@ -47,7 +47,12 @@ def add(verbs: Any) -> None:
         metavar="[CODEC=]LIST",
         help="comma-separated, 0..100, for all or for one codec; repeatable",
     )
-    verb.add_argument("-e", "--effort", type=int, help="1 (fast) to 10 (small); 7 by default")
+    verb.add_argument(
+        "-e",
+        "--effort",
+        type=int,
+        help="of codecs that have one: 1 (fast) to 10 (small); 7 by default",
+    )
     verb.add_argument(
         "--anchor",
         default=ANCHOR,

@@ -31,6 +31,7 @@ BY_EXTENSION = {
     ".heic": "comrec-heic",
     ".heif": "comrec-heic",
     ".png": "png",
+    ".cmr": "liu2018",
 }
 """The codec that an output's extension asks for, where -c does not."""
 _SAME = {".jpeg": ".jpg", ".heif": ".heic"}
@@ -48,6 +49,11 @@ def add(verbs: Any) -> None:
         "--scale",
         choices=("auto", "1", "1/2"),
         help="comrec codecs: store the picture at full or half size; other viewers show it so",
+    )
+    verb.add_argument(
+        "--metric",
+        choices=("mse", "ms-ssim", "perceptual"),
+        help="liu2018: what its networks were trained for; mse by default",
     )
     preparing.add_arguments(verb)
     verb.add_argument("--no-overwrite", action="store_true", help="keep files that exist")
@@ -80,7 +86,7 @@ def _codec(options: argparse.Namespace) -> Codec:
     codec_id = options.codec
     if codec_id is None:
         codec_id = BY_EXTENSION.get(Path(options.output).suffix.lower(), DEFAULT_CODEC)
-    asked = {"effort": options.effort, "scale": options.scale}
+    asked = {"effort": options.effort, "scale": options.scale, "metric": options.metric}
     return registry.get(codec_id, **{k: v for k, v in asked.items() if v is not None})
 
 

@@ -24,7 +24,7 @@ def run(options: argparse.Namespace) -> int:
 def _list() -> int:
     rows = []
     for network in store.networks():
-        scale = "1" if network.scale == 1 else "1/2"
+        scale = "1" if network.scale == 1 else f"1/{network.scale}"
         trained = f"{network.training.get('steps', 0):,} steps"
         rows.append((network.name, network.id, scale, trained))
     print(terminal.table(("network", "id", "scale", "trained"), rows))

@@ -8,9 +8,9 @@ what the tables say, to the bit (docs/format.md, "Coded values").
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
-import constriction
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,9 +18,6 @@ from comrec.entropy.tables import LIMIT, PRECISION, TOTAL, Table
 from comrec.errors import DamagedFileError, OptionError
 
 Integers = NDArray[np.integer[Any]]
-
-_Categorical = constriction.stream.model.Categorical
-_Coder = constriction.stream.stack.AnsCoder
 
 _ANS_PRECISION = 24  # constriction's own
 _SEED = 0x636D  # what the coder begins with, so that a decoder can see that it got back to it
@@ -35,14 +32,29 @@ def _model(frequencies: Sequence[int]) -> Any:
     cumulative sums, times the rest, over their total, rounded down. Where the probabilities are
     the integers that add up to the rest, the factor is 1 and nothing is ever rounded.
     """
+    import constriction  # only .cmr files need it
+
     scaled = np.asarray(frequencies, np.float64) * (1 << _ANS_PRECISION - PRECISION)
-    return _Categorical(scaled - 1, lazy=False, perfect=False)
+    return constriction.stream.model.Categorical(scaled - 1, lazy=False, perfect=False)
 
 
-_CLASS_FREQUENCIES = [max(1, TOTAL >> c + 1) for c in range(_CLASSES)]
-_CLASS_FREQUENCIES[0] -= sum(_CLASS_FREQUENCIES) - TOTAL
-_CLASS = _model(_CLASS_FREQUENCIES)
-_BIT = _model([TOTAL // 2] * 2)
+@cache
+def _class_model() -> Any:
+    frequencies = [max(1, TOTAL >> c + 1) for c in range(_CLASSES)]
+    frequencies[0] -= sum(frequencies) - TOTAL
+    return _model(frequencies)
+
+
+@cache
+def _bit_model() -> Any:
+    return _model([TOTAL // 2] * 2)
+
+
+def _ans(words: NDArray[np.uint32]) -> Any:
+    """The library's coder, on what it has coded."""
+    import constriction
+
+    return constriction.stream.stack.AnsCoder(words)
 
 
 class Encoder:
@@ -89,12 +101,12 @@ class Encoder:
             lengths = np.searchsorted(_POWERS, outside, side="right") - 1
             shifts = _shifts(lengths)
             bits = np.repeat(outside, lengths) >> shifts & 1
-            self._runs.append((lengths.astype(np.int32), _CLASS))
-            self._runs.append((bits.astype(np.int32), _BIT))
+            self._runs.append((lengths.astype(np.int32), _class_model()))
+            self._runs.append((bits.astype(np.int32), _bit_model()))
 
     def finish(self) -> bytes:
         """The bytes of everything added."""
-        coder = _Coder(np.array([_SEED], np.uint32))
+        coder = _ans(np.array([_SEED], np.uint32))
         for run, model in reversed(self._runs):  # ANS is a stack
             coder.encode_reverse(run, model)
         # The last word is never 0, but its upper bytes can be: they are not stored.
@@ -117,7 +129,7 @@ class Decoder:
         if data.endswith(b"\0"):
             raise DamagedFileError("input: damaged coded values (they end in a zero)")
         words = np.frombuffer(data + bytes(-len(data) % 4), "<u4")
-        self._coder = _Coder(words.astype(np.uint32))
+        self._coder = _ans(words.astype(np.uint32))
 
     def take(self, indices: Integers, tables: Sequence[Table]) -> NDArray[np.int32]:
         """The next values, of the shape of ``indices``; arguments as `Encoder.add` had them.
@@ -148,9 +160,9 @@ class Decoder:
 
     def _escaped(self, minimum: NDArray[np.int64], end: NDArray[np.int32]) -> NDArray[np.int64]:
         """Values below ``minimum``, or from ``end`` on."""
-        lengths = self._coder.decode(_CLASS, len(end))
+        lengths = self._coder.decode(_class_model(), len(end))
         shifts = _shifts(lengths)
-        bits = self._coder.decode(_BIT, len(shifts)).astype(np.int64)
+        bits = self._coder.decode(_bit_model(), len(shifts)).astype(np.int64)
         outside = _POWERS[lengths]
         np.add.at(outside, np.repeat(np.arange(len(end)), lengths), bits << shifts)
         far = (outside - 1) // 2

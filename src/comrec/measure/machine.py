@@ -18,6 +18,7 @@ _PACKAGES = (
     "numpy",
     "Pillow",
     "onnxruntime",
+    "constriction",
     "mozjpeg-lossless-optimization",
     "av",
     "pillow-heif",

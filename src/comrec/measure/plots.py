@@ -30,7 +30,9 @@ _COLOURS = {
     "bpg": "#c08a1e",
     "heic": "#2f9d9a",
     "jpegxl": "#c05a97",
+    "liu2018": "#7f7f1f",
 }
+_LEARNED = ("liu2018",)
 _MORE_COLOURS = ("#6d7fd6", "#7d9a2f", "#b0705a", "#5f8f8a", "#a06a80")
 _MARKERS = "osD^v<>pPX*h"
 _MOST_BPP = 1.6
@@ -59,7 +61,7 @@ class Line:
 
 
 def line(variant: Variant, points: Curve, order: int) -> Line:
-    """A measured curve: a colour a standard codec; comrec solid, plain dashed, jiang2017 dotted.
+    """A measured curve: a colour a codec; comrec and learned solid, plain dashed, jiang2017 dotted.
 
     Args:
         order: among all variants: codecs without a colour of their own take one by it.
@@ -70,8 +72,10 @@ def line(variant: Variant, points: Curve, order: int) -> Line:
         style, width = "-", 2.0
     elif variant.codec.startswith("jiang2017-"):
         style = ":"
+    elif variant.label != variant.codec:
+        style = "-."
     else:
-        style = "--" if variant.label == variant.codec else "-."
+        style = "-" if variant.codec in _LEARNED else "--"
     return Line(variant.label, points, colour, style, width)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import inspect
 import json
 import math
 import re
@@ -41,14 +42,20 @@ QUALITIES: dict[str, tuple[float, ...]] = {
     "jiang2017-bpg": (22, 30, 38, 46, 54, 62, 71, 82),
     "jiang2017-heic": (18, 26, 34, 42, 50, 59, 70, 84),
     "jiang2017-jpegxl": (0, 20, 45, 60, 72, 82, 91, 97),
+    "liu2018": (0, 14, 28, 43, 57, 72, 86, 100),
 }
 """What spans about 0.1 to 2 bits a pixel on photographs, where the codec reaches so far: the
-compact pictures of jiang2017-* hold a quarter of the samples."""
+compact pictures of jiang2017-* hold a quarter of the samples, and liu2018 ends at about 1."""
 EVEN = (5.0, 15.0, 27.0, 40.0, 53.0, 66.0, 79.0, 92.0)
 """Of codecs that are not named above."""
 
 _PACKAGES = ("Pillow", "onnxruntime", "mozjpeg-lossless-optimization")
-_PACKAGES_OF = {"bpg": "av", "heic": "pillow-heif", "jpegxl": "pyjpegxl"}
+_PACKAGES_OF = {
+    "bpg": "av",
+    "heic": "pillow-heif",
+    "jpegxl": "pyjpegxl",
+    "liu2018": "constriction",
+}
 """What decides, beside comrec itself, which bytes and pixels come out: for all, and by codec."""
 
 
@@ -94,17 +101,18 @@ class Variant:
 
     @property
     def base(self) -> str:
-        """The standard codec inside: "webp" of "comrec-webp"."""
+        """The standard codec inside: "webp" of "comrec-webp"; otherwise the codec itself."""
         return self.codec.removeprefix("comrec-").removeprefix("jiang2017-")
 
     @property
     def settings(self) -> str:
         """Short name of all that decides what this variant writes: codec, options, versions."""
         family = self.codec.partition("-")[0]
+        is_wrapped = self.base != self.codec
         networks = [
             network.sha256
             for network in store.networks()
-            if network.family == family and network.codec in (self.base, "jpeg")
+            if network.family == family and (not is_wrapped or network.codec in (self.base, "jpeg"))
         ]
         packages = (*_PACKAGES, *filter(None, [_PACKAGES_OF.get(self.base)]))
         versions = [importlib.metadata.version(package) for package in packages]
@@ -116,17 +124,18 @@ def parse(text: str, effort: int | None = None) -> Variant:
     """A variant from ``codec`` or ``codec:option=value:option=value``.
 
     Args:
-        effort: the codec's effort where the text names none.
+        effort: where the text names none; codecs without that option go without.
     Raises:
         UnknownCodecError, OptionError, MissingExtraError.
     """
     codec_id, *rest = re.split(r":(?=\w+=)", text.strip())
-    types = get_type_hints(type(registry.get(codec_id)).__init__)
+    kind = type(registry.get(codec_id))
+    types = get_type_hints(kind.__init__)
     options: dict[str, Any] = {}
     for item in rest:
         name, _, value = item.partition("=")
         options[name] = _converted(value, types.get(name), text)
-    if effort is not None:
+    if effort is not None and "effort" in inspect.signature(kind).parameters:
         options.setdefault("effort", effort)
     variant = Variant(text.strip(), codec_id, tuple(sorted(options.items())))
     variant.make()  # an unknown option fails before the work
