@@ -32,7 +32,7 @@ from comrec.picture import Picture, from_pil
 PHOTO = 768, 512
 LARGE = 6000, 4000
 QUALITY = 50
-DECODES = {"jpeg": 10, "comrec-jpeg": 10, "jiang2017-jpeg": 3}
+DECODES = {"jpeg": 10, "comrec-jpeg": 10, "jiang2017-jpeg": 3, "liu2018": 10}
 """How often each codec decodes, after once to warm up."""
 STARTS = 5
 

@@ -20,6 +20,10 @@ from comrec.picture import Picture
 Pixels = NDArray[np.uint8]
 
 NETWORKS = store.networks()
+PICTURES = [network for network in NETWORKS if network.role in ("com", "rec")]
+"""Those that make a picture of a picture."""
+PARTS = [network for network in NETWORKS if network not in PICTURES]
+"""Those of learned codecs."""
 
 
 def name_of(network: Network) -> str:
@@ -40,7 +44,7 @@ def expected_shape(network: Network, height: int, width: int) -> tuple[int, int,
     return -(-height // network.scale), -(-width // network.scale), network.channels
 
 
-@pytest.mark.parametrize("network", NETWORKS, ids=name_of)
+@pytest.mark.parametrize("network", PICTURES, ids=name_of)
 @pytest.mark.parametrize("content", ["photo", "noise"])
 def test_tiles_give_the_pixels_of_one_piece(network: Network, content: str, photo: Picture) -> None:
     if content == "photo":
@@ -55,7 +59,7 @@ def test_tiles_give_the_pixels_of_one_piece(network: Network, content: str, phot
     assert difference.mean() < 0.01  # rounding at a tie, not a seam
 
 
-@pytest.mark.parametrize("network", NETWORKS, ids=name_of)
+@pytest.mark.parametrize("network", PICTURES, ids=name_of)
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 7), (5, 3), (16, 17), (31, 33)])
 def test_the_output_has_the_size_its_role_says(
     network: Network, height: int, width: int, photo: Picture
@@ -67,7 +71,7 @@ def test_the_output_has_the_size_its_role_says(
 
 
 @given(
-    index=st.integers(0, len(NETWORKS) - 1),
+    index=st.integers(0, len(PICTURES) - 1),
     height=st.integers(1, 70),
     width=st.integers(1, 70),
     tile=st.sampled_from([16, 24, 32]),
@@ -76,7 +80,7 @@ def test_the_output_has_the_size_its_role_says(
 def test_any_size_and_tile_gives_the_whole_picture(
     index: int, height: int, width: int, tile: int
 ) -> None:
-    network = NETWORKS[index]
+    network = PICTURES[index]
     random = np.random.default_rng([height, width])
     pixels = random.integers(0, 256, (height, width, network.channels), np.uint8)
     cut = tiles.run(dataclasses.replace(network, tile=tile), pixels, 60)
@@ -85,7 +89,7 @@ def test_any_size_and_tile_gives_the_whole_picture(
     assert np.abs(cut.astype(int) - whole).max() <= 1
 
 
-@pytest.mark.parametrize("network", NETWORKS, ids=name_of)
+@pytest.mark.parametrize("network", PICTURES, ids=name_of)
 def test_a_second_run_gives_the_same_pixels(network: Network, photo: Picture) -> None:
     pixels = channels(network, photo.pixels[:45, :61])
     first = tiles.run(network, pixels, 20)
@@ -93,7 +97,7 @@ def test_a_second_run_gives_the_same_pixels(network: Network, photo: Picture) ->
     assert np.array_equal(tiles.run(network, pixels, 20), first)
 
 
-@pytest.mark.parametrize("network", NETWORKS, ids=name_of)
+@pytest.mark.parametrize("network", PICTURES, ids=name_of)
 def test_flat_pictures_have_no_border(network: Network) -> None:
     """Edges are repeated, so the zeros around convolutions stay outside."""
     out = tiles.run(network, np.full((64, 64, network.channels), 120, np.uint8), 50).astype(int)
@@ -102,6 +106,56 @@ def test_flat_pictures_have_no_border(network: Network) -> None:
     spread = inner.max(0) - inner.min(0)
     border = np.concatenate([out[0], out[-1], out[:, 0], out[:, -1]])
     assert np.abs(border - np.median(inner, axis=0)).max() <= spread.max() + 6
+
+
+def taken_by(network: Network, height: int, width: int) -> NDArray[np.generic]:
+    """Something that a network of a learned codec takes: (channels, height, width)."""
+    random = np.random.default_rng([height, width])
+    shape = network.channels, height, width
+    if network.role == "h_s":
+        return random.integers(-63, 64, shape).astype(np.int32)
+    if network.role == "g_a":
+        return random.random(shape, np.float32)
+    return random.normal(0, 3, shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("network", PARTS, ids=name_of)
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 2), (5, 14)])
+def test_tiles_of_any_network_give_the_arrays_of_one_piece(
+    network: Network, height: int, width: int
+) -> None:
+    # g_a takes multiples of 16; h_a halves sides twice and rounds up.
+    align = network.align if network.role == "g_a" else 1
+    planes = taken_by(network, height * align, width * align)
+    whole = tiles.apply(untiled(network), planes, 40)
+    cut = tiles.apply(dataclasses.replace(network, tile=network.align), planes, 40)
+    assert len(whole) == len(cut) == (2 if network.role == "h_s" else 1)
+    for ours, theirs in zip(cut, whole, strict=True):
+        for side, out in zip(planes.shape[1:], ours.shape[1:], strict=True):
+            scale = network.scale
+            assert out == (side * scale if network.enlarges else -(-side // scale))
+        assert ours.dtype == theirs.dtype
+        if network.role == "h_s":  # integers
+            assert np.array_equal(ours, theirs)
+        else:
+            assert np.abs(ours - theirs).max() <= 1e-5 * np.abs(theirs).max()
+
+
+@pytest.mark.parametrize("network", PARTS, ids=name_of)
+def test_tiles_are_made_and_kept_as_they_are_asked_for(network: Network) -> None:
+    planes = taken_by(network, 16, 32)
+    plain = tiles.apply(network, planes, 70)
+
+    def before(tile: NDArray[np.generic]) -> NDArray[np.generic]:
+        return np.ascontiguousarray(tile, planes.dtype)
+
+    def after(out: NDArray[np.generic]) -> NDArray[np.generic]:
+        return out[:1].astype(np.float64) * 2
+
+    doubled = tiles.apply(network, planes.astype(float), 70, before, *[after] * len(plain))
+    for one, two in zip(plain, doubled, strict=True):
+        assert two.dtype == np.float64
+        assert np.array_equal(2 * one[:1].astype(float), two)
 
 
 def test_every_listed_network_is_there_with_its_checksum() -> None:

@@ -2,8 +2,7 @@
 
 A table gives every value of a range a frequency of at least 1, and one more to the *escape*, which
 stands for all values outside; they sum to ``TOTAL``. Tables are made once, when a network is
-trained, and stored with its weights. Those of discretised Gaussians are the same for all
-networks and are computed, in integers alone.
+trained, and stored with its weights.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Self
 
 import numpy as np
@@ -25,16 +23,6 @@ TOTAL = 1 << PRECISION
 
 LIMIT = 1 << 30
 """Values lie within -LIMIT..LIMIT: an escape codes no more."""
-
-SCALES = (
-    110, 123, 138, 154, 172, 193, 215, 241, 270, 302, 337, 377, 422, 472, 528, 591, 661, 739,
-    827, 925, 1034, 1157, 1294, 1448, 1619, 1811, 2026, 2266, 2535, 2836, 3172, 3548, 3969,
-    4439, 4965, 5554, 6213, 6949, 7773, 8695, 9726, 10879, 12169, 13612, 15226, 17032, 19051,
-    21310, 23837, 26664, 29825, 33361, 37317, 41742, 46691, 52228, 58420, 65347, 73096, 81763,
-    91457, 102302, 114432, 128000,
-)  # fmt: skip
-"""Standard deviations of `gaussians`, in thousandths: from 0.11, where nearly all is 0, to 128,
-evenly in the logarithm, as Ballé et al. 2018 space theirs."""
 
 _COUNT = struct.Struct(">H")
 _HEAD = struct.Struct(">hH")
@@ -149,42 +137,3 @@ def unpack(data: bytes) -> tuple[Table, ...]:
     if at != len(data):
         raise WeightsError("damaged probability tables (bytes left over); reinstall comrec")
     return tuple(tables)
-
-
-@cache
-def gaussians() -> tuple[Table, ...]:
-    """Tables of zero-mean Gaussians, rounded to integers, of the 64 `SCALES`."""
-    return tuple(_gaussian(scale) for scale in SCALES)
-
-
-_ONE = 1 << 64
-_STEPS = 32  # samples a standard deviation, at least: masses are then right to 1/1000
-
-
-def _gaussian(thousandths: int) -> Table:
-    """The table of one Gaussian; every operation is on integers (docs/format.md has the recipe).
-
-    The density is sampled at multiples of 1/steps, by exp(-(j + 1)² u) = exp(-j² u) · q^(2j + 1)
-    with q = exp(-u). The mass of a value is the sum of the samples nearest to it.
-    """
-    steps = -(-1000 * _STEPS // thousandths) | 1  # odd, so that no sample lies between two values
-    u = _ONE * 1_000_000 // (2 * steps**2 * thousandths**2)
-    q, term, n = 0, _ONE, 0
-    while term:  # the series of exp(-u)
-        q += -term if n % 2 else term
-        n += 1
-        term = (term * u >> 64) // n
-    samples = []
-    density, ratio, square = _ONE, q, q * q >> 64
-    while density:
-        samples.append(density)
-        density = density * ratio >> 64
-        ratio = ratio * square >> 64
-    half = steps // 2
-    centre = samples[0] + 2 * sum(samples[1 : half + 1])
-    side = [sum(samples[at : at + steps]) for at in range(half + 1, len(samples), steps)]
-    whole = centre + 2 * sum(side)
-    reach = max(1, sum(mass * TOTAL >= whole for mass in side))  # further out would get less than 1
-    side = side[:reach]
-    counts = [*reversed(side), centre, *side]
-    return Table.of_counts(counts, -reach, whole - sum(counts))

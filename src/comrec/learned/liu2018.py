@@ -7,8 +7,9 @@ Workshops (CLIC) 2018.
                       │             ▲ index, mean
                       └─► h_a ─► z ─┴─ h_s (in integers)
 
-The entropy model is the mean and scale hyperprior of Minnen, Ballé, Toderici (NeurIPS 2018): z is
-coded under a table a channel, y under a Gaussian a value, whose scale and mean h_s makes of z.
+The entropy model is the mean and scale hyperprior of Minnen, Ballé, Toderici (NeurIPS 2018), with
+contexts (`entropy.contexts`): z is coded under a table a channel; h_s makes of it an index and a
+mean for each latent; its table is chosen by the index and by the latents coded before.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from numpy.typing import NDArray
 
 from comrec.codec import Codec, check_quality
 from comrec.entropy.coder import Decoder, Encoder
-from comrec.entropy.tables import Table, gaussians, unpack
+from comrec.entropy.contexts import MEAN_STEPS, ContextModel
+from comrec.entropy.tables import Table, unpack
 from comrec.errors import DamagedFileError, OptionError, UnknownFormatError, WeightsError
 from comrec.inference import store, tiles
 from comrec.inference.session import session
@@ -40,27 +42,11 @@ HYPER = 4
 """Latents a hyper-latent, along each side."""
 Z_LIMIT = 63
 """Hyper-latents are -Z_LIMIT..Z_LIMIT."""
-MEAN_STEPS = 4
-"""Means are in steps of 1 / MEAN_STEPS."""
 
-_BAND = 64  # rows of latents that are coded together, to bound memory
 _FARTHEST = 1 << 20  # latents' distance from the mean
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.integer[Any]]
-
-
-@dataclass(frozen=True)
-class _Latents:
-    """What a file's payload holds.
-
-    Attributes:
-        z: (C, ceil(h/4), ceil(w/4)) hyper-latents.
-        distances: (M, h, w) of the latents from their means.
-    """
-
-    z: Integers
-    distances: Integers
 
 
 class Liu2018(Codec):
@@ -93,7 +79,10 @@ class Liu2018(Codec):
         index, mean = networks.conditions(z, y.shape[1], y.shape[2])
         far = np.rint(y - mean.astype(np.float32) / np.float32(MEAN_STEPS))
         distances = np.clip(far, -_FARTHEST, _FARTHEST).astype(np.int32)
-        payload = _coded(_Latents(z, distances), index, networks.tables)
+        encoder = Encoder()
+        encoder.add(z, _channels(z.shape), networks.tables)
+        networks.contexts.encode(encoder, distances, index, mean)
+        payload = encoder.finish()
         return container.write(picture, self.id, networks.h_s.id, quality, [payload])
 
     def decode(self, data: bytes) -> Picture:
@@ -125,6 +114,7 @@ class _Networks:
 
     Attributes:
         tables: of z, by channel.
+        contexts: how y is coded.
     """
 
     g_a: Network
@@ -132,6 +122,7 @@ class _Networks:
     h_s: Network
     g_s: Network
     tables: tuple[Table, ...]
+    contexts: ContextModel
 
     @classmethod
     def trained_for(cls, metric: Metric) -> Self:
@@ -163,10 +154,11 @@ class _Networks:
         named: dict[str, str] = session(h_s).get_modelmeta().custom_metadata_map
         try:
             tables = unpack(base64.b64decode(named["hyper_tables"], validate=True))
+            contexts = ContextModel.unpack(base64.b64decode(named["contexts"], validate=True))
             others = {role: store.by_id(named[role]) for role in ("g_a", "h_a", "g_s")}
         except (KeyError, binascii.Error):
             raise WeightsError(f"{h_s.name} lacks its tables; reinstall comrec") from None
-        return cls(h_s=h_s, tables=tables, **others)
+        return cls(h_s=h_s, tables=tables, contexts=contexts, **others)
 
     def conditions(self, z: Integers, height: int, width: int) -> tuple[Integers, Integers]:
         """Of each latent, (M, height, width): the index of its Gaussian, and its mean."""
@@ -183,16 +175,6 @@ def _as_short(mean: Integers) -> Integers:
     return mean.astype(np.int16)
 
 
-def _coded(latents: _Latents, index: Integers, tables: tuple[Table, ...]) -> bytes:
-    """The payload: z, then y in bands of rows (docs/format.md)."""
-    encoder = Encoder()
-    encoder.add(latents.z, _channels(latents.z.shape), tables)
-    for top in range(0, index.shape[1], _BAND):
-        band = np.s_[:, top : top + _BAND]
-        encoder.add(latents.distances[band], index[band], gaussians())
-    return encoder.finish()
-
-
 def _decoded(payload: bytes, networks: _Networks, height: int, width: int) -> Floats:
     """The latents y, (M, height, width), that the encoder's g_s would get."""
     shape = len(networks.tables), -(-height // HYPER), -(-width // HYPER)
@@ -201,12 +183,9 @@ def _decoded(payload: bytes, networks: _Networks, height: int, width: int) -> Fl
     if np.abs(z).max() > Z_LIMIT:
         raise DamagedFileError("input: damaged coded values (a hyper-latent is out of range)")
     index, mean = networks.conditions(z, height, width)
-    y = mean.astype(np.float32) / np.float32(MEAN_STEPS)
-    for top in range(0, height, _BAND):
-        band = np.s_[:, top : top + _BAND]
-        y[band] += decoder.take(index[band], gaussians())
+    distances = networks.contexts.decode(decoder, index, mean)
     decoder.finish()
-    return y
+    return distances.astype(np.float32) + mean.astype(np.float32) / np.float32(MEAN_STEPS)
 
 
 def _channels(shape: tuple[int, ...]) -> Integers:

@@ -19,6 +19,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
+from comrec.entropy.contexts import ContextModel
 from comrec.entropy.tables import pack
 from comrec.inference.store import Network, file_name
 from comrec.train import integer, rate
@@ -101,13 +102,17 @@ def _halve_weights(model: onnx.ModelProto) -> None:
 
 def weights_of(data: bytes) -> dict[str, torch.Tensor]:
     """The parameters inside an exported ONNX file, by their PyTorch names."""
-    model = onnx.load_from_string(data)
-    return {
+    graph = onnx.load_from_string(data).graph
+    found = {
         tensor.name.removesuffix(".half"): torch.from_numpy(
             numpy_helper.to_array(tensor).astype(np.float32)
         )
-        for tensor in model.graph.initializer
+        for tensor in graph.initializer
     }
+    for node in graph.node:  # equal parameters are stored once
+        if node.op_type == "Identity" and node.input[0] in found:
+            found[node.output[0]] = found[node.input[0]]
+    return found
 
 
 def write(
@@ -144,16 +149,22 @@ def write(
 
 
 def write_learned(
-    folder: Path, name: str, pair: nn.ModuleDict, codec: str, training: dict[str, Any]
+    folder: Path,
+    name: str,
+    pair: nn.ModuleDict,
+    contexts: ContextModel,
+    codec: str,
+    training: dict[str, Any],
 ) -> dict[str, Network]:
     """Export the networks of `liu2018`, as ``write`` does; by role.
 
     * "g_a": "picture" (1, 3, H, W) and "quality" to the latents y, in the quantiser's steps.
     * "h_a": "latents" to hyper-latents; they are rounded and clipped to -63..63.
     * "g_s": decoded "latents", which are distance + mean / 4, and "quality" to the picture.
-    * "h_s": see `integer.to_onnx`; index is into `entropy.tables.gaussians`. Files name this one;
-      its metadata names the others by id, so that a file pins all that decodes it. There too,
-      "hyper_tables": the tables of z by channel, as `entropy.tables.pack` packs them, in base64.
+    * "h_s": see `integer.to_onnx`. Files name this one; its metadata names the others by id, so
+      that a file pins all that decodes it. There too, in base64: "hyper_tables", the tables of z by
+      channel, as `entropy.tables.pack` packs them, and "contexts", how y is coded, as
+      `entropy.contexts.ContextModel` packs itself.
     """
     g_a, h_a, h_s, g_s, prior = (pair[k] for k in ("g_a", "h_a", "h_s", "g_s", "prior"))
     assert isinstance(h_s, integer.HyperDecoder)
@@ -184,6 +195,7 @@ def write_learned(
     enter("g_s", latents, to_onnx(g_s, True, latents, "latents"))
     metadata = {role: network.id for role, network in networks.items()}
     metadata["hyper_tables"] = base64.b64encode(pack(prior.tables())).decode()
+    metadata["contexts"] = base64.b64encode(contexts.pack()).decode()
     enter("h_s", h_s.conv1.in_channels // 2, integer.to_onnx(h_s, metadata))
     return networks
 

@@ -22,10 +22,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from comrec.entropy.tables import SCALES
+from comrec.entropy.contexts import INDICES
 
-INDICES = len(SCALES)
-"""Table indices are 0..INDICES - 1."""
 MEAN_LIMIT = 256
 """In steps: means are -64..64."""
 

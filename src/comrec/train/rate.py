@@ -1,8 +1,9 @@
 """What the entropy coder will ask for, as estimates to train with.
 
-Latents y are coded as integer distances from a mean, under one of the discretised Gaussians of
-`entropy.tables`; hyper-latents z under one table a channel. The estimates include what rare
-values cost there: the least frequency, and escapes.
+Latents y are coded as integer distances from a mean, under tables that are chosen by h_s's index
+and by contexts (`entropy.contexts`), which are counted when training is done; so their estimate,
+without contexts, is too high. Hyper-latents z are coded under one table a channel. The estimates
+include what rare values cost: the least frequency, and escapes.
 """
 
 from __future__ import annotations
@@ -13,27 +14,36 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from comrec.entropy.tables import SCALES, TOTAL, Table
+from comrec.entropy.contexts import INDICES
+from comrec.entropy.tables import TOTAL, Table
 from comrec.learned.liu2018 import Z_LIMIT
 
-_LOWEST, _HIGHEST = (math.log(scale / 1000) for scale in (SCALES[0], SCALES[-1]))
-_LOG_STEP = (_HIGHEST - _LOWEST) / (len(SCALES) - 1)
+# Of the scales that the indices stand for; Ballé et al. 2018 space theirs so.
+_LOWEST, _HIGHEST = math.log(0.11), math.log(128)
+_LOG_STEP = (_HIGHEST - _LOWEST) / (INDICES - 1)
 
 
 def scale_of(index: Tensor) -> Tensor:
-    """Standard deviation of a table of `entropy.tables.gaussians`, by its index."""
+    """How widely a latent of this index may vary: twice the mean distance from its mean."""
     return torch.exp(_LOWEST + _LOG_STEP * index)
 
 
-def gaussian_bits(distance: Tensor, scale: Tensor) -> Tensor:
-    """Bits to code each distance from the mean, integer or with noise added."""
+def laplacian_bits(distance: Tensor, scale: Tensor) -> Tensor:
+    """Bits to code each distance from the mean, integer or with noise added.
+
+    Under Laplacians, whose tails are those of latents better than Gaussians' are.
+    """
     away = distance.abs()
-    mass = torch.special.ndtr((0.5 - away) / scale) - torch.special.ndtr((-0.5 - away) / scale)
+    width = scale / 2
+    near = away.clamp_max(0.5)
+    inside = 1 - (torch.exp((near - 0.5) / width) + torch.exp((-near - 0.5) / width)) / 2
+    outside = (0.5 - away).clamp_max(0) / width + torch.log(-torch.expm1(-1 / width) / 2)
+    bits = torch.where(away < 0.5, -torch.log2(inside.clamp_min(1e-9)), -outside / math.log(2))
     # Tables end where a value would get less than the least frequency; then come escapes.
-    density = TOTAL / (math.sqrt(2 * math.pi) * scale)
-    reach = (scale * torch.sqrt(2 * torch.log(density))).clamp_min(1)
-    beyond = F.relu(away - reach - 0.5)
-    return -torch.log2(mass.clamp_min(1 / TOTAL)) + 2 * torch.log2(1 + 2 * beyond)
+    most = math.log2(TOTAL)
+    reach = width * torch.log(TOTAL / (2 * width)).clamp_min(0)
+    beyond = F.relu(away - reach.clamp_min(1) - 0.5)
+    return bits.clamp_max(most) + 2 * torch.log2(1 + 2 * beyond)
 
 
 class Factorised(nn.Module):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from comrec.errors import OptionError
 from comrec.inference import store as weights
 from comrec.progress import progress
-from comrec.train import export
+from comrec.train import contexts, export
 from comrec.train import recipe as recipes
 from comrec.train.codecs import RealCodec
 from comrec.train.data import PhotoStore, list_photos
@@ -24,6 +24,7 @@ from comrec.train.recipe import Recipe
 from comrec.train.schemes import SCHEMES, build
 
 _HELD_OUT = 16  # every so-manieth photograph scores, where no validation folder is given
+_PRIOR_RATE = 10.0  # of the tables of z, whose few logarithms have far to go
 _FINE = 0.68  # from this part of the quality range on, recipe.fine_share applies
 
 
@@ -72,7 +73,8 @@ def train(
     training, scoring = _stores(recipe, data, validation, store or output / "data")
     scheme = SCHEMES[recipe.scheme](recipe, pair, training, scoring, device)
     schedule = Schedule(recipe.steps, recipe.rate, muon=recipe.muon)
-    trainer = Trainer(pair, schedule, output, device, {"com": recipe.com_rate})
+    factors = {"com": recipe.com_rate, "prior": _PRIOR_RATE}
+    trainer = Trainer(pair, schedule, output, device, factors)
     if resume:
         trainer.resume()
     if compiled:
@@ -88,7 +90,8 @@ def train(
         if recipe.lambdas[1] == 0:
             return output  # a rung on the way: nothing that could code a picture
         facts = _facts(recipe, trainer, scores, len(training.shapes))
-        export.write_learned(output / "weights", recipe.name, pair, recipe.codec, facts)
+        model = contexts.fit(pair, training, device)
+        export.write_learned(output / "weights", recipe.name, pair, model, recipe.codec, facts)
         return output / "weights"
     return _export(recipe, pair, output, trainer, scores, len(training.shapes))
 

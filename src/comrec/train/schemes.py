@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from comrec.codec import Codec
+from comrec.entropy.contexts import MEAN_STEPS
 from comrec.jpegtuning import tables
-from comrec.learned.liu2018 import MEAN_STEPS, Z_LIMIT
+from comrec.learned.liu2018 import Z_LIMIT
 from comrec.train import learned, losses, networks, perceptual, proxy, rate
 from comrec.train.codecs import jpeg_mosaic, payload, through_codec
 from comrec.train.data import PhotoStore
@@ -277,7 +278,7 @@ class Ladder(Scheme):
             index, mean = (part[..., : y.shape[2], : y.shape[3]] for part in (index, mean))
             mean = mean / MEAN_STEPS
             distance = self._quantised(y - mean, noise)
-            bits = rate.gaussian_bits(distance, rate.scale_of(index)).flatten(1).sum(1)
+            bits = rate.laplacian_bits(distance, rate.scale_of(index)).flatten(1).sum(1)
             bits = bits + self.pair["prior"](self._quantised(z, noise)).flatten(1).sum(1)
         return self.pair["g_s"](distance + mean, quality), bits
 
