@@ -479,6 +479,10 @@ def test_a_sample_pairs_each_crop_with_its_coded_version(
 
     with pytest.raises(OptionError, match="other pictures"):
         PhotoStore(tmp_path / "store", photos[1:], "RGB", 32)
+    with pytest.raises(OptionError, match="other pictures"):
+        PhotoStore(tmp_path / "store", photos, "RGB", 32, enlarged=0.5)
+    with pytest.raises(OptionError, match="smaller than 1024"):
+        PhotoStore(tmp_path / "store", photos, "RGB", 1024)
 
 
 @pytest.mark.parametrize("plain", [False, True])

@@ -84,7 +84,7 @@ class PhotoStore:
         enlarged: share of the photographs that are enlarged 1.2 to 1.9 times first.
     Raises:
         InputError: a photograph is damaged, or all are too small.
-        OptionError: the folder holds the store of other photographs.
+        OptionError: the folder holds the store of other photographs, or one made otherwise.
     """
 
     def __init__(
@@ -100,21 +100,33 @@ class PhotoStore:
         self.channels = len(mode)
         folder.mkdir(parents=True, exist_ok=True)
         index_file = folder / "index.json"
+        made = {
+            "photos": [path.name for path in photos],
+            "mode": mode,
+            "patch": patch,
+            "enlarged": enlarged,
+        }
         if not index_file.exists():
             load = partial(_load, mode=mode, patch=patch, enlarged=enlarged)
-            self._write_originals(photos, load, minimum, index_file)
+            shapes = self._write_originals(photos, load, minimum)
+            index_file.write_text(json.dumps({**made, "shapes": shapes}))
         index = json.loads(index_file.read_text())
-        if index["photos"] != [path.name for path in photos]:
-            raise OptionError(f"{folder}: holds other pictures; choose another -o")
-        self.shapes: list[tuple[int, int]] = [(h, w) for h, w in index["shapes"]]
+        self.shapes: list[tuple[int, int]] = [(h, w) for h, w in index.pop("shapes")]
+        if index != made:
+            raise OptionError(f"{folder}: holds other pictures; choose another folder")
+        if min(map(min, self.shapes)) < minimum:
+            raise OptionError(
+                f"{folder}: was made for crops smaller than {minimum}; choose another folder"
+            )
         self.original = _Flat(folder / "original.u8", self.shapes, self.channels)
         self.slots: list[tuple[_Flat, list[float]]] = []
         self.slot_weights: list[float] = []
         self._resident: dict[str, torch.Tensor] = {}
 
     def _write_originals(
-        self, photos: list[Path], load: Callable[[Path], Pixels], minimum: int, index_file: Path
-    ) -> None:
+        self, photos: list[Path], load: Callable[[Path], Pixels], minimum: int
+    ) -> list[tuple[int, ...]]:
+        """Gives the shapes of those that are large enough."""
         shapes = []
         part = self.folder / "original.part"
         with part.open("wb") as out:
@@ -129,8 +141,7 @@ class PhotoStore:
                 "down to 16"
             )
         os.replace(part, self.folder / "original.u8")
-        names = [path.name for path in photos]
-        index_file.write_text(json.dumps({"photos": names, "shapes": shapes}))
+        return shapes
 
     def add_slots(
         self,
