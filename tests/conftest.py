@@ -10,6 +10,8 @@ from PIL import Image, ImageCms
 import comrec.standard  # noqa: F401  registers the codecs
 from comrec.picture import Metadata, Picture
 
+pytest.register_assert_rewrite("liu2018")  # helpers of several tests, with assertions
+
 
 @pytest.fixture(scope="session")
 def photo() -> Picture:
@@ -21,6 +23,12 @@ def photo() -> Picture:
 def gray_photo() -> Picture:
     """A 256x192 gray photograph."""
     return Picture(np.ascontiguousarray(skimage.data.camera()[100:292, 140:396]))
+
+
+@pytest.fixture(scope="session")
+def odd(photo: Picture) -> Picture:
+    """A 187x121 photograph: sides that are no multiple of anything."""
+    return Picture(photo.pixels[30:151, 40:227].copy())
 
 
 @pytest.fixture(scope="session")

@@ -158,10 +158,12 @@ class _Networks:
             others = {role: store.by_id(named[role]) for role in ("g_a", "h_a", "g_s")}
         except (KeyError, binascii.Error):
             raise WeightsError(f"{h_s.name} lacks its tables; reinstall comrec") from None
+        if (len(tables), len(contexts.order)) != (h_s.channels, others["h_a"].channels):
+            raise WeightsError(f"{h_s.name}: its tables are of other channels; reinstall comrec")
         return cls(h_s=h_s, tables=tables, contexts=contexts, **others)
 
     def conditions(self, z: Integers, height: int, width: int) -> tuple[Integers, Integers]:
-        """Of each latent, (M, height, width): the index of its Gaussian, and its mean."""
+        """Of each latent, (M, height, width): the index, and the mean."""
         outputs = tiles.apply(self.h_s, z, 0.0, np.ascontiguousarray, _as_bytes, _as_short)
         index, mean = (output[:, :height, :width] for output in outputs)
         return index, mean

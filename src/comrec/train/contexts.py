@@ -1,9 +1,10 @@
-"""The context model of trained networks: counted on the pictures that they were trained on."""
+"""The context model: a stand-in to train with, and the tables, counted when training is done."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -24,22 +25,87 @@ _ROUNDS = 12
 Counts = NDArray[np.float64]
 
 
+class Surrogate(nn.Module):
+    """What its context tells of a latent: how far its index should be moved.
+
+    It sees what `entropy.contexts` does: the magnitudes of the neighbours that are coded before,
+    those of earlier groups of channels at its place, and the index.
+
+    Attributes:
+        order: (M,) channels as they are coded.
+    """
+
+    HIDDEN = 16
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.order: Tensor
+        self.register_buffer("order", torch.arange(channels))
+        self.inner = nn.Linear(5, self.HIDDEN)
+        self.outer = nn.Linear(self.HIDDEN, 1)
+        nn.init.zeros_(self.outer.weight)
+        nn.init.zeros_(self.outer.bias)
+
+    def forward(self, y: Tensor, index: Tensor) -> Tensor:
+        """Latents as decoded and their indices, (N, M, h, w) each, to differences of indices."""
+        away = y.abs()
+        near, corners, sides = _near(away)
+        before = _before(away[:, self.order])[:, self.order.argsort()]
+        seen = [torch.log1p(near), corners, sides, torch.log1p(before), index / 16]
+        features = torch.stack([part.expand_as(index) for part in seen], -1)
+        moved: Tensor = self.outer(F.relu(self.inner(features)))
+        return moved[..., 0]
+
+
+def _near(away: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Sums of what is known of the neighbours, by phase; and whether corners, or sides, are."""
+    height, width = away.shape[2:]
+    around = F.pad(away, (1, 1, 1, 1))
+
+    def shifted(down: int, along: int) -> Tensor:
+        return around[..., 1 + down : 1 + down + height, 1 + along : 1 + along + width]
+
+    odd_row = (torch.arange(height, device=away.device) % 2 == 1).view(-1, 1)
+    odd_column = (torch.arange(width, device=away.device) % 2 == 1).view(1, -1)
+    corners = (odd_row & odd_column).float()
+    sides = (odd_row ^ odd_column).float()
+    by_corners = shifted(-1, -1) + shifted(-1, 1) + shifted(1, -1) + shifted(1, 1)
+    by_sides = shifted(-1, 0) + shifted(1, 0) + shifted(0, -1) + shifted(0, 1)
+    return corners * by_corners + sides * by_sides, corners, sides
+
+
+def _before(away: Tensor) -> Tensor:
+    """Sums over all earlier groups at the same place; channels in coding order."""
+    groups = torch.split(away.clamp_max(8), list(_groups(away.shape[1])), 1)
+    total = torch.zeros_like(away[:, :1])
+    sums = []
+    for group in groups:
+        sums.append(total.expand_as(group))
+        total = total + group.sum(1, keepdim=True)
+    return torch.cat(sums, 1)
+
+
+def strongest_first(pair: nn.ModuleDict, photos: PhotoStore) -> Tensor:
+    """(M,) channels by their mean magnitude at quality 50."""
+    with torch.no_grad():
+        original = photos.crops(np.random.default_rng(2017), 16, min(256, _side(photos)), "cpu")
+        y = pair["g_a"](original, torch.full((16,), 0.5))
+    return torch.argsort(y.abs().mean((0, 2, 3)), descending=True, stable=True)
+
+
 def fit(pair: nn.ModuleDict, photos: PhotoStore, device: str) -> ContextModel:
     """Count how latents are distributed in each context, and make tables of like contexts."""
+    surrogate = pair["contexts"]
+    assert isinstance(surrogate, Surrogate)
+    order = surrogate.order.cpu().numpy()
+    groups = _groups(len(order))
+    counts = np.zeros((len(groups) * CONTEXTS, 2 * _REACH + 2))
     random = np.random.default_rng(2018)
-    pieces = []
     for _ in progress(range(_CROPS), _CROPS, "contexts"):
         original = photos.crops(random, 1, min(256, _side(photos)), device)
         quality = torch.tensor([random.random()], dtype=torch.float32, device=device)
-        pieces.append(
-            [part.cpu().numpy().astype(np.int64) for part in _latents(pair, original, quality)]
-        )
-    energy = sum(np.abs(distances).mean((1, 2)) for distances, _, _ in pieces)
-    order = np.argsort(-np.asarray(energy), kind="stable")
-    groups = _groups(len(order))
-    counts = np.zeros((len(groups) * CONTEXTS, 2 * _REACH + 2))
-    for distances, index, mean in pieces:
-        _count(counts, groups, distances[order], index[order], mean[order])
+        parts = (part.cpu().numpy() for part in _latents(pair, original, quality))
+        _count(counts, groups, *(part.astype(np.int32)[order] for part in parts))
     table_of, tables = _clustered(counts)
     return ContextModel(order, groups, table_of.reshape(len(groups), CONTEXTS), tables)
 

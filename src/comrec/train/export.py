@@ -40,10 +40,10 @@ GEOMETRY = {
 # The same of the learned codec's, by role: g_a in pixels, h_a and g_s in latents, h_s in
 # hyper-latents.
 LEARNED_GEOMETRY = {
-    "g_a": (16, 146, 1024),
+    "g_a": (16, 226, 1024),
     "h_a": (4, 4, 64),
     "h_s": (1, 2, 16),
-    "g_s": (1, 9, 64),
+    "g_s": (1, 14, 64),
 }
 
 

@@ -24,13 +24,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from comrec.train.contexts import Surrogate
 from comrec.train.integer import HyperDecoder
 from comrec.train.rate import Factorised
 
 ANCHORS = 8
 """Gains are learned at so many qualities, evenly spaced from 0 to 1."""
 
-_BLOCKS = 2  # a grid
+_BLOCKS = (2, 3, 4)  # at 1/4, 1/8, 1/16
 
 
 class Gain(nn.Module):
@@ -71,10 +72,11 @@ class Analysis(nn.Module):
     """g_a: picture and quality to latents, in units of the quantiser's step.
 
         ┌─ unshuffle 16 ─ conv 1x1 M ───────────────────────────────────────────────────┐
-        ┴─ unshuffle 2 ─ conv 3N/16 ─ [conv /2, 2 blocks] of 3N/8, 3N/4, N ─ conv M ─ + ┴─ gain
+        ┴─ unshuffle 2 ─ conv 3N/16 ─ [conv /2, blocks] of 3N/8, 3N/4, N ─ conv M ─ + ──┴─ gain
 
-    Blocks are at 1/4, 1/8, 1/16; their convolutions are 3x3. The straight way starts as a DCT of
-    blocks of 16x16 pixels, the other as nothing: so training starts from a transform codec.
+    2 blocks are at 1/4, 3 at 1/8, 4 at 1/16; their convolutions are 3x3. The straight way starts
+    as a DCT of blocks of 16x16 pixels, the other as nothing: so training starts from a transform
+    codec.
     """
 
     def __init__(self, width: int) -> None:
@@ -83,9 +85,9 @@ class Analysis(nn.Module):
         self.straight = _conv(3 * 16**2, latents(width), size=1)
         self.head = _conv(12, grids[0])
         stages: list[nn.Module] = []
-        for inputs, outputs in pairwise(grids):
+        for (inputs, outputs), blocks in zip(pairwise(grids), _BLOCKS, strict=True):
             stages.append(_conv(inputs, outputs, stride=2))
-            stages += [_Block(outputs) for _ in range(_BLOCKS)]
+            stages += [_Block(outputs) for _ in range(blocks)]
         self.stages = nn.Sequential(*stages)
         self.tail = _conv(width, latents(width))
         self.gain = Gain(latents(width), *_START)
@@ -104,7 +106,7 @@ class Synthesis(nn.Module):
     """g_s: decoded latents and quality to the picture; as `Analysis`, backwards.
 
            ┌─ conv 1x1 768 ─ shuffle 16 ─────────────────────────────────────────────┐
-    gain ─ ┴─ conv N ─ [2 blocks, conv 1x1, shuffle 2] of N, 3N/4, 3N/8 ─ conv 12 ─ shuffle 2 ─ +
+    gain ─ ┴─ conv N ─ [blocks, conv 1x1, shuffle 2] of N, 3N/4, 3N/8 ─ conv 12 ─ shuffle 2 ─ +
     """
 
     def __init__(self, width: int) -> None:
@@ -114,8 +116,8 @@ class Synthesis(nn.Module):
         self.straight = _conv(latents(width), 3 * 16**2, size=1)
         self.head = _conv(latents(width), width)
         stages: list[nn.Module] = []
-        for inputs, outputs in pairwise(grids):
-            stages += [_Block(inputs) for _ in range(_BLOCKS)]
+        for (inputs, outputs), blocks in zip(pairwise(grids), _BLOCKS[::-1], strict=True):
+            stages += [_Block(inputs) for _ in range(blocks)]
             stages += [_conv(inputs, 4 * outputs, size=1), nn.PixelShuffle(2)]
         self.stages = nn.Sequential(*stages)
         self.tail = _conv(grids[-1], 12)
@@ -157,7 +159,8 @@ def hyper(width: int) -> int:
 
 
 def networks(width: int) -> nn.ModuleDict:
-    """All that `liu2018` trains: "g_a", "g_s", "h_a", "h_s", and the tables of z, "prior"."""
+    """All that `liu2018` trains: "g_a", "g_s", "h_a", "h_s", and what stands for tables in
+    training: "prior" for those of z, "contexts" for those of y."""
     return nn.ModuleDict(
         {
             "g_a": Analysis(width),
@@ -165,6 +168,7 @@ def networks(width: int) -> nn.ModuleDict:
             "h_a": HyperAnalysis(width),
             "h_s": HyperDecoder(hyper(width), latents(width)),
             "prior": Factorised(hyper(width)),
+            "contexts": Surrogate(latents(width)),
         }
     )
 

@@ -24,7 +24,8 @@ from comrec.train.recipe import Recipe
 from comrec.train.schemes import SCHEMES, build
 
 _HELD_OUT = 16  # every so-manieth photograph scores, where no validation folder is given
-_PRIOR_RATE = 10.0  # of the tables of z, whose few logarithms have far to go
+# Of learning rates: few parameters that have far to go.
+_FACTORS = {"prior": 10.0, "contexts": 4.0}
 _FINE = 0.68  # from this part of the quality range on, recipe.fine_share applies
 
 
@@ -73,7 +74,7 @@ def train(
     training, scoring = _stores(recipe, data, validation, store or output / "data")
     scheme = SCHEMES[recipe.scheme](recipe, pair, training, scoring, device)
     schedule = Schedule(recipe.steps, recipe.rate, muon=recipe.muon)
-    factors = {"com": recipe.com_rate, "prior": _PRIOR_RATE}
+    factors = {"com": recipe.com_rate, **_FACTORS}
     trainer = Trainer(pair, schedule, output, device, factors)
     if resume:
         trainer.resume()

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from comrec.codec import Codec
-from comrec.entropy.contexts import MEAN_STEPS
+from comrec.entropy.contexts import INDICES, MEAN_STEPS
 from comrec.jpegtuning import tables
 from comrec.learned.liu2018 import Z_LIMIT
-from comrec.train import learned, losses, networks, perceptual, proxy, rate
+from comrec.train import contexts, learned, losses, networks, perceptual, proxy, rate
 from comrec.train.codecs import jpeg_mosaic, payload, through_codec
 from comrec.train.data import PhotoStore
 from comrec.train.integer import bound, rounded
@@ -252,6 +252,10 @@ class Ladder(Scheme):
         for role in ("g_a", "g_s"):
             # Without a price, larger gains would be a way around the noise.
             pair.get_submodule(f"{role}.gain").requires_grad_(self.priced)
+        if self.priced:
+            surrogate = pair["contexts"]
+            assert isinstance(surrogate, contexts.Surrogate)
+            surrogate.order.copy_(contexts.strongest_first(pair, training))
 
     def step_loss(self, random: np.random.Generator, step: int) -> Tensor:
         recipe = self.recipe
@@ -278,6 +282,7 @@ class Ladder(Scheme):
             index, mean = (part[..., : y.shape[2], : y.shape[3]] for part in (index, mean))
             mean = mean / MEAN_STEPS
             distance = self._quantised(y - mean, noise)
+            index = bound(index + self.pair["contexts"](distance + mean, index), 0, INDICES - 1)
             bits = rate.laplacian_bits(distance, rate.scale_of(index)).flatten(1).sum(1)
             bits = bits + self.pair["prior"](self._quantised(z, noise)).flatten(1).sum(1)
         return self.pair["g_s"](distance + mean, quality), bits

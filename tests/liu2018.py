@@ -1,0 +1,266 @@
+"""The networks of `liu2018`, and another decoder and encoder of its files."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import onnx
+import pytest
+import skimage.data
+import torch
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from comrec.entropy.coder import Decoder, Encoder
+from comrec.entropy.contexts import CONTEXTS, MEAN_STEPS, ContextModel
+from comrec.entropy.tables import Table, unpack
+from comrec.inference import session as runtime
+from comrec.inference import store
+from comrec.inference.store import Network
+from comrec.learned import container
+from comrec.learned.liu2018 import ALIGN, HYPER, Z_LIMIT, Metric
+from comrec.picture import Picture
+from comrec.train import integer, learned
+from comrec.train.export import weights_of
+
+Integers = NDArray[np.integer[Any]]
+
+METRICS = [m for m in get_args(Metric) if store.find("liu2018", m, "h_s", HYPER) is not None]
+"""Those that this version has networks for; the default's are always there."""
+
+of_each_metric = pytest.mark.parametrize("metric", METRICS)
+
+
+def network(metric: str, role: str) -> Network:
+    found = store.find("liu2018", metric, role, HYPER if role.startswith("h") else ALIGN)
+    assert found is not None
+    return found
+
+
+def large(height: int, width: int) -> Picture:
+    """A photograph repeated by reflection."""
+    cat = skimage.data.chelsea()
+    rows, columns = (-(-side // n) for side, n in zip((height, width), cat.shape[:2], strict=True))
+    pixels = np.pad(
+        cat,
+        ((0, (rows - 1) * cat.shape[0]), (0, (columns - 1) * cat.shape[1]), (0, 0)),
+        mode="symmetric",
+    )
+    return Picture(np.ascontiguousarray(pixels[:height, :width]))
+
+
+@dataclass(frozen=True)
+class Symbols:
+    """What a file codes, and what it is coded under."""
+
+    z: Integers
+    distances: Integers
+    index: Integers
+    mean: Integers
+    tables: tuple[Table, ...]
+    contexts: ContextModel
+
+
+Conditions = Callable[[Integers], tuple[Integers, Integers]]
+"""h_s: z, (C, h, w), to index and mean, (M, 4h, 4w)."""
+
+
+def by_onnx(h_s: Network) -> Conditions:
+    def conditions(z: Integers) -> tuple[Integers, Integers]:
+        index, mean = runtime.session(h_s).run(["index", "mean"], {"z": z[None].astype(np.int32)})
+        return index[0], mean[0]
+
+    return conditions
+
+
+def by_torch(h_s: integer.HyperDecoder) -> Conditions:
+    def conditions(z: Integers) -> tuple[Integers, Integers]:
+        weight = h_s.conv1.weight
+        with torch.no_grad():
+            outputs = h_s(torch.from_numpy(z[None]).to(weight.device, weight.dtype))
+        index, mean = (output[0].cpu().numpy().astype(np.int32) for output in outputs)
+        return index, mean
+
+    return conditions
+
+
+def tables_of(h_s: Network) -> tuple[Table, ...]:
+    return unpack(base64.b64decode(metadata_of(h_s)["hyper_tables"]))
+
+
+def contexts_of(h_s: Network) -> ContextModel:
+    return ContextModel.unpack(base64.b64decode(metadata_of(h_s)["contexts"]))
+
+
+def contexts_at_random(latents: int) -> ContextModel:
+    """Fit for nothing: tables in any order, and narrow, so that values escape."""
+    random = np.random.default_rng(latents)
+    tables = tuple(Table.of_counts([1] * (2 * k + 1), -k, 1) for k in range(8))
+    groups = (1, latents // 3, latents - 1 - latents // 3)
+    table_of = random.integers(0, len(tables), (len(groups), CONTEXTS), np.uint8)
+    return ContextModel(random.permutation(latents), groups, table_of, tables)
+
+
+def metadata_of(h_s: Network) -> dict[str, str]:
+    return {entry.key: entry.value for entry in onnx.load_from_string(h_s.load()).metadata_props}
+
+
+def grid(head: container.Header) -> tuple[int, int]:
+    return -(-head.height // ALIGN), -(-head.width // ALIGN)
+
+
+def channels(shape: Sequence[int]) -> Integers:
+    return np.broadcast_to(np.arange(shape[0])[:, None, None], tuple(shape))
+
+
+def symbols(data: bytes, conditions: Conditions | None = None) -> Symbols:
+    """What a file codes, by a whole h_s at once."""
+    found = container.parse(data)
+    h_s = store.by_id(found.header.network)
+    tables = tables_of(h_s)
+    height, width = grid(found.header)
+    decoder = Decoder(found.payloads[0])
+    z = decoder.take(channels((len(tables), -(-height // HYPER), -(-width // HYPER))), tables)
+    index, mean = (part[:, :height, :width] for part in (conditions or by_onnx(h_s))(z))
+    contexts = contexts_of(h_s)
+    distances = contexts.decode(decoder, index, mean)
+    decoder.finish()
+    return Symbols(z, distances, index, mean, tables, contexts)
+
+
+def coded(found: Symbols) -> bytes:
+    encoder = Encoder()
+    encoder.add(found.z, channels(found.z.shape), found.tables)
+    found.contexts.encode(encoder, found.distances, found.index, found.mean)
+    return encoder.finish()
+
+
+def same_symbols(a: Symbols, b: Symbols) -> bool:
+    return all(
+        np.array_equal(getattr(a, part), getattr(b, part))
+        for part in ("z", "distances", "index", "mean")
+    )
+
+
+def assert_same_but_for_ties(ours: Symbols, theirs: Symbols) -> None:
+    """Sums of floats may fall on the other side of a half: then by one, and hardly ever."""
+    assert np.mean(ours.z != theirs.z) < 0.002
+    assert np.abs(ours.z - theirs.z).max() <= 1
+    if np.array_equal(ours.z, theirs.z):
+        assert np.array_equal(ours.index, theirs.index)
+        assert np.array_equal(ours.mean, theirs.mean)
+        assert np.mean(ours.distances != theirs.distances) < 0.001
+        assert np.abs(ours.distances - theirs.distances).max() <= 1
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Sessions anew, of so many threads."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runtime, "threads", lambda: count)
+        patch.setattr(runtime, "_sessions", {})
+        yield
+        used = list(runtime._sessions.values())
+        assert used
+        assert all(s.get_session_options().intra_op_num_threads == count for s in used)
+
+
+@contextmanager
+def tiled(**sides: int) -> Iterator[None]:
+    """The store's networks of `liu2018` with tiles of other sides, by role."""
+    changed = tuple(
+        dataclasses.replace(n, tile=sides[n.role]) if n.family == "liu2018" else n
+        for n in store.networks()
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "networks", lambda: changed)
+        yield
+
+
+@contextmanager
+def other_h_s(
+    folder: Path, h_s: integer.HyperDecoder, changes: dict[str, str | None]
+) -> Iterator[Network]:
+    """The store with one more h_s for the default metric, its metadata changed."""
+    real = network(METRICS[0], "h_s")
+    metadata = metadata_of(real) | changes
+    for role in ("g_a", "h_a", "g_s"):
+        shutil.copy(store.by_id(metadata_of(real)[role]).path, folder)
+    data = integer.to_onnx(h_s, {k: v for k, v in metadata.items() if v is not None})
+    made = dataclasses.replace(real, sha256=hashlib.sha256(data).hexdigest())
+    (folder / store.file_name(made.name, made.sha256)).write_bytes(data)
+    with pytest.MonkeyPatch.context() as patch:
+        every = (*store.networks(), made)
+        patch.setattr(store, "FOLDER", folder)
+        patch.setattr(store, "networks", lambda: every)
+        patch.setattr(runtime, "_sessions", {})
+        yield made
+
+
+def integers_of(data: bytes) -> integer.HyperDecoder:
+    """The module in float64 whose integers are those of an exported h_s."""
+    values = {
+        tensor.name: numpy_helper.to_array(tensor).astype(np.float64)
+        for tensor in onnx.load_from_string(data).graph.initializer
+    }
+    hyper = values["conv1.weight"].shape[1] // 2
+    h_s = integer.HyperDecoder(hyper, len(values["conv3.weight"]) // 2).double()
+    for name in ("conv1", "conv2", "conv3"):
+        conv = getattr(h_s, name)
+        divisor = values[f"{name}.divisor"].ravel()
+        offset = integer.MEAN_LIMIT if name == "conv3" else 0
+        bias = values[f"{name}.bias"].ravel() - np.floor(divisor / 2) - offset * divisor
+        finest = divisor * 2.0 ** (conv.fraction_out - conv.fraction_in)  # units of a weight in 1
+        with torch.no_grad():
+            weight = values[f"{name}.weight"] / finest[:, None, None, None]
+            conv.weight.copy_(torch.from_numpy(weight))
+            conv.bias.copy_(torch.from_numpy(bias / (finest * 2.0**conv.fraction_in)))
+    return h_s
+
+
+def in_torch(h_s: Network) -> torch.nn.ModuleDict:
+    """The networks that belong to an h_s, as modules; skips where training has others by now."""
+    pair = learned.networks(h_s.channels * 4 // 3)
+    for role in ("g_a", "h_a"):
+        weights = weights_of(store.by_id(metadata_of(h_s)[role]).load())
+        if missing := pair[role].state_dict().keys() - weights.keys():
+            pytest.skip(f"{h_s.name}: {role} is older than train.learned, without {min(missing)}")
+        pair[role].load_state_dict({name: weights[name] for name in pair[role].state_dict()})
+    pair["h_s"] = integers_of(h_s.load())
+    return pair
+
+
+def encoded_by_torch(picture: Picture, quality: float, h_s: Network, device: str) -> bytes:
+    """The file that PyTorch's networks would write."""
+    pair = in_torch(h_s).to(device)
+    rows, columns = (-side % ALIGN for side in (picture.height, picture.width))
+    padded = np.pad(picture.rgb, ((0, rows), (0, columns), (0, 0)), mode="edge")
+    x = torch.from_numpy(padded).to(device).permute(2, 0, 1)[None].float() / 255
+    with torch.no_grad():
+        y = pair["g_a"](x, torch.tensor([quality / 100], device=device))
+        z = pair["h_a"](y).round().clamp(-Z_LIMIT, Z_LIMIT)[0].cpu().numpy().astype(np.int32)
+    index, mean = (part[:, : y.shape[2], : y.shape[3]] for part in by_torch(pair["h_s"])(z))  # type: ignore[arg-type]
+    distances = np.rint(y[0].cpu().numpy() - mean / MEAN_STEPS).astype(np.int32)
+    payload = coded(Symbols(z, distances, index, mean, tables_of(h_s), contexts_of(h_s)))
+    return container.write(picture, "liu2018", h_s.id, quality, [payload])
+
+
+def wild(hyper: int, latents: int) -> integer.HyperDecoder:
+    """Parameters that no training would give: all sizes, sums that clip at every place."""
+    torch.manual_seed(7)
+    h_s = integer.HyperDecoder(hyper, latents)
+    with torch.no_grad():
+        for conv in (h_s.conv1, h_s.conv2, h_s.conv3):
+            assert conv.bias is not None
+            conv.weight *= 3 * torch.exp(torch.randn(len(conv.weight), 1, 1, 1))
+            conv.bias += 3 * torch.randn_like(conv.bias)
+    return h_s
