@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from comrec.codec import Codec, check_quality
 from comrec.entropy.coder import Decoder, Encoder
-from comrec.entropy.contexts import MEAN_STEPS, ContextModel
+from comrec.entropy.contexts import ContextModel
 from comrec.entropy.tables import Table, unpack
 from comrec.errors import DamagedFileError, OptionError, UnknownFormatError, WeightsError
 from comrec.inference import store, tiles
@@ -42,8 +42,6 @@ HYPER = 4
 """Latents a hyper-latent, along each side."""
 Z_LIMIT = 63
 """Hyper-latents are -Z_LIMIT..Z_LIMIT."""
-
-_FARTHEST = 1 << 20  # latents' distance from the mean
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.integer[Any]]
@@ -77,11 +75,9 @@ class Liu2018(Codec):
         (hyper,) = tiles.apply(networks.h_a, y)
         z = np.clip(np.rint(hyper), -Z_LIMIT, Z_LIMIT).astype(np.int32)
         index, mean = networks.conditions(z, y.shape[1], y.shape[2])
-        far = np.rint(y - mean.astype(np.float32) / np.float32(MEAN_STEPS))
-        distances = np.clip(far, -_FARTHEST, _FARTHEST).astype(np.int32)
         encoder = Encoder()
         encoder.add(z, _channels(z.shape), networks.tables)
-        networks.contexts.encode(encoder, distances, index, mean)
+        networks.contexts.encode(encoder, y, index, mean)
         payload = encoder.finish()
         return container.write(picture, self.id, networks.h_s.id, quality, [payload])
 
@@ -185,9 +181,9 @@ def _decoded(payload: bytes, networks: _Networks, height: int, width: int) -> Fl
     if np.abs(z).max() > Z_LIMIT:
         raise DamagedFileError("input: damaged coded values (a hyper-latent is out of range)")
     index, mean = networks.conditions(z, height, width)
-    distances = networks.contexts.decode(decoder, index, mean)
+    y = networks.contexts.decode(decoder, index, mean)
     decoder.finish()
-    return distances.astype(np.float32) + mean.astype(np.float32) / np.float32(MEAN_STEPS)
+    return y
 
 
 def _channels(shape: tuple[int, ...]) -> Integers:

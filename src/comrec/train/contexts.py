@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from comrec.entropy.contexts import CONTEXTS, MEAN_STEPS, ContextModel, Integers, walk
+from comrec.entropy.contexts import (
+    BORDER,
+    CONTEXTS,
+    KINDS,
+    MEAN_STEPS,
+    ONE,
+    PHASES,
+    ContextModel,
+    Integers,
+    Place,
+    rounded,
+    walk,
+)
 from comrec.entropy.tables import TOTAL, Table
 from comrec.learned.liu2018 import Z_LIMIT
 from comrec.progress import progress
@@ -23,16 +37,19 @@ _REACH = 96  # distances beyond are escapes
 _ROUNDS = 12
 
 Counts = NDArray[np.float64]
+Latents = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]
+"""y, index and mean, (M, h, w)."""
 
 
 class Surrogate(nn.Module):
-    """What its context tells of a latent: how far its index should be moved.
+    """What its context tells of a latent: where it is likely to lie, and how near.
 
-    It sees what `entropy.contexts` does: the magnitudes of the neighbours that are coded before,
-    those of earlier groups of channels at its place, and the index.
+    It sees what `entropy.contexts` does: neighbours that are coded before, earlier groups of
+    channels at its place, and the index.
 
     Attributes:
         order: (M,) channels as they are coded.
+        lean: (KINDS, M), as `ContextModel.coefficients`, not ordered.
     """
 
     HIDDEN = 16
@@ -41,43 +58,62 @@ class Surrogate(nn.Module):
         super().__init__()
         self.order: Tensor
         self.register_buffer("order", torch.arange(channels))
-        self.inner = nn.Linear(5, self.HIDDEN)
+        self.lean = nn.Parameter(torch.zeros(KINDS, channels))
+        self.inner = nn.Linear(3 + KINDS, self.HIDDEN)
         self.outer = nn.Linear(self.HIDDEN, 1)
         nn.init.zeros_(self.outer.weight)
         nn.init.zeros_(self.outer.bias)
 
-    def forward(self, y: Tensor, index: Tensor) -> Tensor:
-        """Latents as decoded and their indices, (N, M, h, w) each, to differences of indices."""
-        away = y.abs()
-        near, corners, sides = _near(away)
-        before = _before(away[:, self.order])[:, self.order.argsort()]
-        seen = [torch.log1p(near), corners, sides, torch.log1p(before), index / 16]
+    def forward(self, distance: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        """What is left to code, and under which index.
+
+        Args:
+            distance: latents' from the hyper-decoder's means, with noise or rounded, and
+            index: (N, M, h, w).
+        """
+        kinds = [mask.expand_as(distance[:, :1]) for mask in _kinds(distance)]
+        predicted = torch.zeros_like(distance)
+        for mask, lean, around in zip(kinds, self.lean, _sums(distance), strict=True):
+            predicted = predicted + mask * lean.view(-1, 1, 1) * around / 4
+        left = distance - predicted
+        near = torch.zeros_like(left)
+        for mask, around in zip(kinds, _sums(left.abs()), strict=True):
+            near = near + mask * around
+        before = _before(left.abs()[:, self.order])[:, self.order.argsort()]
+        seen = [torch.log1p(near), torch.log1p(before), index / 16, *kinds]
         features = torch.stack([part.expand_as(index) for part in seen], -1)
         moved: Tensor = self.outer(F.relu(self.inner(features)))
-        return moved[..., 0]
+        return left, index + moved[..., 0]
 
 
-def _near(away: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Sums of what is known of the neighbours, by phase; and whether corners, or sides, are."""
-    height, width = away.shape[2:]
-    around = F.pad(away, (1, 1, 1, 1))
-
-    def shifted(down: int, along: int) -> Tensor:
-        return around[..., 1 + down : 1 + down + height, 1 + along : 1 + along + width]
-
-    odd_row = (torch.arange(height, device=away.device) % 2 == 1).view(-1, 1)
-    odd_column = (torch.arange(width, device=away.device) % 2 == 1).view(1, -1)
-    corners = (odd_row & odd_column).float()
-    sides = (odd_row ^ odd_column).float()
-    by_corners = shifted(-1, -1) + shifted(-1, 1) + shifted(1, -1) + shifted(1, 1)
-    by_sides = shifted(-1, 0) + shifted(1, 0) + shifted(0, -1) + shifted(0, 1)
-    return corners * by_corners + sides * by_sides, corners, sides
+def _kinds(like: Tensor) -> list[Tensor]:
+    """(h, w) masks of the latents whose known neighbours are of each kind."""
+    masks = torch.zeros(KINDS, *like.shape[2:], device=like.device)
+    for phase in PHASES:
+        if phase.kind is not None:
+            masks[phase.kind, phase.top :: phase.stride, phase.left :: phase.stride] = 1
+    return list(masks)
 
 
-def _before(away: Tensor) -> Tensor:
+def _sums(values: Tensor) -> list[Tensor]:
+    """Over the four neighbours of each kind; right where these are known."""
+    height, width = values.shape[2:]
+    around = F.pad(values, (BORDER,) * 4)
+    neighbours = {phase.kind: phase.neighbours for phase in PHASES}
+    sums = []
+    for kind in range(KINDS):
+        total = torch.zeros_like(values)
+        for down, along in neighbours[kind]:
+            y, x = BORDER + down, BORDER + along
+            total = total + around[..., y : y + height, x : x + width]
+        sums.append(total)
+    return sums
+
+
+def _before(missed: Tensor) -> Tensor:
     """Sums over all earlier groups at the same place; channels in coding order."""
-    groups = torch.split(away.clamp_max(8), list(_groups(away.shape[1])), 1)
-    total = torch.zeros_like(away[:, :1])
+    groups = torch.split(missed.clamp_max(8), list(_groups(missed.shape[1])), 1)
+    total = torch.zeros_like(missed[:, :1])
     sums = []
     for group in groups:
         sums.append(total.expand_as(group))
@@ -85,34 +121,38 @@ def _before(away: Tensor) -> Tensor:
     return torch.cat(sums, 1)
 
 
-def strongest_first(pair: nn.ModuleDict, photos: PhotoStore) -> Tensor:
-    """(M,) channels by their mean magnitude at quality 50."""
+def prepare(pair: nn.ModuleDict, photos: PhotoStore) -> None:
+    """Give the stand-in the order of channels, by mean magnitude, and what neighbours tell now."""
+    surrogate = pair["contexts"]
+    assert isinstance(surrogate, Surrogate)
+    latents = list(_crops(pair, photos, "cpu", 32))
+    energy = np.mean([np.abs(y).mean((1, 2)) for y, _, _ in latents], 0)
+    coefficients = _coefficients(latents, len(energy)) / ONE
     with torch.no_grad():
-        original = photos.crops(np.random.default_rng(2017), 16, min(256, _side(photos)), "cpu")
-        y = pair["g_a"](original, torch.full((16,), 0.5))
-    return torch.argsort(y.abs().mean((0, 2, 3)), descending=True, stable=True)
+        surrogate.order.copy_(torch.from_numpy(np.argsort(-energy, kind="stable")))
+        surrogate.lean.copy_(torch.from_numpy(coefficients.T))
 
 
 def fit(pair: nn.ModuleDict, photos: PhotoStore, device: str) -> ContextModel:
-    """Count how latents are distributed in each context, and make tables of like contexts."""
+    """Find how well neighbours predict; then count how latents are distributed in each context,
+    and make tables of like contexts."""
     surrogate = pair["contexts"]
     assert isinstance(surrogate, Surrogate)
     order = surrogate.order.cpu().numpy()
     groups = _groups(len(order))
+
+    def ordered(crops: int) -> Iterator[Latents]:
+        for y, index, mean in _crops(pair, photos, device, crops):
+            yield y[order], index[order], mean[order]
+
+    coefficients = _coefficients(ordered(_CROPS // 4), len(order))
     counts = np.zeros((len(groups) * CONTEXTS, 2 * _REACH + 2))
-    random = np.random.default_rng(2018)
-    for _ in progress(range(_CROPS), _CROPS, "contexts"):
-        original = photos.crops(random, 1, min(256, _side(photos)), device)
-        quality = torch.tensor([random.random()], dtype=torch.float32, device=device)
-        parts = (part.cpu().numpy() for part in _latents(pair, original, quality))
-        _count(counts, groups, *(part.astype(np.int32)[order] for part in parts))
+    for latents in progress(ordered(_CROPS), _CROPS, "contexts"):
+        _count(counts, groups, coefficients, latents)
     table_of, tables = _clustered(counts)
-    return ContextModel(order, groups, table_of.reshape(len(groups), CONTEXTS), tables)
-
-
-def _side(photos: PhotoStore) -> int:
-    """The shortest side of all."""
-    return min(min(shape) for shape in photos.shapes)
+    return ContextModel(
+        order, groups, coefficients, table_of.reshape(len(groups), CONTEXTS), tables
+    )
 
 
 def _groups(channels: int) -> tuple[int, ...]:
@@ -120,35 +160,49 @@ def _groups(channels: int) -> tuple[int, ...]:
     return (*sizes, channels - sum(sizes))
 
 
-def _latents(
-    pair: nn.ModuleDict, original: Tensor, quality: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Distances, indices and means of one picture, (M, h, w) of integers each."""
-    with torch.no_grad():
-        y = pair["g_a"](original, quality)
-        z = pair["h_a"](y).round().clamp(-Z_LIMIT, Z_LIMIT)
-        index, mean = (part[0, :, : y.shape[2], : y.shape[3]] for part in pair["h_s"](z))
-        return (y[0] - mean / MEAN_STEPS).round(), index, mean
+def _crops(pair: nn.ModuleDict, photos: PhotoStore, device: str, count: int) -> Iterator[Latents]:
+    """The latents of random crops, each at a random quality."""
+    random = np.random.default_rng(2018)
+    side = min(256, min(min(shape) for shape in photos.shapes))
+    for _ in range(count):
+        original = photos.crops(random, 1, side, device)
+        quality = torch.tensor([random.random()], dtype=torch.float32, device=device)
+        with torch.no_grad():
+            y = pair["g_a"](original, quality)
+            z = pair["h_a"](y).round().clamp(-Z_LIMIT, Z_LIMIT)
+            index, mean = (part[0, :, : y.shape[2], : y.shape[3]] for part in pair["h_s"](z))
+        whole = (part.cpu().numpy().astype(np.int64) for part in (index, mean))
+        yield (y[0].float().cpu().numpy(), *whole)
+
+
+def _coefficients(crops: Iterable[Latents], channels: int) -> NDArray[np.int16]:
+    """By least squares, for each channel and kind of neighbours."""
+    both = np.zeros((KINDS, channels))
+    own = np.full((KINDS, channels), 1e-9)
+    for y, _, mean in crops:
+        away = torch.from_numpy(y - mean.astype(np.float32) / MEAN_STEPS)[None]
+        pairs = zip(_kinds(away), _sums(away), strict=True)
+        for kind, (mask, around) in enumerate(pairs):
+            both[kind] += (mask * away * around / 4).sum((0, 2, 3)).numpy()
+            own[kind] += (mask * (around / 4).square()).sum((0, 2, 3)).numpy()
+    found = np.rint(np.clip(both / own, -2, 2) * ONE)
+    return np.asarray(found.T, np.int16)
 
 
 def _count(
-    counts: Counts,
-    groups: tuple[int, ...],
-    distances: Integers,
-    index: Integers,
-    mean: Integers,
+    counts: Counts, groups: tuple[int, ...], coefficients: NDArray[np.int16], latents: Latents
 ) -> None:
-    """Add one picture's latents, by context and distance; the last column is of escapes."""
+    """Add latents, channels in coding order, by context and distance; last come escapes."""
+    y, index, mean = latents
 
-    def visit(
-        group: int, channels: slice, rows: slice, columns: slice, contexts: Integers
-    ) -> Integers:
-        found = distances[channels, rows, columns]
+    def visit(place: Place) -> Integers:
+        found = rounded(y, place)
         column = np.where(np.abs(found) <= _REACH, found + _REACH, 2 * _REACH + 1)
-        np.add.at(counts, (group * CONTEXTS + contexts.ravel(), column.ravel()), 1)
+        row = place.group * CONTEXTS + place.contexts
+        np.add.at(counts, (row.ravel(), column.ravel()), 1)
         return found
 
-    walk(groups, index, mean, visit)
+    walk(groups, coefficients, index, mean, visit)
 
 
 def _clustered(counts: Counts) -> tuple[NDArray[np.uint8], tuple[Table, ...]]:

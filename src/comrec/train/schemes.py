@@ -253,9 +253,7 @@ class Ladder(Scheme):
             # Without a price, larger gains would be a way around the noise.
             pair.get_submodule(f"{role}.gain").requires_grad_(self.priced)
         if self.priced:
-            surrogate = pair["contexts"]
-            assert isinstance(surrogate, contexts.Surrogate)
-            surrogate.order.copy_(contexts.strongest_first(pair, training))
+            contexts.prepare(pair, training)
 
     def step_loss(self, random: np.random.Generator, step: int) -> Tensor:
         recipe = self.recipe
@@ -282,8 +280,9 @@ class Ladder(Scheme):
             index, mean = (part[..., : y.shape[2], : y.shape[3]] for part in (index, mean))
             mean = mean / MEAN_STEPS
             distance = self._quantised(y - mean, noise)
-            index = bound(index + self.pair["contexts"](distance + mean, index), 0, INDICES - 1)
-            bits = rate.laplacian_bits(distance, rate.scale_of(index)).flatten(1).sum(1)
+            left, index = self.pair["contexts"](distance, index)
+            scale = rate.scale_of(bound(index, 0, INDICES - 1))
+            bits = rate.laplacian_bits(left, scale).flatten(1).sum(1)
             bits = bits + self.pair["prior"](self._quantised(z, noise)).flatten(1).sum(1)
         return self.pair["g_s"](distance + mean, quality), bits
 
