@@ -80,7 +80,7 @@ _NEAR = np.array([1, 2, 3, 4, 6, 9, 14, 22, 36, 60, 110])
 _BEFORE = np.array([1, 2, 4, 7, 12, 20, 32, 50, 80, 128, 200])
 _BEFORE_LARGEST = 8
 _BINS = 16  # of four indices each
-_FARTHEST = 1 << 20  # distances, and predictions in steps
+_FARTHEST = 1 << 20  # distances; and, in steps, predictions and what they are made of
 
 _SHAPE = (1 + KINDS * (len(_NEAR) + 1), len(_BEFORE) + 1, _BINS)
 CONTEXTS = int(np.prod(_SHAPE))
@@ -130,8 +130,8 @@ def walk(
         channels = slice(first, first + count)
         # There is nothing outside: zeros.
         shape = count, height + 2 * BORDER, width + 2 * BORDER
-        away = np.zeros(shape, np.int64)  # from the hyper-decoder's means, in steps
-        missed = np.zeros(shape, np.int64)  # by the prediction
+        away = np.zeros(shape, np.int32)  # from the hyper-decoder's means, in steps
+        missed = np.zeros(shape, np.uint8)  # by the prediction
         for phase in PHASES:
             rows = slice(phase.top, None, phase.stride)
             columns = slice(phase.left, None, phase.stride)
@@ -156,10 +156,10 @@ def walk(
                 slice(BORDER + phase.top, -BORDER, phase.stride),
                 slice(BORDER + phase.left, -BORDER, phase.stride),
             )
-            away[inside] = latents[where] - mean[where]
+            away[inside] = np.clip(latents[where] - mean[where], -_FARTHEST, _FARTHEST)
             missed[inside] = np.minimum(np.abs(distances), _LARGEST)
         inner = missed[:, BORDER:-BORDER, BORDER:-BORDER]
-        before += np.minimum(inner, _BEFORE_LARGEST).sum(0)
+        before += np.minimum(inner, _BEFORE_LARGEST).sum(0, dtype=np.int64)
         first += count
     return latents
 
