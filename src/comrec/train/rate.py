@@ -1,9 +1,8 @@
 """What the entropy coder will ask for, as estimates to train with.
 
-Latents y are coded as integer distances from a mean, under tables that are chosen by h_s's index
-and by contexts (`entropy.contexts`), which are counted when training is done; so their estimate,
-without contexts, is too high. Hyper-latents z are coded under one table a channel. The estimates
-include what rare values cost: the least frequency, and escapes.
+Latents y are coded as integer distances from a predicted mean, under tables that are counted when
+training is done (`entropy.contexts`); Laplacians stand for them. Hyper-latents z are coded under
+one table a channel. The estimates include what rare values cost: the least frequency, and escapes.
 """
 
 from __future__ import annotations
