@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,29 +19,41 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from comrec.entropy.coder import Decoder, Encoder
-from comrec.entropy.contexts import CONTEXTS, INDICES, ContextModel, Integers, walk
+from comrec.entropy.contexts import (
+    CONTEXTS,
+    INDICES,
+    KINDS,
+    ONE,
+    ContextModel,
+    Integers,
+    Place,
+    walk,
+)
 from comrec.entropy.tables import LIMIT, Table
 from comrec.errors import DamagedFileError, WeightsError
 from comrec.train import contexts, learned
 from comrec.train.data import PhotoStore, list_photos
 
+Floats = NDArray[np.float32]
 
-def encoded(model: ContextModel, distances: Integers, index: Integers, mean: Integers) -> bytes:
+
+def encoded(model: ContextModel, y: Floats, index: Integers, mean: Integers) -> bytes:
     encoder = Encoder()
-    model.encode(encoder, distances, index, mean)
+    model.encode(encoder, y, index, mean)
     return encoder.finish()
 
 
-def decoded(model: ContextModel, data: bytes, index: Integers, mean: Integers) -> Integers:
+def decoded(model: ContextModel, data: bytes, index: Integers, mean: Integers) -> Floats:
     decoder = Decoder(data)
-    distances = model.decode(decoder, index, mean)
+    found = model.decode(decoder, index, mean)
     decoder.finish()
-    return distances
+    return found
 
 
 def same(a: ContextModel, b: ContextModel) -> bool:
     return (
         np.array_equal(a.order, b.order)
+        and np.array_equal(a.coefficients, b.coefficients)
         and np.array_equal(a.table_of, b.table_of)
         and (a.groups, a.tables) == (b.groups, b.tables)
     )
@@ -53,20 +67,29 @@ def models(draw: st.DrawFn) -> ContextModel:
     tables = tuple(draw(st.lists(table, min_size=1, max_size=5)))
     random = np.random.default_rng(draw(st.integers(0, 1000)))
     order = random.permutation(sum(groups))
+    strength = draw(st.sampled_from([0, ONE // 2, ONE, (1 << 15) - 1]))
+    coefficients = random.integers(-strength, strength + 1, (len(order), KINDS), np.int16)
     table_of = random.integers(0, len(tables), (len(groups), CONTEXTS), np.uint8)
-    return ContextModel(order, groups, table_of, tables)
+    return ContextModel(order, groups, coefficients, table_of, tables)
 
 
 @st.composite
-def latents(draw: st.DrawFn, channels: int) -> tuple[Integers, Integers, Integers]:
-    """Distances, indices and means, (M, h, w)."""
-    shape = channels, draw(st.integers(1, 9)), draw(st.integers(1, 9))
+def conditions(draw: st.DrawFn, channels: int) -> tuple[Integers, Integers]:
+    """Indices and means, (M, h, w)."""
+    shape = channels, draw(st.integers(1, 11)), draw(st.integers(1, 11))
     random = np.random.default_rng(draw(st.integers(0, 1000)))
-    most = draw(st.sampled_from([0, 1, 3, 30, 300, 1 << 20, LIMIT]))
-    distances = random.integers(-most, most + 1, shape, np.int32)
     far = draw(st.sampled_from([0, 9, 256]))
     mean = random.integers(-far, far + 1, shape, np.int16)
-    return distances, random.integers(0, INDICES, shape, np.uint8), mean
+    return random.integers(0, INDICES, shape, np.uint8), mean
+
+
+sizes = st.sampled_from([0.0, 0.6, 3.0, 30.0, 300.0, 2.0**20, 2.0**24])
+
+
+@st.composite
+def latents(draw: st.DrawFn, shape: tuple[int, ...]) -> Floats:
+    random = np.random.default_rng(draw(st.integers(0, 1000)))
+    return (draw(sizes) * random.uniform(-1, 1, shape)).astype(np.float32)
 
 
 # --- coding ---------------------------------------------------------------------------------
@@ -74,14 +97,20 @@ def latents(draw: st.DrawFn, channels: int) -> tuple[Integers, Integers, Integer
 
 @given(st.data())
 @settings(max_examples=60, deadline=None)
-def test_latents_come_back(data: st.DataObject) -> None:
+def test_latents_come_back_rounded(data: st.DataObject) -> None:
     model = data.draw(models())
-    distances, index, mean = data.draw(latents(len(model.order)))
-    found = decoded(model, encoded(model, distances, index, mean), index, mean)
-    assert np.array_equal(found, distances)
+    index, mean = data.draw(conditions(len(model.order)))
+    y = data.draw(latents(index.shape))
+    written = encoded(model, y, index, mean)
+    found = decoded(model, written, index, mean)
+    assert np.array_equal(found * 4, np.rint(found * 4))
+    largest = np.abs(model.coefficients).max() / ONE
+    if np.abs(y).max() * (1 + largest) < 2**19:  # nothing is clipped
+        assert np.abs(found - y).max() <= 0.5
+    assert encoded(model, found, index, mean) == written
 
 
-def of_all_contexts() -> tuple[ContextModel, Integers, Integers, Integers]:
+def of_all_contexts() -> tuple[ContextModel, Floats, Integers, Integers]:
     """A model whose neighbouring contexts have different tables, and values of all sizes.
 
     By arithmetic alone, the same with every version of NumPy.
@@ -89,34 +118,41 @@ def of_all_contexts() -> tuple[ContextModel, Integers, Integers, Integers]:
     tables = tuple(Table.of_counts([1, 3, 9 + n, 3, 1], -2 - n % 2, n) for n in range(7))
     groups = (1, 2, 3)
     places = np.arange(3 * CONTEXTS).reshape(3, CONTEXTS)
+    lean = (np.arange(6 * KINDS) * 1237 % 5001 - 2000).reshape(6, KINDS)
     model = ContextModel(
-        np.array([4, 0, 5, 3, 1, 2]), groups, (places * 5 % 7).astype(np.uint8), tables
+        np.array([4, 0, 5, 3, 1, 2]),
+        groups,
+        lean.astype(np.int16),
+        (places * 5 % 7).astype(np.uint8),
+        tables,
     )
     shape = (6, 9, 7)
     at = np.arange(np.prod(shape)).reshape(shape)
-    sizes = np.array([1, 2, 3, 5, 90])[at * 31 % 17 % 5]
-    distances = (at * 7919 % 1013) % (2 * sizes + 1) - sizes
-    distances[0, 4, 4], distances[5, 8, 6] = 1 << 20, -(1 << 20)
-    return model, distances, at * 37 % INDICES, at * 11 % 41 - 20
+    most = np.array([1, 2, 3, 5, 90])[at * 31 % 17 % 5]
+    y = ((at * 7919 % 1013) % (16 * most + 1) - 8 * most) / 8 + 1 / 16
+    y[0, 4, 4], y[5, 8, 6] = 1 << 20, -(1 << 21)
+    return model, y.astype(np.float32), at * 37 % INDICES, at * 11 % 41 - 20
 
 
 def test_the_bytes_never_change() -> None:
     """Files are coded so: other bytes break every file."""
-    model, distances, index, mean = of_all_contexts()
-    data = encoded(model, distances, index, mean)
+    model, y, index, mean = of_all_contexts()
+    data = encoded(model, y, index, mean)
     digest = hashlib.sha256(data).hexdigest()
-    assert digest == "60245016e3bc08848731e1b64c1b991e948a6b2a7a13db53e41d3f9c11f2aac0"
-    assert np.array_equal(decoded(model, data, index, mean), distances)
-    reach = max(2 + table.size for table in model.tables)
-    assert (np.abs(distances) > reach).any()  # escapes
+    assert digest == "cd183150b5e69f0d76e1e3009c8a59771130bb6f5fd3fa982a85cf3e7b136b06"
+    found = decoded(model, data, index, mean)
+    away = np.abs(found - y)
+    clipped = away > 0.5
+    assert away[~clipped].max() == 0.4375
+    assert 1 <= clipped.sum() <= 9  # what is clipped, and what is predicted from it
 
 
 @given(st.data())
 @settings(max_examples=60, deadline=None)
 def test_damaged_bytes_give_other_latents_or_our_errors(data: st.DataObject) -> None:
     model = data.draw(models())
-    distances, index, mean = data.draw(latents(len(model.order)))
-    good = encoded(model, distances, index, mean)
+    index, mean = data.draw(conditions(len(model.order)))
+    good = encoded(model, data.draw(latents(index.shape)), index, mean)
     damaged = bytearray(data.draw(st.sampled_from([good, good[: len(good) // 2], good * 2])))
     if damaged:
         damaged[data.draw(st.integers(0, len(damaged) - 1))] ^= data.draw(st.integers(0, 255))
@@ -127,89 +163,129 @@ def test_damaged_bytes_give_other_latents_or_our_errors(data: st.DataObject) -> 
 # --- contexts -------------------------------------------------------------------------------
 
 
-def in_phases(height: int, width: int) -> list[list[tuple[int, int]]]:
-    """The places of each phase, in rows."""
-    phase_of = [[0, 2], [3, 1]]
-    every = [(y, x) for y in range(height) for x in range(width)]
-    return [[(y, x) for y, x in every if phase_of[y % 2][x % 2] == phase] for phase in range(4)]
+PHASES = ["0525", "6464", "3515", "6464"]
+CORNERS = [(-1, -1), (-1, 1), (1, -1), (1, 1)]
+SIDES = [(-1, 0), (1, 0), (0, -1), (0, 1)]
+NEIGHBOURS = {1: (2, CORNERS), 2: (2, SIDES), 3: (2, SIDES), 4: (1, CORNERS), 5: (1, SIDES)}
+NEIGHBOURS[6] = NEIGHBOURS[5]
+NEAR = [1, 2, 3, 4, 6, 9, 14, 22, 36, 60, 110]
+BEFORE = [1, 2, 4, 7, 12, 20, 32, 50, 80, 128, 200]
+FARTHEST = 1 << 20
 
 
 def level(total: int, thresholds: list[int]) -> int:
     return sum(total >= threshold for threshold in thresholds)
 
 
+def clip(value: int) -> int:
+    return max(-FARTHEST, min(FARTHEST, value))
+
+
+Walked = list[tuple[int, int, int, int, int, int]]
+"""Group, channel, row, column, context and predicted mean of each latent, in coding order."""
+
+
 def in_plain_python(
-    groups: tuple[int, ...], distances: Integers, index: Integers, mean: Integers
-) -> list[tuple[int, int, int, int, int]]:
-    """Group, channel, row, column and context of each latent, in coding order."""
-    nearness = [1, 2, 3, 5, 7, 10, 14, 20, 28, 40, 56, 80, 112, 160, 320]
-    earlier_levels = [2, 4, 8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024]
-    corners = [(-1, -1), (-1, 1), (1, -1), (1, 1)]
-    sides = [(-1, 0), (1, 0), (0, -1), (0, 1)]
+    groups: tuple[int, ...],
+    coefficients: Integers,
+    distances: Integers,
+    index: Integers,
+    mean: Integers,
+) -> tuple[Walked, NDArray[np.int64]]:
+    """By docs/format.md; and the latents, in quarters."""
     height, width = index.shape[1:]
+    every = [(y, x) for y in range(height) for x in range(width)]
+    values = np.zeros(index.shape, np.int64)
 
-    def magnitude(channel: int, y: int, x: int) -> int:
-        """In quarters; 0 outside."""
-        if not (0 <= y < height and 0 <= x < width):
-            return 0
-        return min(255, abs(4 * int(distances[channel, y, x]) + int(mean[channel, y, x])))
+    def around(channel: int, y: int, x: int, phase: int) -> list[tuple[int, int, int]]:
+        reach, directions = NEIGHBOURS[phase]
+        places = [(y + reach * down, x + reach * along) for down, along in directions]
+        return [(channel, y, x) for y, x in places if 0 <= y < height and 0 <= x < width]
 
-    found = []
+    found: Walked = []
     first = 0
     for group, count in enumerate(groups):
-        for phase, places in enumerate(in_phases(height, width)):
+        for phase in range(7):
+            places = [(y, x) for y, x in every if PHASES[y % 4][x % 4] == str(phase)]
             for channel in range(first, first + count):
                 for y, x in places:
-                    around = corners if phase == 1 else sides
-                    total = sum(magnitude(channel, y + down, x + along) for down, along in around)
-                    near = {0: 0, 1: 1 + level(total, nearness)}.get(
-                        phase, 17 + level(total, nearness)
-                    )
-                    before = sum(min(32, magnitude(other, y, x)) for other in range(first))
-                    context = (near * 16 + level(before, earlier_levels)) * 16
-                    context += int(index[channel, y, x]) // 4
-                    found.append((group, channel, y, x, context))
+                    near, predicted = 0, int(mean[channel, y, x])
+                    if phase:
+                        known = around(channel, y, x, phase)
+                        kind = {1: 0, 2: 1, 3: 1, 4: 2, 5: 3, 6: 3}[phase]
+                        total = sum(min(63, abs(int(distances[at]))) for at in known)
+                        near = 1 + 12 * kind + level(total, NEAR)
+                        away = sum(clip(int(values[at] - mean[at])) for at in known)
+                        moved = (int(coefficients[channel, kind]) * away + 8192) // 16384
+                        predicted += clip(moved)
+                    before = sum(min(8, abs(int(distances[c, y, x]))) for c in range(first))
+                    bins = int(index[channel, y, x]) // 4
+                    context = (near * 12 + level(before, BEFORE)) * 16 + bins
+                    found.append((group, channel, y, x, context, predicted))
+                    values[channel, y, x] = 4 * int(distances[channel, y, x]) + predicted
         first += count
-    return found
+    return found, values
 
 
 def walked(
-    groups: tuple[int, ...], distances: Integers, index: Integers, mean: Integers
-) -> list[tuple[int, int, int, int, int]]:
-    found = []
+    groups: tuple[int, ...],
+    coefficients: Integers,
+    distances: Integers,
+    index: Integers,
+    mean: Integers,
+) -> tuple[Walked, NDArray[np.int64]]:
+    found: Walked = []
     places = np.indices(index.shape)
 
-    def visit(group: int, at: slice, rows: slice, columns: slice, contexts: Integers) -> Integers:
-        here = places[:, at, rows, columns].reshape(3, -1)
-        for place, context in zip(here.T.tolist(), contexts.ravel().tolist(), strict=True):
-            found.append((group, *place, context))
-        return distances[at, rows, columns]
+    def visit(place: Place) -> Integers:
+        here = places[(slice(None), *place.where)].reshape(3, -1)
+        seen = zip(
+            here.T.tolist(),
+            place.contexts.ravel().tolist(),
+            place.mean.ravel().tolist(),
+            strict=True,
+        )
+        found.extend((place.group, *at, context, predicted) for at, context, predicted in seen)
+        return distances[place.where]
 
-    walk(groups, index, mean, visit)
+    return found, walk(groups, coefficients, index, mean, visit)
+
+
+def assert_as_in_plain_python(*given: Any) -> Walked:
+    expected, values = in_plain_python(*given)
+    found, latents = walked(*given)
+    assert found == expected
+    assert np.array_equal(latents, values)
     return found
 
 
 @given(st.data())
 @settings(max_examples=40, deadline=None)
-def test_contexts_are_those_of_plain_python(data: st.DataObject) -> None:
-    groups = tuple(data.draw(st.lists(st.integers(0, 12), min_size=1, max_size=4).filter(any)))
-    found = data.draw(latents(sum(groups)))
-    assert walked(groups, *found) == in_plain_python(groups, *found)
+def test_contexts_and_predictions_are_those_of_plain_python(data: st.DataObject) -> None:
+    groups = tuple(data.draw(st.lists(st.integers(0, 6), min_size=1, max_size=4).filter(any)))
+    index, mean = data.draw(conditions(sum(groups)))
+    random = np.random.default_rng(data.draw(st.integers(0, 1000)))
+    strength = data.draw(st.sampled_from([0, ONE // 2, (1 << 15) - 1]))
+    coefficients = random.integers(-strength, strength + 1, (sum(groups), KINDS), np.int16)
+    most = data.draw(st.sampled_from([0, 1, 3, 30, 300, FARTHEST, LIMIT]))
+    distances = random.integers(-most, most + 1, index.shape, np.int32)
+    assert_as_in_plain_python(groups, coefficients, distances, index, mean)
 
 
 def test_every_level_of_a_context_occurs() -> None:
     """So that the test above says something of each."""
     random = np.random.default_rng(8)
     shape = (60, 24, 24)
-    sizes = np.exp2(random.integers(-2, 9, (1, *shape[1:])))
-    distances = np.rint(random.laplace(size=shape) * sizes / 4).astype(np.int32)
+    spread = np.exp2(random.integers(-2, 9, shape[1:])) * np.ones(shape)
+    spread[:, 12:] = np.exp2(random.integers(-9, 9, (shape[0], 1, 1)))
+    distances = np.rint(random.laplace(size=shape) * spread / 4).astype(np.int32)
     index = random.integers(0, INDICES, shape)
     mean = (random.random(shape) < 0.02).astype(np.int16)
-    found = walked((40, 10, 10), distances, index, mean)
-    assert found == in_plain_python((40, 10, 10), distances, index, mean)
-    levels = np.unravel_index(np.array([context for *_, context in found]), (33, 16, 16))
-    assert [len(np.unique(level)) for level in levels] == [33, 16, 16]
-    assert CONTEXTS == 33 * 16 * 16
+    coefficients = random.integers(-ONE, ONE, (60, KINDS), np.int16)
+    found = assert_as_in_plain_python((40, 10, 10), coefficients, distances, index, mean)
+    levels = np.unravel_index(np.array([at[4] for at in found]), (49, 12, 16))
+    assert [len(np.unique(level)) for level in levels] == [49, 12, 16]
+    assert CONTEXTS == 49 * 12 * 16
 
 
 # --- as bytes -------------------------------------------------------------------------------
@@ -225,10 +301,18 @@ def test_packed_models_are_as_specified() -> None:
     table_of = np.zeros((2, CONTEXTS), np.uint8)
     table_of[1, -1] = 1
     tables = (Table(-1, (1, 65533, 1, 1)), Table(5, (0x1234, 0x10000 - 0x1234)))
-    model = ContextModel(np.array([2, 0, 1]), (1, 2), table_of, tables)
-    head = bytes.fromhex("00030200020000000100010002")
+    coefficients = np.array([[1, 2, 3, -1], [0, 0, 0, 0], [256, 0, 0, 4096]], np.int16)
+    packed = ContextModel(np.array([2, 0, 1]), (1, 2), coefficients, table_of, tables).pack()
+    first = bytes.fromhex("00020000000100010002")
+    first += bytes.fromhex("000100020003ffff00000000000000000100000000001000")
     last = bytes.fromhex("0002ffff00040001fffd00010001000500021234edcc")
-    assert model.pack() == head + bytes(2 * CONTEXTS - 1) + b"\1" + last
+    assert packed[:3] == bytes.fromhex("000302")
+    assert zlib.decompress(packed[3:]) == first + bytes(2 * CONTEXTS - 1) + b"\1" + last
+
+
+def repacked(packed: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    """With other bytes inside."""
+    return packed[:3] + zlib.compress(change(zlib.decompress(packed[3:])))
 
 
 @given(st.data())
@@ -236,14 +320,25 @@ def test_packed_models_are_as_specified() -> None:
 def test_damaged_models_give_other_models_or_our_error(data: st.DataObject) -> None:
     good = data.draw(models()).pack()
     cut = good[: data.draw(st.integers(0, len(good) - 1))]
-    for damaged in (cut, good + b"\0"):
+    inner = data.draw(st.integers(0, len(zlib.decompress(good[3:])) - 1))
+    for damaged in (
+        cut,
+        repacked(good, lambda parts: parts[:inner]),
+        repacked(good, lambda parts: parts + b"\0"),
+    ):
         with pytest.raises(WeightsError, match="reinstall"):
             ContextModel.unpack(damaged)
-    changed = bytearray(good)
-    where = st.integers(0, 20) | st.integers(0, len(good) - 1) | st.integers(-20, -1)
-    changed[data.draw(where)] ^= data.draw(st.integers(1, 255))
-    with contextlib.suppress(WeightsError):
-        ContextModel.unpack(bytes(changed))
+
+    def changed(parts: bytes) -> bytes:
+        where = st.integers(0, 60) | st.integers(0, len(parts) - 1) | st.integers(-20, -1)
+        at, by = data.draw(where), data.draw(st.integers(1, 255))
+        array = bytearray(parts)
+        array[at] ^= by
+        return bytes(array)
+
+    for damaged in (changed(good), repacked(good, changed)):
+        with contextlib.suppress(WeightsError):
+            ContextModel.unpack(damaged)
 
 
 @pytest.mark.parametrize(
@@ -262,7 +357,8 @@ def test_models_that_do_not_fit_together_are_refused(
     order: list[int], groups: tuple[int, ...], place: int
 ) -> None:
     table_of = np.full((len(groups), CONTEXTS), place, np.uint8)
-    model = ContextModel(np.array(order), groups, table_of, (Table.of_counts([1], 0),))
+    none = np.zeros((3, KINDS), np.int16)
+    model = ContextModel(np.array(order), groups, none, table_of, (Table.of_counts([1], 0),))
     with pytest.raises(WeightsError, match="fit together"):
         ContextModel.unpack(model.pack())
 
@@ -279,28 +375,20 @@ def test_counted_contexts_save_bytes_over_a_table_a_channel(
     photos = PhotoStore(tmp_path / "store", list_photos(tmp_path / "in"), "RGB", 64)
     torch.manual_seed(3)
     pair = learned.networks(16)
-    pieces: list[list[NDArray[np.int64]]] = []
-    counted = contexts._latents
-
-    def seen(*arguments: Any) -> Any:
-        found = counted(*arguments)
-        pieces.append([part.numpy().astype(np.int64) for part in found])
-        return found
-
     monkeypatch.setattr(contexts, "_CROPS", 8)
-    monkeypatch.setattr(contexts, "_latents", seen)
+    contexts.prepare(pair, photos)
     model = contexts.fit(pair, photos, "cpu")
-    assert len(pieces) == 8
     assert same(ContextModel.unpack(model.pack()), model)
     encoder = Encoder()
-    for distances, index, mean in pieces:
-        model.encode(encoder, distances, index, mean)
+    distances = []
+    for y, index, mean in contexts._crops(pair, photos, "cpu", 8):
+        model.encode(encoder, y, index, mean)
+        distances.append(np.rint(y - mean / 4).reshape(len(y), -1))
     spent = 8 * len(encoder.finish())
 
     # The best table of each channel: its own counts.
-    every = np.concatenate([piece[0].reshape(len(model.order), -1) for piece in pieces], axis=1)
     least = 0.0
-    for channel in every:
+    for channel in np.concatenate(distances, axis=1):
         counts = np.unique(channel, return_counts=True)[1]
         least -= float((counts * np.log2(counts / channel.size)).sum())
     assert spent < 0.95 * least

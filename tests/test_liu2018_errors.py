@@ -107,11 +107,8 @@ def in_base64(contexts: bytes) -> str:
         pytest.param({"contexts": None}, id="no contexts"),
         pytest.param({"contexts": "AAE"}, id="contexts in no base64"),
         pytest.param({"contexts": ""}, id="contexts empty"),
-        pytest.param({"contexts": in_base64(PACKED[:20_000])}, id="contexts cut short"),
-        pytest.param({"contexts": in_base64(PACKED[:-1])}, id="contexts' tables cut short"),
-        pytest.param(
-            {"contexts": in_base64(PACKED[:3] + PACKED[5:7] + PACKED[5:])}, id="a channel twice"
-        ),
+        pytest.param({"contexts": in_base64(PACKED[:1000])}, id="contexts cut short"),
+        pytest.param({"contexts": in_base64(PACKED[:3])}, id="contexts' head alone"),
         pytest.param(
             {"contexts": in_base64(contexts_at_random(LATENTS - 1).pack())}, id="too few channels"
         ),
@@ -203,12 +200,8 @@ def test_latents_of_any_size_decode(small: Picture) -> None:
     """Only a forger's file has them: a picture, without warnings."""
     found = symbols(Liu2018().encode(small, 50))
     random = np.random.default_rng(3)
-    for distances in (
-        np.full(found.index.shape, LIMIT),
-        np.full(found.index.shape, -LIMIT),
-        random.integers(-LIMIT, LIMIT + 1, found.index.shape),
-    ):
-        forged = coded(dataclasses.replace(found, distances=distances))
+    for least, most in ((LIMIT, LIMIT), (-LIMIT, -LIMIT), (-LIMIT, LIMIT)):
+        forged = coded(found, lambda shape, ends=(least, most + 1): random.integers(*ends, shape))
         for quality in (0, 100):
             image = comrec.decode(reframed(small, forged, quality))
             assert image.size == (small.width, small.height)

@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 import comrec
-from comrec.entropy.contexts import INDICES, walk
+from comrec.entropy.contexts import INDICES, MEAN_STEPS, Place, rounded, walk
 from comrec.entropy.tables import TOTAL, Table
 from comrec.inference import store
 from comrec.learned import container
@@ -89,7 +89,7 @@ def test_any_number_of_threads_decodes_the_symbols_of_any_other(
     datas = encoded_by_onnx(odd, 85, metric)
     found = assert_decoded_alike(datas, integers_of(network(metric, "h_s").load()))
     first = found["1 threads"]
-    assert np.abs(first.distances).max() > 1  # so the test says something
+    assert np.abs(first.latents).max() > 1  # so the test says something
     for other in found.values():
         assert_same_but_for_ties(other, first)
 
@@ -209,21 +209,24 @@ def test_values_that_are_too_large_are_clipped(
             data = coder.encode(odd, 70)
             values = symbols(data)
             assert coder.decode(data).pixels.shape == odd.pixels.shape
-    largest = np.abs(values.z if role == "h_a" else values.distances).max()
+    largest = np.abs(values.z if role == "h_a" else in_order(values)[0]).max()
     assert largest == (Z_LIMIT if role == "h_a" else 1 << 20)
 
 
 def in_order(found: Symbols) -> tuple[Integers, Integers]:
     """Distances, and the table of each, channels in coding order."""
     model = found.contexts
-    values = found.distances[model.order]
-    used = np.empty(values.shape, np.int64)
+    latents = found.latents[model.order]
+    values, used = np.empty(latents.shape, np.int64), np.empty(latents.shape, np.int64)
 
-    def visit(group: int, at: slice, rows: slice, columns: slice, contexts: Integers) -> Integers:
-        used[at, rows, columns] = model.table_of[group][contexts]
-        return values[at, rows, columns]
+    def visit(place: Place) -> Integers:
+        used[place.where] = model.table_of[place.group][place.contexts]
+        values[place.where] = rounded(latents, place)
+        return values[place.where]
 
-    walk(model.groups, found.index[model.order], found.mean[model.order], visit)
+    index, mean = found.index[model.order], found.mean[model.order]
+    walked = walk(model.groups, model.coefficients, index, mean, visit)
+    assert np.array_equal(walked, latents * MEAN_STEPS)
     return values, used
 
 
