@@ -637,6 +637,14 @@ def test_compare_gives_a_table_at_equal_bytes_and_crops(
     assert rows[0]["ms_ssim"] is None  # too small for it
 
 
+def test_compare_takes_options_of_codecs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["liu2018", "liu2018:metric=ms-ssim", "jpeg:subsampling=4:4:4"]
+    assert main(["compare", "a.png", "--codecs", ",".join(names), "--bytes", "1500", "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["codec"] for row in rows] == names
+    assert rows[0]["psnr"] > rows[1]["psnr"]
+
+
 def test_compare_says_what_does_not_fit(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "a.png", "--codecs", "jpeg,png", "--bytes", "1500"]) == 0
     last = capsys.readouterr().out.splitlines()[-1]
@@ -648,6 +656,8 @@ def test_compare_says_what_does_not_fit(folder: Path, capsys: pytest.CaptureFixt
     ("arguments", "code"),
     [
         (["a.png", "--codecs", "jpeg,jpg"], 2),
+        (["a.png", "--codecs", "jpeg,liu2018:metric=best"], 2),
+        (["a.png", "--codecs", "jpeg:metric=mse"], 2),
         (["a.png", "-o", "crops.jpg"], 2),
         (["a.png", "-q", "200"], 2),
         (["a.png", "--bytes", "-5"], 2),

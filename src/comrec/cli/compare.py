@@ -11,6 +11,7 @@ from comrec import codec as registry
 from comrec.cli import paths, preparing, terminal
 from comrec.errors import OptionError
 from comrec.measure.comparison import Entry, at_equal_bytes, sheet
+from comrec.measure.variants import parse
 from comrec.picture import Picture
 from comrec.progress import progress
 from comrec.wrapped import files
@@ -27,7 +28,11 @@ def add(verbs: Any) -> None:
     size.add_argument(
         "-q", "--quality", type=float, default=25, help="or that of plain JPEG at this quality"
     )
-    verb.add_argument("--codecs", default=CODECS, help=f"ids, comma-separated ({CODECS})")
+    verb.add_argument(
+        "--codecs",
+        default=CODECS,
+        help=f"comma-separated, by default {CODECS}; options after colons: liu2018:metric=ms-ssim",
+    )
     verb.add_argument("-o", "--output", metavar="PNG", help="write crops side by side")
     preparing.add_arguments(verb)
     verb.add_argument("--json", action="store_true", help="one JSON object a codec")
@@ -36,15 +41,14 @@ def add(verbs: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    ids = [name.strip() for name in options.codecs.split(",") if name.strip()]
-    for codec_id in ids:
-        registry.get(codec_id)  # an unknown id fails before the work
+    asked = [parse(text) for text in options.codecs.split(",") if text.strip()]
     if options.output and not options.output.endswith(".png"):
         raise OptionError(f"{options.output}: the crops are written as .png")
     how = preparing.from_options(options)
     picture = files.read(paths.read(options.photo), paths.label(options.photo), how)
     budget = options.bytes or len(registry.get("jpeg").encode(picture, options.quality))
-    found = list(progress(at_equal_bytes(picture, ids, budget), len(ids), "compare", options.quiet))
+    fitted = at_equal_bytes(picture, asked, budget)
+    found = list(progress(fitted, len(asked), "compare", options.quiet))
     entries = [entry for entry in found if isinstance(entry, Entry)]
     if options.json:
         for entry in entries:

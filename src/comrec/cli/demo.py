@@ -12,10 +12,11 @@ from comrec.cli.compare import text
 from comrec.codec import get
 from comrec.errors import MissingExtraError
 from comrec.measure.comparison import at_equal_bytes, sheet
+from comrec.measure.variants import parse
 from comrec.picture import Picture
 
 QUALITIES = (10, 25, 50)
-CODECS = ["jpeg", "webp", "avif", "comrec-jpeg"]
+CODECS = ("jpeg", "webp", "avif", "comrec-jpeg", "liu2018:metric=perceptual")
 
 
 def add(verbs: Any) -> None:
@@ -28,9 +29,10 @@ def add(verbs: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     picture = photograph()
     folder = Path(options.output)
+    compared = [parse(name) for name in CODECS]
     for quality in QUALITIES:
         budget = len(get("jpeg").encode(picture, quality))
-        found = list(at_equal_bytes(picture, CODECS, budget))
+        found = list(at_equal_bytes(picture, compared, budget))
         entries = [entry for entry in found if not isinstance(entry, str)]
         print(f"a photograph of {picture.width}x{picture.height} in at most {budget:,} bytes")
         print(text(picture, found), end="\n\n")

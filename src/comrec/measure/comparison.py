@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from comrec import codec
 from comrec.errors import TargetError
+from comrec.measure.variants import Variant
 from comrec.metrics import MS_SSIM_SIDE, ms_ssim, psnr
 from comrec.picture import Picture
 from comrec.targets import Target, meet
@@ -25,7 +25,7 @@ class Entry:
     """One codec's file within the budget.
 
     Attributes:
-        codec: id.
+        codec: as asked for: its id, and options if there were any.
         data: the file.
         quality: that gave it, 0..100.
         decoded: what comrec decodes it to.
@@ -43,22 +43,24 @@ class Entry:
     decode_seconds: float
 
 
-def at_equal_bytes(picture: Picture, codecs: list[str], budget: int) -> Iterator[Entry | str]:
-    """Each codec's best file of at most ``budget`` bytes; its id where there is none."""
+def at_equal_bytes(
+    picture: Picture, codecs: Sequence[Variant], budget: int
+) -> Iterator[Entry | str]:
+    """Each codec's best file of at most ``budget`` bytes; its label where there is none."""
     target = Target("size", budget)
-    for codec_id in codecs:
-        coder = codec.get(codec_id)
+    for variant in codecs:
+        coder = variant.make()
         try:
             fit = meet(coder, picture, target).fit
         except TargetError:
-            yield codec_id
+            yield variant.label
             continue
         started = time.perf_counter()
         decoded = coder.decode(fit.data)
         seconds = time.perf_counter() - started
         large = min(picture.width, picture.height) >= MS_SSIM_SIDE
         yield Entry(
-            codec_id,
+            variant.label,
             fit.data,
             fit.quality,
             decoded,
