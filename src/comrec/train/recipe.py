@@ -50,8 +50,8 @@ class Recipe:
         trade: the joint scheme's root mean squared error (pixels in 0..1) a bit a pixel, for a
             luma step of the whole range; smaller steps make it proportionally smaller.
         width: N, channels of the learned codec's networks.
-        quantiser: of the learned codec's latents: "none"; "noise", uniform; or "rounding", noise
-            and in the last fifth of the steps rounding, with the gradient of the identity.
+        quantiser: of the learned codec's latents: "none"; "noise", uniform; or "rounding", with
+            the gradient of the identity.
         lambdas: what distortion costs in bits a pixel at the lowest and the highest quality, and
             evenly in the logarithm between; (0, 0) for no rate term. Distortion is the squared
             error in grey levels, or 1 - MS-SSIM.

@@ -25,7 +25,7 @@ from comrec.train.schemes import SCHEMES, build
 
 _HELD_OUT = 16  # every so-manieth photograph scores, where no validation folder is given
 # Of learning rates: few parameters that have far to go.
-_FACTORS = {"prior": 10.0, "contexts": 4.0}
+_FACTORS = {"prior": 10.0, "contexts": 4.0, "critic": 4.0}
 _FINE = 0.68  # from this part of the quality range on, recipe.fine_share applies
 
 
