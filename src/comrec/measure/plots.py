@@ -64,19 +64,20 @@ def line(variant: Variant, points: Curve, order: int) -> Line:
     """A measured curve: a colour a codec; comrec and learned solid, plain dashed, jiang2017 dotted.
 
     Args:
-        order: among all variants: codecs without a colour of their own take one by it.
+        order: among all variants: codecs without a colour of their own take one by it, and those
+            with options a marker.
     """
     colour = _COLOURS.get(variant.base, _MORE_COLOURS[order % len(_MORE_COLOURS)])
-    width = 1.6
+    width, marker = 1.6, ""
     if variant.codec.startswith("comrec-"):
         style, width = "-", 2.0
     elif variant.codec.startswith("jiang2017-"):
         style = ":"
     elif variant.label != variant.codec:
-        style = "-."
+        style, marker = "-.", _MARKERS[order % len(_MARKERS)]
     else:
         style = "-" if variant.codec in _LEARNED else "--"
-    return Line(variant.label, points, colour, style, width)
+    return Line(variant.label, points, colour, style, width, marker)
 
 
 def published_line(label: str, points: Curve, order: int) -> Line:
