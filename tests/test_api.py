@@ -412,7 +412,7 @@ def specimens(photo: Picture) -> dict[str, bytes]:
 
 
 @given(data=st.data())
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 def test_altered_files_give_a_picture_or_our_errors(
     specimens: dict[str, bytes], data: st.DataObject
 ) -> None:

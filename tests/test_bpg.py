@@ -157,7 +157,7 @@ def test_every_size_and_kind_keeps_its_shape_and_matches_its_recorded_stream(
     effort=st.integers(1, 10),
     seed=st.integers(0, 9),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_lossless_is_exact(
     height: int, width: int, gray: bool, alpha: bool, bit_depth: int, effort: int, seed: int
 ) -> None:
@@ -369,7 +369,7 @@ tags = st.integers(0, 2**32 - 1)
 
 
 @given(items=st.lists(st.tuples(tags, st.binary(max_size=300)), max_size=6))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_extensions_round_trip(small_file: bytes, items: list[tuple[int, bytes]]) -> None:
     data = small_file
     for tag, payload in items:
@@ -666,7 +666,7 @@ def files(small_file: bytes) -> list[bytes]:
 
 
 @given(data=st.data())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_altered_files_give_a_picture_or_our_errors(
     files: list[bytes], data: st.DataObject
 ) -> None:
@@ -675,7 +675,7 @@ def test_altered_files_give_a_picture_or_our_errors(
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_noise_behind_the_magic_gives_our_errors(noise: bytes) -> None:
     with pytest.raises(ComrecError):
         Bpg().decode(container.MAGIC + noise)

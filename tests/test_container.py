@@ -112,7 +112,7 @@ def same(a: Picture, b: Picture) -> bool:
     st.lists(st.binary(max_size=30), min_size=1, max_size=4),
     st.text("abcdefghijklmnopqrstuvwxyz-0123456789", min_size=1, max_size=64),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_what_is_written_is_read(
     width: int,
     height: int,
@@ -309,7 +309,7 @@ def test_alpha_that_does_not_fit_is_damage(full: Picture) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_altered_files_give_our_errors_only(full: Picture, data: st.DataObject) -> None:
     codec.register(Raw.id, Raw)
     try:

@@ -63,7 +63,7 @@ def messages(draw: st.DrawFn) -> tuple[Values, Values, list[Table]]:
 
 
 @given(counts, st.integers(0, 10**6))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_frequencies_follow_the_counts(found: list[int], outside: int) -> None:
     table = Table.of_counts(found, -3, outside)
     assert sum(table.frequencies) == TOTAL
@@ -104,7 +104,7 @@ def test_impossible_counts_are_refused(found: list[int]) -> None:
 
 
 @given(st.lists(small_tables, max_size=5))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_tables_come_back_from_their_bytes(tables: list[Table]) -> None:
     assert list(unpack(pack(tables))) == tables
 
@@ -115,7 +115,7 @@ def test_packed_tables_are_as_specified() -> None:
 
 
 @given(st.integers(0, 21), st.integers(1, 255))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_damaged_tables_give_other_tables_or_our_error(at: int, change: int) -> None:
     data = bytearray(pack([Table(-1, (1, 65533, 1, 1)), Table(5, (0x1234, TOTAL - 0x1234))]))
     for damaged in (bytes(data[:at]), bytes(data) + b"\0"):
@@ -130,7 +130,7 @@ def test_damaged_tables_give_other_tables_or_our_error(at: int, change: int) -> 
 
 
 @given(messages())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_values_come_back(message: tuple[Values, Values, list[Table]]) -> None:
     values, indices, tables = message
     assert np.array_equal(decoded(encoded(*message), indices, tables), values)
@@ -198,7 +198,7 @@ def by_the_specification(values: Values, indices: Values, tables: Sequence[Table
 
 
 @given(messages())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_the_library_codes_exactly_the_integers_of_the_tables(
     message: tuple[Values, Values, list[Table]],
 ) -> None:
@@ -247,7 +247,7 @@ def test_the_length_is_that_of_the_information() -> None:
 
 
 @given(messages(), st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_damaged_bytes_give_other_values_or_our_errors(
     message: tuple[Values, Values, list[Table]], data: st.DataObject
 ) -> None:
@@ -261,7 +261,7 @@ def test_damaged_bytes_give_other_values_or_our_errors(
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_bytes_give_values_or_our_errors(data: bytes) -> None:
     escaping = [Table.of_counts([1], 0, 999), LAPLACIANS[40]]
     with contextlib.suppress(DamagedFileError):

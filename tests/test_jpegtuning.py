@@ -75,7 +75,7 @@ def assert_stored(path: Path, data: bytes, planes: list[np.ndarray]) -> None:
 
 
 @given(data=st.data(), width=st.integers(1, 40), height=st.integers(1, 40))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_gray_levels_are_stored_exactly(
     data: st.DataObject, width: int, height: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -86,7 +86,7 @@ def test_gray_levels_are_stored_exactly(
 
 
 @given(data=st.data(), width=st.integers(1, 40), height=st.integers(1, 40))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_colour_levels_at_half_chroma_are_stored_exactly(
     data: st.DataObject, width: int, height: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -118,7 +118,7 @@ def test_full_blocks_of_extreme_values_are_stored_exactly(tmp_path: Path) -> Non
 
 
 @given(data=st.data(), width=st.integers(1, 40), height=st.integers(1, 40))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_pillow_shows_the_inverse_dct_of_the_levels(
     data: st.DataObject, width: int, height: int
 ) -> None:
@@ -156,7 +156,7 @@ codewords = st.integers(1, 32).flatmap(
 
 
 @given(st.lists(codewords, min_size=1, max_size=60))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_codes_are_packed_in_order_padded_with_ones_and_stuffed(
     words: list[tuple[int, int]],
 ) -> None:
@@ -243,7 +243,7 @@ def test_the_trellis_never_costs_more_than_simpler_roundings(
     places=st.sets(st.integers(1, 63), min_size=4, max_size=4),
     trade=st.floats(0.001, 0.5),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_trellis_finds_the_best_of_all_choices(
     values: list[float], places: set[int], trade: float
 ) -> None:

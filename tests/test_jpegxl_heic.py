@@ -279,7 +279,7 @@ def test_a_truncated_file_is_damaged_and_named(
 
 @pytest.mark.filterwarnings("ignore")
 @given(data=st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_altered_files_raise_nothing_but_our_errors(
     whole: dict[str, bytes], data: st.DataObject
 ) -> None:

@@ -32,7 +32,7 @@ marks = st.builds(
 
 
 @given(marks)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_mark_comes_back_from_its_bytes(mark: Mark) -> None:
     packed = mark.pack()
     assert len(packed) == SIZE <= 64
@@ -145,7 +145,7 @@ def test_webp_payloads_of_any_length_stay_readable(lossless: bool, photo: Pictur
 
 
 @given(data=st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_altered_files_give_a_mark_or_none_or_our_errors(
     files: list[tuple[str, str, bytes]], data: st.DataObject
 ) -> None:
@@ -183,7 +183,7 @@ def test_a_box_shorter_than_its_head_is_damage(container: str, photo: Picture) -
 
 
 @given(st.binary(max_size=200), st.sampled_from(CONTAINERS))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_noise_gives_no_mark_or_our_errors(noise: bytes, container: str) -> None:
     with contextlib.suppress(ComrecError):
         assert containers.extract(container, noise) is None

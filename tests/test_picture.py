@@ -180,7 +180,7 @@ def small_files(photo: Picture, metadata: Metadata) -> dict[str, bytes]:
 
 @pytest.mark.filterwarnings("ignore")
 @given(data=st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_altered_files_raise_nothing_but_our_errors(
     small_files: dict[str, bytes], data: st.DataObject
 ) -> None:

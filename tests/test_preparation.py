@@ -208,7 +208,7 @@ def test_samples_without_an_agreed_white_are_refused_by_name(mode: str) -> None:
 
 
 @given(arrays(np.uint8, (1, 9, 3)), arrays(np.uint8, (1, 9)), st.tuples(*3 * [st.integers(0, 255)]))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_background_shows_through_by_alpha(
     pixels: np.ndarray, alpha: np.ndarray, colour: tuple[int, int, int]
 ) -> None:
@@ -431,7 +431,7 @@ def test_jp2_metadata_lies_where_other_programs_look() -> None:
 
 
 @given(st.binary(max_size=120))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_noise_in_boxes_gives_nothing_or_damage(noise: bytes) -> None:
     head = boxes.pack(b"jP  ", b"\r\n\x87\n")
     try:
@@ -524,7 +524,7 @@ def test_a_jpeg_xl_animation_is_refused_and_not_its_last_frame_taken() -> None:
 
 
 @given(st.binary(max_size=80))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_noise_in_a_jpeg_xl_header_is_damage_or_tells_something(noise: bytes) -> None:
     for data in (b"\xff\x0a" + noise, boxes.pack(b"jxlp", noise), noise):
         with contextlib.suppress(DamagedFileError):

@@ -49,7 +49,7 @@ rising = st.builds(
 
 
 @given(sizes=rising, share=st.floats(-0.1, 1.1), pixels=st.sampled_from([1, 10_000, 10**7]))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_size_is_never_exceeded_and_met_as_near_as_the_steps_allow(
     sizes: list[int], share: float, pixels: int
 ) -> None:
@@ -69,7 +69,7 @@ def test_a_size_is_never_exceeded_and_met_as_near_as_the_steps_allow(
 
 
 @given(sizes=rising, share=st.floats(0, 1), start=st.none() | st.floats(0, 100))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_thorough_search_finds_the_last_whole_quality(
     sizes: list[int], share: float, start: float | None
 ) -> None:
@@ -84,7 +84,6 @@ def test_a_thorough_search_finds_the_last_whole_quality(
 @given(
     sizes=st.lists(st.integers(1, 3000), min_size=101, max_size=101), budget=st.integers(1, 3000)
 )
-@settings(deadline=None)
 def test_sizes_that_fall_with_quality_do_not_break_the_budget(
     sizes: list[int], budget: int
 ) -> None:
@@ -145,7 +144,7 @@ def test_a_second_search_begins_where_the_first_ended() -> None:
     rises=st.lists(st.floats(0, 1), min_size=101, max_size=101),
     target=st.floats(0, 60),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_fidelity_is_reached_by_no_more_than_it_takes(rises: list[float], target: float) -> None:
     levels = list(accumulate(rises))
     asked = []

@@ -166,7 +166,7 @@ def test_never_worse_than_the_plain_codec_at_the_same_bytes(
     height=st.integers(1, 40),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_any_picture_quality_and_scale_comes_back_whole(
     codec_id: str, quality: int, scale: str, width: int, height: int, seed: int
 ) -> None:
