@@ -40,6 +40,10 @@ METRICS = [m for m in get_args(Metric) if store.find("liu2018", m, "h_s", HYPER)
 of_each_metric = pytest.mark.parametrize("metric", METRICS)
 
 
+PLAIN = 1
+"""An effort that does not refine: latents are as g_a gives them."""
+
+
 def network(metric: str, role: str) -> Network:
     found = store.find("liu2018", metric, role, HYPER if role.startswith("h") else ALIGN)
     assert found is not None
@@ -191,7 +195,7 @@ def threads(count: int) -> Iterator[None]:
 def tiled(**sides: int) -> Iterator[None]:
     """The store's networks of `liu2018` with tiles of other sides, by role."""
     changed = tuple(
-        dataclasses.replace(n, tile=sides[n.role]) if n.family == "liu2018" else n
+        dataclasses.replace(n, tile=sides.get(n.role, n.tile)) if n.family == "liu2018" else n
         for n in store.networks()
     )
     with pytest.MonkeyPatch.context() as patch:
@@ -206,7 +210,7 @@ def other_h_s(
     """The store with one more h_s for the default metric, its metadata changed."""
     real = network(METRICS[0], "h_s")
     metadata = metadata_of(real) | changes
-    for role in ("g_a", "h_a", "g_s"):
+    for role in ("g_a", "h_a", "g_s", "gradient"):
         shutil.copy(store.by_id(metadata_of(real)[role]).path, folder)
     data = integer.to_onnx(h_s, {k: v for k, v in metadata.items() if v is not None})
     made = dataclasses.replace(real, sha256=hashlib.sha256(data).hexdigest())

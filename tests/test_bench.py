@@ -50,6 +50,7 @@ from comrec.measure.bench import Failed, Measured, Point, Series, Source
 from comrec.measure.store import Store
 from comrec.measure.variants import Variant
 from comrec.picture import Picture
+from comrec.standard.jpeg import Jpeg
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("scipy")
@@ -484,10 +485,19 @@ def test_a_variants_settings_tell_apart_what_writes_other_files() -> None:
     assert variants.parse("jpeg").settings == settings[0]
 
 
-def test_an_effort_for_all_is_for_the_codecs_that_have_one() -> None:
-    assert variants.parse("liu2018", effort=3) == variants.parse("liu2018")
+def test_an_effort_for_all_is_for_the_codecs_that_have_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Plain(Jpeg):
+        def __init__(self) -> None:
+            super().__init__()
+
+    monkeypatch.setitem(registry._factories, "plain", Plain)
+    assert variants.parse("plain", effort=3) == variants.parse("plain")
     with pytest.raises(OptionError, match="no option 'effort'"):
-        variants.parse("liu2018:effort=3")
+        variants.parse("plain:effort=3")
+    assert variants.parse("liu2018", effort=3).options == (("effort", 3),)
+    assert variants.parse("liu2018:effort=9", effort=3).options == (("effort", 9),)
 
 
 def test_settings_are_of_the_networks_and_the_package_that_decide_what_is_written(

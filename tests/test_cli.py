@@ -618,7 +618,7 @@ def test_compare_gives_a_table_at_equal_bytes_and_crops(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["compare", "a.png", "--codecs", "jpeg,comrec-jpeg"]
-    assert main([*arguments, "--bytes", "1500", "-o", "crops.png"]) == 0
+    assert main([*arguments, "--bytes", "1.5kB", "-o", "crops.png"]) == 0
     out, err = capsys.readouterr()
     assert err == ""
     lines = out.splitlines()
@@ -661,6 +661,7 @@ def test_compare_says_what_does_not_fit(folder: Path, capsys: pytest.CaptureFixt
         (["a.png", "-o", "crops.jpg"], 2),
         (["a.png", "-q", "200"], 2),
         (["a.png", "--bytes", "-5"], 2),
+        (["a.png", "--bytes", "0"], 2),
         (["a.png", "--bytes", "900", "-q", "5"], 2),
         (["missing.png"], 1),
     ],

@@ -150,7 +150,7 @@ def test_a_file_cut_short_names_its_chunk(small: Picture) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_altered_payloads_are_damage(small: Picture, payload: bytes, data: st.DataObject) -> None:
     altered = bytearray(payload)
     if data.draw(st.booleans(), "cut"):
@@ -170,7 +170,7 @@ def test_altered_payloads_are_damage(small: Picture, payload: bytes, data: st.Da
     height=st.integers(1, 200), width=st.integers(1, 200), hundredths=st.integers(0, 10_000),
     gray=st.booleans(),
 )  # fmt: skip
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_altered_headers_are_damage_or_change_the_picture(
     payload: bytes, height: int, width: int, hundredths: int, gray: bool
 ) -> None:

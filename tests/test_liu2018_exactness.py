@@ -15,6 +15,7 @@ import skimage.data
 import torch
 from liu2018 import (
     METRICS,
+    PLAIN,
     Integers,
     Symbols,
     assert_same_but_for_ties,
@@ -43,6 +44,7 @@ from comrec.learned import container
 from comrec.learned.liu2018 import Z_LIMIT, Liu2018, Metric
 from comrec.picture import Picture
 from comrec.train import integer, learned
+from comrec.train import recipe as recipes
 from comrec.train.export import write_learned
 
 THREADS = (1, 2, 4)
@@ -101,7 +103,8 @@ def test_what_pytorch_encodes_is_decoded(metric: Metric, device: str, odd: Pictu
     data = encoded_by_torch(odd, 85, h_s, device)
     module = integers_of(h_s.load()).to(device)
     found = assert_decoded_alike({device: data}, module)[device]
-    assert_same_but_for_ties(found, symbols(Liu2018(metric=metric).encode(odd, 85)))
+    ours = Liu2018(metric=metric, effort=PLAIN).encode(odd, 85)
+    assert_same_but_for_ties(found, symbols(ours))
 
 
 def extremes(h_s: integer.HyperDecoder) -> Iterator[Integers]:
@@ -162,7 +165,8 @@ def test_networks_of_any_weights_code_alike_everywhere(
             parameter += 0.1 * parameter.abs().mean() * torch.randn_like(parameter)
     pair["h_s"] = wild(learned.hyper(32), learned.latents(32))
     contexts = contexts_at_random(learned.latents(32))
-    made = write_learned(tmp_path, "liu2018-mse", pair, contexts, "mse", {})
+    recipe = dataclasses.replace(recipes.load("liu2018-3-rate"), width=32)
+    made = write_learned(tmp_path, recipe, pair, contexts, {})
     monkeypatch.setattr(store, "FOLDER", tmp_path)
     monkeypatch.setattr(store, "networks", lambda: tuple(made.values()))
     datas = encoded_by_onnx(odd, 80, "mse")

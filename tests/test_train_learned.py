@@ -453,7 +453,7 @@ def test_a_run_goes_on_from_another_and_exports_what_codes(
     monkeypatch.setattr(store, "FOLDER", out / "weights")
     entries = json.loads((out / "weights" / "manifest.json").read_text())["networks"]
     found = {entry["role"]: store.Network(**entry) for entry in entries}
-    assert set(found) == {"g_a", "h_a", "h_s", "g_s"}
+    assert set(found) == {"g_a", "h_a", "h_s", "g_s", "gradient"}
     assert {(n.family, n.codec) for n in found.values()} == {("liu2018", "mse")}
     assert found["g_a"].name == "liu2018-mse-g_a"
     assert set(found["g_s"].training["scores"]) >= {"bpp_0", "psnr_100"}

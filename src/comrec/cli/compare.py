@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from comrec import codec as registry
-from comrec.cli import paths, preparing, terminal
+from comrec.cli import paths, preparing, targeting, terminal
 from comrec.errors import OptionError
 from comrec.measure.comparison import Entry, at_equal_bytes, sheet
 from comrec.measure.variants import parse
@@ -24,7 +24,9 @@ def add(verbs: Any) -> None:
     verb = verbs.add_parser("compare", help="codecs at equal bytes", description=__doc__)
     verb.add_argument("photo", metavar="PHOTO", help="a picture file; - for standard input")
     size = verb.add_mutually_exclusive_group()
-    size.add_argument("--bytes", type=int, help="the size to compare at")
+    size.add_argument(
+        "--bytes", type=targeting.parse_size, help="the size to compare at: 40000, 40kB"
+    )
     size.add_argument(
         "-q", "--quality", type=float, default=25, help="or that of plain JPEG at this quality"
     )
@@ -46,7 +48,9 @@ def run(options: argparse.Namespace) -> int:
         raise OptionError(f"{options.output}: the crops are written as .png")
     how = preparing.from_options(options)
     picture = files.read(paths.read(options.photo), paths.label(options.photo), how)
-    budget = options.bytes or len(registry.get("jpeg").encode(picture, options.quality))
+    budget = options.bytes
+    if budget is None:
+        budget = len(registry.get("jpeg").encode(picture, options.quality))
     fitted = at_equal_bytes(picture, asked, budget)
     found = list(progress(fitted, len(asked), "compare", options.quiet))
     entries = [entry for entry in found if isinstance(entry, Entry)]

@@ -21,6 +21,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -80,6 +81,7 @@ _NEAR = np.array([1, 2, 3, 4, 6, 9, 14, 22, 36, 60, 110])
 _BEFORE = np.array([1, 2, 4, 7, 12, 20, 32, 50, 80, 128, 200])
 _BEFORE_LARGEST = 8
 _BINS = 16  # of four indices each
+_CHARTED = 64  # distances beyond are said to cost as much
 _FARTHEST = 1 << 20  # distances; and, in steps, predictions and what they are made of
 
 _SHAPE = (1 + KINDS * (len(_NEAR) + 1), len(_BEFORE) + 1, _BINS)
@@ -221,6 +223,32 @@ class ContextModel:
         latents = np.empty(ordered.shape, np.float32)
         latents[self.order] = ordered
         return latents / np.float32(MEAN_STEPS)
+
+    def surroundings(
+        self, y: NDArray[np.float32], index: Integers, mean: Integers
+    ) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+        """Of each latent, were these encoded: its predicted mean, in steps; its table's number."""
+        ordered = y[self.order]
+        predicted, table = np.empty(y.shape, np.int32), np.empty(y.shape, np.uint8)
+
+        def visit(place: Place) -> Integers:
+            predicted[place.where] = place.mean
+            table[place.where] = self.table_of[place.group][place.contexts]
+            return rounded(ordered, place)
+
+        walk(self.groups, self.coefficients, index[self.order], mean[self.order], visit)
+        back = np.argsort(self.order)
+        return predicted[back], table[back]
+
+    def bits(self, table: NDArray[np.uint8], distances: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What whole distances cost under tables of these numbers; far ones as much as nearer."""
+        limits = np.clip(distances, -_CHARTED, _CHARTED).astype(np.int64)
+        return self._costs[table, limits + _CHARTED]
+
+    @cached_property
+    def _costs(self) -> NDArray[np.float32]:
+        values = np.arange(-_CHARTED, _CHARTED + 1)
+        return np.array([table.bits(values) for table in self.tables], np.float32)
 
     def pack(self) -> bytes:
         """As bytes, big-endian: M (2 bytes), how many groups (1); then, compressed (zlib), the

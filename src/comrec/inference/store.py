@@ -24,7 +24,8 @@ class Network:
         family: "jiang2017", "comrec" or "liu2018".
         codec: id of the standard codec it was trained around; of "liu2018" what it is optimised
             for: "mse", "ms-ssim" or "perceptual".
-        role: "com" (before the codec) or "rec" (after it); of "liu2018" "g_a", "h_a", "h_s", "g_s".
+        role: "com" (before the codec) or "rec" (after it); of "liu2018" "g_a", "h_a", "h_s", "g_s",
+            "gradient".
         scale: 1 or 2: how many times smaller the compact picture's sides are; of "liu2018" what its
             output's sides are smaller or larger by, 16 or 4.
         channels: of its input; 1 (luma) or 3 (RGB) where that is a picture.

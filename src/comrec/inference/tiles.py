@@ -6,7 +6,7 @@ as in one piece, in bounded memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ from comrec.inference.store import Network
 Pixels = NDArray[np.uint8]
 Planes = NDArray[Any]
 """(C, H, W)."""
+Window = tuple[slice, slice]
+"""Rows and columns."""
 
 _MARGIN = 8  # input pixels of repeated edge on each side
 
@@ -78,30 +80,38 @@ def apply(
         the outputs, (C', H*s, W*s); of networks that make smaller (C', ceil(H/s), ceil(W/s)).
     """
     up, down = _ratio(network)
-    reach = -(-network.reach // network.align) * network.align
     rows, columns = planes.shape[1:]
 
     def scaled(side: int) -> int:
         return -(-side * up // down)
 
+    def grown(sides: Window) -> Window:
+        across, along = (slice(scaled(side.start), scaled(side.stop)) for side in sides)
+        return across, along
+
     outputs: list[Planes] = []
+    for outer, inner, where in windows(rows, columns, network):
+        pieces = _evaluate(network, before(planes[:, *outer]), quality)
+        for place, piece in enumerate(pieces):
+            part = piece[:, *grown(inner)]
+            kept = after[place](part) if after else part
+            if place == len(outputs):
+                shape = len(kept), scaled(rows), scaled(columns)
+                outputs.append(np.empty(shape, kept.dtype))
+            outputs[place][:, *grown(where)] = kept
+    return tuple(outputs)
+
+
+def windows(rows: int, columns: int, network: Network) -> Iterator[tuple[Window, Window, Window]]:
+    """The tiles of an array, rows and columns of each: with what lies around it, as far as the
+    network reaches; of the tile in that; of the tile in the array."""
+    reach = -(-network.reach // network.align) * network.align
     for top, bottom in _cuts(rows, network.tile):
         for left, right in _cuts(columns, network.tile):
-            y0, y1 = max(0, top - reach), min(rows, bottom + reach)
-            x0, x1 = max(0, left - reach), min(columns, right + reach)
-            pieces = _evaluate(network, before(planes[:, y0:y1, x0:x1]), quality)
-            for place, piece in enumerate(pieces):
-                inner = piece[
-                    :,
-                    scaled(top - y0) : scaled(bottom - y0),
-                    scaled(left - x0) : scaled(right - x0),
-                ]
-                kept = after[place](inner) if after else inner
-                if place == len(outputs):
-                    shape = len(kept), scaled(rows), scaled(columns)
-                    outputs.append(np.empty(shape, kept.dtype))
-                outputs[place][:, scaled(top) : scaled(bottom), scaled(left) : scaled(right)] = kept
-    return tuple(outputs)
+            y, x = max(0, top - reach), max(0, left - reach)
+            outer = slice(y, min(rows, bottom + reach)), slice(x, min(columns, right + reach))
+            inner = slice(top - y, bottom - y), slice(left - x, right - x)
+            yield outer, inner, (slice(top, bottom), slice(left, right))
 
 
 def _ratio(network: Network) -> tuple[int, int]:

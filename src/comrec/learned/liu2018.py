@@ -22,7 +22,7 @@ from typing import Any, Literal, Self, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from comrec.codec import Codec, check_quality
+from comrec.codec import Codec, check_effort, check_quality
 from comrec.entropy.coder import Decoder, Encoder
 from comrec.entropy.contexts import ContextModel
 from comrec.entropy.tables import Table, unpack
@@ -30,7 +30,7 @@ from comrec.errors import DamagedFileError, OptionError, UnknownFormatError, Wei
 from comrec.inference import store, tiles
 from comrec.inference.session import session
 from comrec.inference.store import Network
-from comrec.learned import container
+from comrec.learned import container, refinement
 from comrec.metrics import luma
 from comrec.picture import Picture
 
@@ -43,6 +43,11 @@ HYPER = 4
 Z_LIMIT = 63
 """Hyper-latents are -Z_LIMIT..Z_LIMIT."""
 
+_STEPS = (0, 0, 0, 0, 0, 3, 4, 8, 16, 40)
+"""Of refinement, by effort from 1."""
+_LEAST = {"mse": 1, "ms-ssim": 176}
+"""Pixels that the distortion to refine for needs, along each side."""
+
 Floats = NDArray[np.float32]
 Integers = NDArray[np.integer[Any]]
 
@@ -54,6 +59,8 @@ class Liu2018(Codec):
         metric: what its networks were trained for: "mse" (squared error), "ms-ssim", or
             "perceptual" (features and a critic), for pleasing pictures at low rates. A file says
             which made it; decoding needs no choice.
+        effort: from 6 on, latents are refined for the picture (`learned.refinement`), in more
+            steps with more effort; but for "perceptual". Decoding takes no longer for it.
     """
 
     id = "liu2018"
@@ -61,20 +68,26 @@ class Liu2018(Codec):
     extension = container.EXTENSION
     step = 0.1
 
-    def __init__(self, metric: Metric = "mse") -> None:
+    def __init__(self, metric: Metric = "mse", effort: int = 7) -> None:
         if metric not in get_args(Metric):
             raise OptionError(f"metric must be one of {', '.join(get_args(Metric))}, not {metric}")
         self.metric = metric
+        self.steps = _STEPS[check_effort(effort) - 1]
 
     def encode(self, picture: Picture, quality: float) -> bytes:
         quality = round(check_quality(quality), 2)  # as the file holds it
         networks = _Networks.trained_for(self.metric)
         rows, columns = (-side % ALIGN for side in (picture.height, picture.width))
         padded = np.pad(picture.rgb, ((0, rows), (0, columns), (0, 0)), mode="edge")
-        (y,) = tiles.apply(networks.g_a, padded.transpose(2, 0, 1), quality, tiles.of_pixels)
+        planes = padded.transpose(2, 0, 1)
+        (y,) = tiles.apply(networks.g_a, planes, quality, tiles.of_pixels)
         (hyper,) = tiles.apply(networks.h_a, y)
         z = np.clip(np.rint(hyper), -Z_LIMIT, Z_LIMIT).astype(np.int32)
         index, mean = networks.conditions(z, y.shape[1], y.shape[2])
+        if self.steps and networks.gradient and min(padded.shape[:2]) >= _LEAST[self.metric]:
+            y = refinement.refined(
+                networks.gradient, networks.contexts, y, planes, index, mean, quality, self.steps
+            )
         encoder = Encoder()
         encoder.add(z, _channels(z.shape), networks.tables)
         networks.contexts.encode(encoder, y, index, mean)
@@ -111,6 +124,7 @@ class _Networks:
     Attributes:
         tables: of z, by channel.
         contexts: how y is coded.
+        gradient: for refining y; not all have one.
     """
 
     g_a: Network
@@ -119,6 +133,7 @@ class _Networks:
     g_s: Network
     tables: tuple[Table, ...]
     contexts: ContextModel
+    gradient: Network | None
 
     @classmethod
     def trained_for(cls, metric: Metric) -> Self:
@@ -152,11 +167,12 @@ class _Networks:
             tables = unpack(base64.b64decode(named["hyper_tables"], validate=True))
             contexts = ContextModel.unpack(base64.b64decode(named["contexts"], validate=True))
             others = {role: store.by_id(named[role]) for role in ("g_a", "h_a", "g_s")}
+            gradient = store.by_id(named["gradient"]) if "gradient" in named else None
         except (KeyError, binascii.Error):
             raise WeightsError(f"{h_s.name} lacks its tables; reinstall comrec") from None
         if (len(tables), len(contexts.order)) != (h_s.channels, others["h_a"].channels):
             raise WeightsError(f"{h_s.name}: its tables are of other channels; reinstall comrec")
-        return cls(h_s=h_s, tables=tables, contexts=contexts, **others)
+        return cls(h_s=h_s, tables=tables, contexts=contexts, gradient=gradient, **others)
 
     def conditions(self, z: Integers, height: int, width: int) -> tuple[Integers, Integers]:
         """Of each latent, (M, height, width): the index, and the mean."""

@@ -17,12 +17,14 @@ import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from torch import nn
+from torch import Tensor, nn
 
 from comrec.entropy.contexts import ContextModel
 from comrec.entropy.tables import pack
 from comrec.inference.store import Network, file_name
-from comrec.train import integer, rate
+from comrec.train import integer, losses, rate
+from comrec.train.gradient import differentiate
+from comrec.train.recipe import Recipe
 
 OPSET = 17
 
@@ -37,13 +39,14 @@ GEOMETRY = {
     "ComrecCom2": (2, 16, 1024),
 }
 
-# The same of the learned codec's, by role: g_a in pixels, h_a and g_s in latents, h_s in
+# The same of the learned codec's, by role: g_a in pixels, h_a, g_s and gradient in latents, h_s in
 # hyper-latents.
 LEARNED_GEOMETRY = {
     "g_a": (16, 226, 1024),
     "h_a": (4, 4, 64),
     "h_s": (1, 2, 16),
     "g_s": (1, 14, 64),
+    "gradient": (1, 4, 64),  # further away it is too small to matter
 }
 
 
@@ -53,31 +56,70 @@ def to_onnx(module: nn.Module, conditioned: bool, channels: int, takes: str = "p
     Inputs "picture" (1, C, H, W), or what else it ``takes``, and, where conditioned, "quality"
     (1,); both in 0..1. Output "result".
     """
+    inputs = {takes: torch.rand(1, channels, 64, 64)}
+    if conditioned:
+        inputs["quality"] = torch.rand(1)
+    return _stored(_exported(module, inputs))
+
+
+def gradient_to_onnx(g_s: nn.Module, recipe: Recipe, channels: int) -> bytes:
+    """The gradient of price * distortion with respect to latents, in bits: what refines them.
+
+    Inputs "latents" (1, M, h, w), "quality" (1,) and "picture" (1, 3, 16h, 16w) in 0..1; outputs
+    "gradient", as the latents, and "result", what it is the gradient of.
+    """
+    inputs = {
+        "latents": torch.rand(1, channels, 16, 16),
+        "quality": torch.rand(1),
+        "picture": torch.rand(1, 3, 256, 256),
+    }
+    return _stored(differentiate(_exported(_Cost(g_s, recipe), inputs), "latents"))
+
+
+class _Cost(nn.Module):
+    """What a picture's distortion is worth, in bits."""
+
+    def __init__(self, g_s: nn.Module, recipe: Recipe) -> None:
+        super().__init__()
+        self.g_s = g_s
+        self.lambdas = recipe.lambdas
+        self.distortion = losses.distortion(recipe.codec)
+
+    def forward(self, latents: Tensor, quality: Tensor, picture: Tensor) -> Tensor:
+        distortion = self.distortion(self.g_s(latents, quality), picture)
+        pixels = picture.shape[2] * picture.shape[3]
+        return losses.price(quality, self.lambdas) * pixels * distortion
+
+
+def _exported(module: nn.Module, inputs: dict[str, Tensor]) -> onnx.ModelProto:
+    """With one output, "result"; the inputs that are (N, C, H, W) of any height and width."""
     # The copy leaves the caller's on its device, and torch.compile behind.
     module = copy.deepcopy(module).to("cpu").eval()
-    picture = torch.rand(1, channels, 64, 64)
-    inputs = (picture, torch.rand(1)) if conditioned else (picture,)
-    names = [takes, "quality"] if conditioned else [takes]
+    axes = {
+        name: {2: f"{name}_height", 3: f"{name}_width"}
+        for name, value in inputs.items()
+        if value.ndim == 4
+    }
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         # The older exporter, which keeps parameter names, recommends the newer one at length.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             module,
-            inputs,
+            tuple(inputs.values()),
             buffer,  # type: ignore[arg-type]
             dynamo=False,
             opset_version=OPSET,
             # Keeps batch normalisation and parameter names, so that a run can start from the file.
             training=torch.onnx.TrainingMode.PRESERVE,
-            input_names=names,
+            input_names=list(inputs),
             output_names=["result"],
-            dynamic_axes={
-                takes: {2: "height", 3: "width"},
-                "result": {2: "rows", 3: "columns"},
-            },
+            dynamic_axes=axes,
         )
-    model = onnx.load_from_string(buffer.getvalue())
+    return onnx.load_from_string(buffer.getvalue())
+
+
+def _stored(model: onnx.ModelProto) -> bytes:
     _halve_weights(model)
     onnx.checker.check_model(model)
     data: bytes = model.SerializeToString()
@@ -150,10 +192,9 @@ def write(
 
 def write_learned(
     folder: Path,
-    name: str,
+    recipe: Recipe,
     pair: nn.ModuleDict,
     contexts: ContextModel,
-    codec: str,
     training: dict[str, Any],
 ) -> dict[str, Network]:
     """Export the networks of `liu2018`, as ``write`` does; by role.
@@ -165,6 +206,7 @@ def write_learned(
       that a file pins all that decodes it. There too, in base64: "hyper_tables", the tables of z by
       channel, as `entropy.tables.pack` packs them, and "contexts", how y is coded, as
       `entropy.contexts.ContextModel` packs itself.
+    * "gradient", but for the perceptual metric: see `gradient_to_onnx`.
     """
     g_a, h_a, h_s, g_s, prior = (pair[k] for k in ("g_a", "h_a", "h_s", "g_s", "prior"))
     assert isinstance(h_s, integer.HyperDecoder)
@@ -175,13 +217,13 @@ def write_learned(
     def enter(role: str, channels: int, data: bytes) -> None:
         align, reach, tile = LEARNED_GEOMETRY[role]
         networks[role] = Network(
-            name=f"{name}-{role}",
+            name=f"{recipe.name}-{role}",
             family="liu2018",
-            codec=codec,
+            codec=recipe.codec,
             role=role,
-            scale=16 if role in ("g_a", "g_s") else 4,
+            scale=4 if role in ("h_a", "h_s") else 16,
             channels=channels,
-            conditioned=role in ("g_a", "g_s"),
+            conditioned=role not in ("h_a", "h_s"),
             align=align,
             reach=reach,
             tile=tile,
@@ -193,6 +235,8 @@ def write_learned(
     enter("g_a", 3, to_onnx(g_a, True, 3))
     enter("h_a", latents, to_onnx(h_a, False, latents, "latents"))
     enter("g_s", latents, to_onnx(g_s, True, latents, "latents"))
+    if recipe.scheme == "ladder":
+        enter("gradient", latents, gradient_to_onnx(g_s, recipe, latents))
     metadata = {role: network.id for role, network in networks.items()}
     metadata["hyper_tables"] = base64.b64encode(pack(prior.tables())).decode()
     metadata["contexts"] = base64.b64encode(contexts.pack()).decode()

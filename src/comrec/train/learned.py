@@ -32,6 +32,7 @@ ANCHORS = 8
 """Gains are learned at so many qualities, evenly spaced from 0 to 1."""
 
 _BLOCKS = (2, 3, 4)  # at 1/4, 1/8, 1/16
+_FINEST_BLOCKS = 3  # of g_s, at 1/2
 
 
 class Gain(nn.Module):
@@ -103,15 +104,17 @@ class Analysis(nn.Module):
 
 
 class Synthesis(nn.Module):
-    """g_s: decoded latents and quality to the picture; as `Analysis`, backwards.
+    """g_s: decoded latents and quality to the picture; as `Analysis`, backwards, and with blocks
+    at 1/2, which repair what quantising did to the finest.
 
-           ┌─ conv 1x1 768 ─ shuffle 16 ─────────────────────────────────────────────┐
-    gain ─ ┴─ conv N ─ [blocks, conv 1x1, shuffle 2] of N, 3N/4, 3N/8 ─ conv 12 ─ shuffle 2 ─ +
+           ┌─ conv 1x1 768 ─ shuffle 16 ───────────────────────────────────────────┐
+    gain ─ ┴─ conv N ─ [blocks, conv 1x1, shuffle 2] of N, 3N/4, 3N/8 ─┐            │
+                                        blocks of N/4 ─ conv 12 ─ shuffle 2 ─────── +
     """
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        grids = _grids(width)[::-1]
+        grids = [*_grids(width)[:0:-1], width // 4]
         self.gain = Gain(latents(width), *(1 / factor for factor in _START))
         self.straight = _conv(latents(width), 3 * 16**2, size=1)
         self.head = _conv(latents(width), width)
@@ -119,6 +122,7 @@ class Synthesis(nn.Module):
         for (inputs, outputs), blocks in zip(pairwise(grids), _BLOCKS[::-1], strict=True):
             stages += [_Block(inputs) for _ in range(blocks)]
             stages += [_conv(inputs, 4 * outputs, size=1), nn.PixelShuffle(2)]
+        stages += [_Block(grids[-1]) for _ in range(_FINEST_BLOCKS)]
         self.stages = nn.Sequential(*stages)
         self.tail = _conv(grids[-1], 12)
         with torch.no_grad():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -27,6 +30,22 @@ def half_mse(prediction: Tensor, target: Tensor) -> Tensor:
 def squares_255(prediction: Tensor, target: Tensor) -> Tensor:
     """(N,) mean squared errors in grey levels."""
     return (prediction.float() - target).square().flatten(1).mean(1) * 255**2
+
+
+def price(quality: Tensor, lambdas: tuple[float, float]) -> Tensor:
+    """(N,) bits a pixel that a unit of distortion is worth: from the first lambda at quality 0 to
+    the other at 1, even steps in the logarithm."""
+    low, high = (math.log(value) for value in lambdas)
+    return torch.exp(low + (high - low) * quality)
+
+
+def distortion(metric: str) -> Callable[[Tensor, Tensor], Tensor]:
+    """What `price` is for: of prediction and target, (N,)."""
+    return _dissimilarity if metric == "ms-ssim" else squares_255
+
+
+def _dissimilarity(prediction: Tensor, target: Tensor) -> Tensor:
+    return 1 - ms_ssim(prediction, target)
 
 
 def ms_ssim(prediction: Tensor, target: Tensor) -> Tensor:

@@ -92,7 +92,7 @@ def train(
             return output  # a rung on the way: nothing that could code a picture
         facts = _facts(recipe, trainer, scores, len(training.shapes))
         model = contexts.fit(pair, training, device)
-        export.write_learned(output / "weights", recipe.name, pair, model, recipe.codec, facts)
+        export.write_learned(output / "weights", recipe, pair, model, facts)
         return output / "weights"
     return _export(recipe, pair, output, trainer, scores, len(training.shapes))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from functools import cached_property
 
@@ -293,16 +292,13 @@ class Ladder(Scheme):
         distortion = self.distortion(rebuilt, original)
         if not self.priced:
             return distortion.mean()
-        low, high = (math.log(value) for value in self.recipe.lambdas)
-        price = torch.exp(low + (high - low) * quality)
+        price = losses.price(quality, self.recipe.lambdas)
         bpp = bits / (original.shape[2] * original.shape[3])
         return ((bpp + price * distortion) / price.sqrt()).mean()
 
     def distortion(self, rebuilt: Tensor, original: Tensor) -> Tensor:
         """(N,) in the unit that the recipe's lambdas are for."""
-        if self.recipe.codec == "ms-ssim":
-            return 1 - losses.ms_ssim(rebuilt, original)
-        return losses.squares_255(rebuilt, original)
+        return losses.distortion(self.recipe.codec)(rebuilt, original)
 
     def validate(self) -> dict[str, float]:
         """At four qualities: bits a pixel by the entropy model, PSNR; MS-SSIM where trained for."""
