@@ -1,4 +1,4 @@
-"""How long comrec takes to start and to decode, and how much memory a large picture needs.
+"""How long comrec takes to start, to decode and to encode, and what memory a large picture needs.
 
     python benchmarks/speed.py --out benchmarks/results/speed.json
 
@@ -34,15 +34,20 @@ LARGE = 6000, 4000
 QUALITY = 50
 DECODES = {"jpeg": 10, "comrec-jpeg": 10, "jiang2017-jpeg": 3, "liu2018": 10}
 """How often each codec decodes, after once to warm up."""
-DECODES_LARGE = "comrec-jpeg", "liu2018"
+ENCODES = {"comrec-jpeg": [7], "liu2018": [1, 7, 10]}
+"""The efforts at which each codec encodes."""
+LARGE_BY = "comrec-jpeg", "liu2018"
 STARTS = 5
 
-DECODE_AND_REPORT = """
+DECODE = "comrec.decode(Path(sys.argv[1]).read_bytes())"
+ENCODE = "comrec.encode(np.load(sys.argv[1]), {codec!r}, {quality})"
+DO_AND_REPORT = """
 import sys, time
 from pathlib import Path
+import numpy as np
 import comrec
 start = time.perf_counter()
-comrec.decode(Path(sys.argv[1]).read_bytes())
+{action}
 print(time.perf_counter() - start)
 status = Path("/proc/self/status").read_text()
 print(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
@@ -57,8 +62,9 @@ def main() -> None:
     report = {
         "metadata": machine.facts(),
         "decode": {name: decoding(name, times) for name, times in DECODES.items()},
+        "encode": {name: encoding(name, efforts) for name, efforts in ENCODES.items()},
         "start": starting(),
-        "large": {name: large_picture(name) for name in DECODES_LARGE},
+        "large": {name: large_picture(name) for name in LARGE_BY},
     }
     arguments.out.write_text(json.dumps(report, indent=1) + "\n")
     print_report(report)
@@ -85,6 +91,17 @@ def decoding(codec_id: str, times: int) -> dict[str, Any]:
     }
 
 
+def encoding(codec_id: str, efforts: list[int]) -> list[dict[str, Any]]:
+    """Median seconds of encoding, likewise, at each effort."""
+    picture, results = photograph(PHOTO), []
+    for effort in efforts:
+        encode = partial(registry.get(codec_id, effort=effort).encode, picture, QUALITY)
+        size = len(encode())
+        seconds = median(timed(encode) for _ in range(3))
+        results.append({"effort": effort, "size": PHOTO, "bytes": size, "median_s": seconds})
+    return results
+
+
 def is_marked(data: bytes) -> bool:
     """Whether a network runs in decoding: the encoder may have found plain JPEG better."""
     return comrec.info(data).network is not None
@@ -107,20 +124,33 @@ def starting() -> dict[str, float]:
 
 
 def large_picture(codec_id: str) -> dict[str, Any]:
-    """Decoding 24 megapixels in a fresh process, loading included."""
-    data = registry.get(codec_id).encode(photograph(LARGE), QUALITY)
+    """Decoding and encoding 24 megapixels in fresh processes, loading included."""
+    picture = photograph(LARGE)
+    data = registry.get(codec_id).encode(picture, QUALITY)
+    encode = ENCODE.format(codec=codec_id, quality=QUALITY)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "large")
+        path, pixels = Path(folder, "large"), Path(folder, "pixels.npy")
         path.write_bytes(data)
-        seconds, peak = fresh([sys.executable, "-c", DECODE_AND_REPORT, str(path)]).split()
+        np.save(pixels, picture.pixels)
+        decoding_s, decoding_kb = apart(DECODE, path)
+        encoding_s, encoding_kb = apart(encode, pixels)
     return {
         "size": LARGE,
         "bytes": len(data),
         "marked": is_marked(data),
-        "decode_s": float(seconds),
-        "peak_rss_mb": int(peak) / 1024,
+        "decode_s": decoding_s,
+        "peak_rss_mb": decoding_kb / 1024,
+        "encode_s": encoding_s,
+        "encode_peak_rss_mb": encoding_kb / 1024,
         "pixels_mb": np.prod(LARGE).item() * 3 / 2**20,
     }
+
+
+def apart(action: str, path: Path) -> tuple[float, int]:
+    """Seconds, and the peak resident kB, of a fresh process that does this with a file."""
+    script = DO_AND_REPORT.format(action=action)
+    seconds, peak = fresh([sys.executable, "-c", script, str(path)]).split()
+    return float(seconds), int(peak)
 
 
 def fresh(command: list[str]) -> str:
@@ -137,12 +167,20 @@ def print_report(report: dict[str, Any]) -> None:
     for name, result in report["decode"].items():
         width, height = result["size"]
         print(f"decode {name:<16} {width}x{height}  {result['median_s']:8.4f} s")
+    for name, results in report["encode"].items():
+        for result in results:
+            width, height = result["size"]
+            label = f"{name} -e {result['effort']}"
+            print(f"encode {label:<16} {width}x{height}  {result['median_s']:8.4f} s")
     for name, seconds in report["start"].items():
         print(f"start  {name.removesuffix('_s'):<16}          {seconds:8.4f} s")
     for name, result in report["large"].items():
         width, height = result["size"]
-        seconds, peak = result["decode_s"], result["peak_rss_mb"]
-        print(f"decode {name:<16} {width}x{height} {seconds:8.1f} s, peak {peak:.0f} MB")
+        for verb, peak in (("decode", "peak_rss_mb"), ("encode", "encode_peak_rss_mb")):
+            print(
+                f"{verb} {name:<16} {width}x{height} {result[f'{verb}_s']:8.1f} s, "
+                f"peak {result[peak]:.0f} MB"
+            )
 
 
 if __name__ == "__main__":
