@@ -40,7 +40,10 @@ LARGE_BY = "comrec-jpeg", "liu2018"
 STARTS = 5
 
 DECODE = "comrec.decode(Path(sys.argv[1]).read_bytes())"
-ENCODE = "comrec.encode(np.load(sys.argv[1]), {codec!r}, {quality})"
+ENCODE = (
+    "data = comrec.encode(np.load(sys.argv[1]), {codec!r}, {quality})\n"
+    "Path(sys.argv[2]).write_bytes(data)"
+)
 DO_AND_REPORT = """
 import sys, time
 from pathlib import Path
@@ -125,15 +128,13 @@ def starting() -> dict[str, float]:
 
 def large_picture(codec_id: str) -> dict[str, Any]:
     """Decoding and encoding 24 megapixels in fresh processes, loading included."""
-    picture = photograph(LARGE)
-    data = registry.get(codec_id).encode(picture, QUALITY)
     encode = ENCODE.format(codec=codec_id, quality=QUALITY)
     with tempfile.TemporaryDirectory() as folder:
         path, pixels = Path(folder, "large"), Path(folder, "pixels.npy")
-        path.write_bytes(data)
-        np.save(pixels, picture.pixels)
+        np.save(pixels, photograph(LARGE).pixels)
+        encoding_s, encoding_kb = apart(encode, pixels, path)
         decoding_s, decoding_kb = apart(DECODE, path)
-        encoding_s, encoding_kb = apart(encode, pixels)
+        data = path.read_bytes()
     return {
         "size": LARGE,
         "bytes": len(data),
@@ -146,10 +147,10 @@ def large_picture(codec_id: str) -> dict[str, Any]:
     }
 
 
-def apart(action: str, path: Path) -> tuple[float, int]:
-    """Seconds, and the peak resident kB, of a fresh process that does this with a file."""
+def apart(action: str, *paths: Path) -> tuple[float, int]:
+    """Seconds, and the peak resident kB, of a fresh process that does this with files."""
     script = DO_AND_REPORT.format(action=action)
-    seconds, peak = fresh([sys.executable, "-c", script, str(path)]).split()
+    seconds, peak = fresh([sys.executable, "-c", script, *map(str, paths)]).split()
     return float(seconds), int(peak)
 
 

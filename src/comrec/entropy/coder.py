@@ -83,12 +83,7 @@ class Encoder:
         start = 0
         for table, end in zip(tables, ends, strict=True):
             if end > start:
-                run = grouped[start:end] - table.minimum
-                beyond, below = run - table.size, -1 - run
-                outside[start:end] = np.where(
-                    beyond >= 0, 2 * beyond + 1, np.where(below >= 0, 2 * below + 2, 0)
-                )
-                run[outside[start:end] > 0] = table.size
+                run, outside[start:end] = table.places(grouped[start:end])
                 self._runs.append((run.astype(np.int32), _model(table.frequencies)))
             start = end
         escaped = np.empty_like(outside)

@@ -57,13 +57,20 @@ class Table:
         """Values that it has; also the escape's place in `frequencies`."""
         return len(self.frequencies) - 1
 
-    def bits(self, values: NDArray[np.int64]) -> NDArray[np.float64]:
-        """What the coder needs for each value; for an encoder's choices, not for coding."""
+    def places(self, values: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Of each value: its place in `frequencies`; and how far it lies outside, above in odd
+        numbers and below in even ones, which is what the coder writes of an escaped value. 0 where
+        it does not."""
         place = values - self.minimum
         beyond, below = place - self.size, -1 - place
-        # What the coder writes of an escaped value: at least 1.
         outside = np.where(beyond >= 0, 2 * beyond + 1, np.where(below >= 0, 2 * below + 2, 0))
-        frequency = np.array(self.frequencies)[np.where(outside > 0, self.size, place)]
+        place[outside > 0] = self.size
+        return place, outside
+
+    def bits(self, values: NDArray[np.int64]) -> NDArray[np.float64]:
+        """What the coder needs for each value; for an encoder's choices, not for coding."""
+        place, outside = self.places(values)
+        frequency = np.array(self.frequencies)[place]
         escape = np.where(outside > 0, 2 * np.floor(np.log2(np.maximum(outside, 1))) + 1, 0)
         found: NDArray[np.float64] = PRECISION - np.log2(frequency) + escape
         return found

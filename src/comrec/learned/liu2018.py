@@ -31,7 +31,7 @@ from comrec.inference import store, tiles
 from comrec.inference.session import session
 from comrec.inference.store import Network
 from comrec.learned import container, refinement
-from comrec.metrics import luma
+from comrec.metrics import MS_SSIM_SIDE, luma
 from comrec.picture import Picture
 
 Metric = Literal["mse", "ms-ssim", "perceptual"]
@@ -45,7 +45,7 @@ Z_LIMIT = 63
 
 _STEPS = (0, 0, 0, 0, 0, 3, 4, 8, 16, 40)
 """Of refinement, by effort from 1."""
-_LEAST = {"mse": 1, "ms-ssim": 176}
+_LEAST = {"mse": 1, "ms-ssim": MS_SSIM_SIDE}
 """Pixels that the distortion to refine for needs, along each side."""
 
 Floats = NDArray[np.float32]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,22 +67,16 @@ def refined(
     return better
 
 
+@dataclass(frozen=True)
 class _Descent:
-    """The refinement of one tile."""
+    """The refinement of one tile; as `refined`, but for the picture: (3, 16h, 16w) in 0..1."""
 
-    def __init__(
-        self,
-        network: Network,
-        contexts: ContextModel,
-        picture: Floats,
-        index: Integers,
-        mean: Integers,
-        quality: float,
-    ) -> None:
-        self.network = network
-        self.contexts = contexts
-        self.index, self.mean = index, mean
-        self.feed = {"picture": picture[None], "quality": np.array([quality / 100], np.float32)}
+    network: Network
+    contexts: ContextModel
+    picture: Floats
+    index: Integers
+    mean: Integers
+    quality: float
 
     def run(self, y: Floats, steps: int) -> Floats:
         """Adam, with a rate that falls with the root of what is left.
@@ -131,6 +126,10 @@ class _Descent:
 
     def _distortion(self, latents: Floats) -> tuple[Floats, float]:
         """What it is worth in bits: its gradient, and itself."""
-        feed = self.feed | {"latents": latents[None]}
+        feed = {
+            "latents": latents[None],
+            "quality": np.array([self.quality / 100], np.float32),
+            "picture": self.picture[None],
+        }
         gradient, cost = session(self.network).run(None, feed)
         return np.asarray(gradient)[0], float(np.asarray(cost).sum())

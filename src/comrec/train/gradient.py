@@ -195,19 +195,17 @@ def _multiply_matrices(tape: _Tape, node: NodeProto, given: str) -> None:
         tape.add(b, tape.node("MatMul", tape.node("Transpose", a, perm=[1, 0]), given))
 
 
-def _reduce(tape: _Tape, node: NodeProto, given: str) -> None:
-    """Sums and means, over some of the dimensions or all."""
+def _average(tape: _Tape, node: NodeProto, given: str) -> None:
+    """Over some of the dimensions or all."""
     found = {a.name: helper.get_attribute_value(a) for a in node.attribute}
     value = node.input[0]
-    axes = found.get("axes")  # an input of ReduceSum, which is here only used over all
+    axes = found.get("axes")
     if axes is not None and not found.get("keepdims", 1):
         given = tape.node("Unsqueeze", given, tape.constant(axes, np.int64))
     each = tape.node("Expand", given, tape.node("Shape", value))
-    if node.op_type == "ReduceMean":
-        counts = (tape.node("Size", name) for name in (given, value))
-        less, more = (tape.node("Cast", count, to=TensorProto.FLOAT) for count in counts)
-        each = tape.node("Mul", each, tape.node("Div", less, more))
-    tape.add(value, each)
+    counts = (tape.node("Size", name) for name in (given, value))
+    less, more = (tape.node("Cast", count, to=TensorProto.FLOAT) for count in counts)
+    tape.add(value, tape.node("Mul", each, tape.node("Div", less, more)))
 
 
 def _reshape(tape: _Tape, node: NodeProto, given: str) -> None:
@@ -224,14 +222,11 @@ _RULES: dict[str, _Rule] = {
     "DepthToSpace": _unshuffle,
     "Div": _divide,
     "Flatten": _reshape,
-    "Identity": _passed,
     "MatMul": _multiply_matrices,
     "Mul": _multiply,
     "Pow": _power,
-    "ReduceMean": _reduce,
-    "ReduceSum": _reduce,
+    "ReduceMean": _average,
     "Relu": _gate,
-    "Reshape": _reshape,
     "Sub": _subtract,
 }
 
