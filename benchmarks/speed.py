@@ -27,7 +27,8 @@ from skimage.data import coffee
 import comrec
 from comrec import codec as registry
 from comrec.measure import machine
-from comrec.picture import Picture, from_pil
+from comrec.picture import Picture
+from comrec.pillow_io import from_pil
 
 PHOTO = 768, 512
 LARGE = 6000, 4000

@@ -23,18 +23,20 @@ from onnx import numpy_helper
 from comrec.entropy.coder import Decoder, Encoder
 from comrec.entropy.contexts import CONTEXTS, KINDS, ContextModel, Place, walk
 from comrec.entropy.tables import Table, unpack
+from comrec.formats import cmr
 from comrec.inference import session as runtime
 from comrec.inference import store
 from comrec.inference.store import Network
-from comrec.learned import container
-from comrec.learned.liu2018 import ALIGN, HYPER, Z_LIMIT, Metric
+from comrec.learned import files as cmr_files
+from comrec.learned.hyperprior import ALIGN, HYPER, Z_LIMIT
+from comrec.learned.liu2018 import Metric
 from comrec.picture import Picture
 from comrec.train import integer, learned
 from comrec.train.export import weights_of
 
 Integers = NDArray[np.integer[Any]]
 
-METRICS = [m for m in get_args(Metric) if store.find("liu2018", m, "h_s", HYPER) is not None]
+METRICS = [m for m in get_args(Metric) if store.find("liu2018", m, "h_s", up=HYPER) is not None]
 """Those that this version has networks for; the default's are always there."""
 
 of_each_metric = pytest.mark.parametrize("metric", METRICS)
@@ -45,14 +47,23 @@ PLAIN = 1
 
 
 def network(metric: str, role: str) -> Network:
-    found = store.find("liu2018", metric, role, HYPER if role.startswith("h") else ALIGN)
+    found = next(
+        n
+        for n in reversed(store.networks())
+        if (n.family, n.variant, n.role) == ("liu2018", metric, role)
+    )
     assert found is not None
     return found
 
 
+def photograph(name: str) -> NDArray[np.uint8]:
+    """One of scikit-image's, (H, W, 3)."""
+    return np.asarray(getattr(skimage.data, name)(), np.uint8)
+
+
 def large(height: int, width: int) -> Picture:
     """A photograph repeated by reflection."""
-    cat = skimage.data.chelsea()
+    cat = photograph("chelsea")
     rows, columns = (-(-side // n) for side, n in zip((height, width), cat.shape[:2], strict=True))
     pixels = np.pad(
         cat,
@@ -68,33 +79,35 @@ class Symbols:
 
     z: Integers
     latents: NDArray[np.float32]
-    index: Integers
+    scale_index: Integers
     mean: Integers
     tables: tuple[Table, ...]
     contexts: ContextModel
 
 
-Conditions = Callable[[Integers], tuple[Integers, Integers]]
-"""h_s: z, (C, h, w), to index and mean, (M, 4h, 4w)."""
+EntropyParameters = Callable[[Integers], tuple[Integers, Integers]]
+"""h_s: z, (C, h, w), to scale index and mean, (M, 4h, 4w)."""
 
 
-def by_onnx(h_s: Network) -> Conditions:
-    def conditions(z: Integers) -> tuple[Integers, Integers]:
-        index, mean = runtime.session(h_s).run(["index", "mean"], {"z": z[None].astype(np.int32)})
-        return index[0], mean[0]
+def by_onnx(h_s: Network) -> EntropyParameters:
+    def entropy_parameters(z: Integers) -> tuple[Integers, Integers]:
+        scale_index, mean = runtime.session(h_s).run(
+            ["index", "mean"], {"z": z[None].astype(np.int32)}
+        )
+        return scale_index[0], mean[0]
 
-    return conditions
+    return entropy_parameters
 
 
-def by_torch(h_s: integer.HyperDecoder) -> Conditions:
-    def conditions(z: Integers) -> tuple[Integers, Integers]:
+def by_torch(h_s: integer.HyperDecoder) -> EntropyParameters:
+    def entropy_parameters(z: Integers) -> tuple[Integers, Integers]:
         weight = h_s.conv1.weight
         with torch.no_grad():
             outputs = h_s(torch.from_numpy(z[None]).to(weight.device, weight.dtype))
-        index, mean = (output[0].cpu().numpy().astype(np.int32) for output in outputs)
-        return index, mean
+        scale_index, mean = (output[0].cpu().numpy().astype(np.int32) for output in outputs)
+        return scale_index, mean
 
-    return conditions
+    return entropy_parameters
 
 
 def tables_of(h_s: Network) -> tuple[Table, ...]:
@@ -108,7 +121,7 @@ def contexts_of(h_s: Network) -> ContextModel:
 def contexts_at_random(latents: int) -> ContextModel:
     """Fit for nothing: tables in any order, and narrow, so that values escape."""
     random = np.random.default_rng(latents)
-    tables = tuple(Table.of_counts([1] * (2 * k + 1), -k, 1) for k in range(8))
+    tables = tuple(Table.from_counts([1] * (2 * k + 1), -k, 1) for k in range(8))
     groups = (1, latents // 3, latents - 1 - latents // 3)
     coefficients = random.integers(-4096, 4097, (latents, KINDS), np.int16)
     table_of = random.integers(0, len(tables), (len(groups), CONTEXTS), np.uint8)
@@ -119,7 +132,7 @@ def metadata_of(h_s: Network) -> dict[str, str]:
     return {entry.key: entry.value for entry in onnx.load_from_string(h_s.load()).metadata_props}
 
 
-def grid(head: container.Header) -> tuple[int, int]:
+def grid(head: cmr.Header) -> tuple[int, int]:
     return -(-head.height // ALIGN), -(-head.width // ALIGN)
 
 
@@ -127,43 +140,51 @@ def channels(shape: Sequence[int]) -> Integers:
     return np.broadcast_to(np.arange(shape[0])[:, None, None], tuple(shape))
 
 
-def symbols(data: bytes, conditions: Conditions | None = None) -> Symbols:
+def symbols(data: bytes, entropy_parameters: EntropyParameters | None = None) -> Symbols:
     """What a file codes, by a whole h_s at once."""
-    found = container.parse(data)
+    found = cmr.parse(data)
     h_s = store.by_id(found.header.network)
     tables = tables_of(h_s)
     height, width = grid(found.header)
     decoder = Decoder(found.payloads[0])
     z = decoder.take(channels((len(tables), -(-height // HYPER), -(-width // HYPER))), tables)
-    index, mean = (part[:, :height, :width] for part in (conditions or by_onnx(h_s))(z))
+    scale_index, mean = (
+        part[:, :height, :width] for part in (entropy_parameters or by_onnx(h_s))(z)
+    )
     contexts = contexts_of(h_s)
-    latents = contexts.decode(decoder, index, mean)
+    latents = contexts.decode(decoder, scale_index, mean)
     decoder.finish()
-    return Symbols(z, latents, index, mean, tables, contexts)
+    return Symbols(z, latents, scale_index, mean, tables, contexts)
 
 
-def coded(found: Symbols, distances: Callable[[tuple[int, ...]], Integers] | None = None) -> bytes:
-    """The payload; of other distances than the latents' where a function gives them by shape."""
+def coded(found: Symbols, residuals: Callable[[tuple[int, ...]], Integers] | None = None) -> bytes:
+    """The payload; with other residuals than the latents' where a function gives them by shape."""
     encoder = Encoder()
     encoder.add(found.z, channels(found.z.shape), found.tables)
     model = found.contexts
-    if distances is None:
-        model.encode(encoder, found.latents, found.index, found.mean)
+    if residuals is None:
+        model.encode(encoder, found.latents, found.scale_index, found.mean)
         return encoder.finish()
 
     def visit(place: Place) -> Integers:
-        given = distances(place.contexts.shape)
+        given = residuals(place.contexts.shape)
         encoder.add(given, model.table_of[place.group][place.contexts], model.tables)
         return given
 
-    walk(model.groups, model.coefficients, found.index[model.order], found.mean[model.order], visit)
+    walk(
+        model.groups,
+        model.coefficients,
+        found.scale_index[model.order],
+        found.mean[model.order],
+        visit,
+    )
     return encoder.finish()
 
 
 def same_symbols(a: Symbols, b: Symbols) -> bool:
     return all(
         np.array_equal(getattr(a, part), getattr(b, part))
-        for part in ("z", "latents", "index", "mean")
+        for part in ("z", "latents", "scale_index", "mean")
     )
 
 
@@ -173,7 +194,7 @@ def assert_same_but_for_ties(ours: Symbols, theirs: Symbols) -> None:
     assert np.mean(ours.z != theirs.z) < 0.002
     assert np.abs(ours.z - theirs.z).max() <= 1
     if np.array_equal(ours.z, theirs.z):
-        assert np.array_equal(ours.index, theirs.index)
+        assert np.array_equal(ours.scale_index, theirs.scale_index)
         assert np.array_equal(ours.mean, theirs.mean)
         assert np.mean(ours.latents != theirs.latents) < 0.002
         assert np.abs(ours.latents - theirs.latents).max() <= 1
@@ -184,11 +205,11 @@ def threads(count: int) -> Iterator[None]:
     """Sessions anew, of so many threads."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runtime, "threads", lambda: count)
-        patch.setattr(runtime, "_sessions", {})
+        runtime.forget()
         yield
-        used = list(runtime._sessions.values())
-        assert used
-        assert all(s.get_session_options().intra_op_num_threads == count for s in used)
+        options = runtime.session(network(METRICS[0], "g_s")).get_session_options()
+        assert options.intra_op_num_threads == count
+    runtime.forget()
 
 
 @contextmanager
@@ -219,8 +240,9 @@ def other_h_s(
         every = (*store.networks(), made)
         patch.setattr(store, "FOLDER", folder)
         patch.setattr(store, "networks", lambda: every)
-        patch.setattr(runtime, "_sessions", {})
+        runtime.forget()
         yield made
+    runtime.forget()
 
 
 def integers_of(data: bytes) -> integer.HyperDecoder:
@@ -265,10 +287,10 @@ def encoded_by_torch(picture: Picture, quality: float, h_s: Network, device: str
     with torch.no_grad():
         y = pair["g_a"](x, torch.tensor([quality / 100], device=device))
         z = pair["h_a"](y).round().clamp(-Z_LIMIT, Z_LIMIT)[0].cpu().numpy().astype(np.int32)
-    index, mean = (part[:, : y.shape[2], : y.shape[3]] for part in by_torch(pair["h_s"])(z))  # type: ignore[arg-type]
+    scale_index, mean = (part[:, : y.shape[2], : y.shape[3]] for part in by_torch(pair["h_s"])(z))  # type: ignore[arg-type]
     latents = y[0].cpu().numpy()
-    payload = coded(Symbols(z, latents, index, mean, tables_of(h_s), contexts_of(h_s)))
-    return container.write(picture, "liu2018", h_s.id, quality, [payload])
+    payload = coded(Symbols(z, latents, scale_index, mean, tables_of(h_s), contexts_of(h_s)))
+    return cmr_files.write(picture, "liu2018", h_s.id, quality, [payload])
 
 
 def wild(hyper: int, latents: int) -> integer.HyperDecoder:

@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 from itertools import product
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -63,7 +64,7 @@ def png(samples: NDArray[np.generic], bits: int, colour_type: int, *extra: bytes
     )
 
 
-def tiff(samples: NDArray[np.generic], photometric: str, **options: object) -> bytes:
+def tiff(samples: NDArray[np.generic], photometric: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     tifffile.imwrite(buffer, samples, photometric=photometric, **options)
     return buffer.getvalue()

@@ -29,11 +29,11 @@ from comrec.errors import (
     UnsupportedPictureError,
     WeightsError,
 )
+from comrec.formats.mark import Mark
 from comrec.inference import store
 from comrec.metrics import psnr
-from comrec.picture import Metadata, Picture
-from comrec.wrapped import containers, files
-from comrec.wrapped.mark import Mark
+from comrec.picture import Metadata, Picture, Pixels
+from comrec.sandwich import marked as marked_files
 
 CONTAINERS = ["jpeg", "jpeg2000", "webp", "avif", "png"]
 WITH_NETWORKS = ["jpeg", "jpeg2000", "webp", "avif"]
@@ -41,9 +41,7 @@ WITH_NETWORKS = ["jpeg", "jpeg2000", "webp", "avif"]
 
 def rec(base: str, scale: int) -> store.Network:
     """Any network that rebuilds from half or full size."""
-    found = store.find("comrec", base, "rec", scale) or store.find("comrec", "jpeg", "rec", scale)
-    assert found is not None
-    return found
+    return store.serving("comrec", base, "rec", up=scale)
 
 
 def marked(base: str, scale: int, picture: Picture, quality: float = 40) -> bytes:
@@ -51,7 +49,7 @@ def marked(base: str, scale: int, picture: Picture, quality: float = 40) -> byte
     size = -(-picture.width // scale), -(-picture.height // scale)
     compact = Picture(np.asarray(picture.to_pil().resize(size)).copy())
     payload = codec.get(base).encode(compact, quality)
-    return files.write(base, payload, picture, quality, rec(base, scale))
+    return marked_files.write(codec.get(base), payload, picture, quality, rec(base, scale))
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +58,7 @@ def small(photo: Picture) -> Picture:
 
 
 def test_encode_takes_images_arrays_and_pictures_alike(small: Picture) -> None:
-    given_as = [small, small.pixels, small.to_pil()]
+    given_as: list[Picture | Pixels | Image.Image] = [small, small.pixels, small.to_pil()]
     first, *others = [comrec.encode(one, "comrec-jpeg", 30) for one in given_as]
     assert others == [first, first]
     gray = small.pixels[..., 0].copy()
@@ -137,9 +135,7 @@ def test_decode_gives_the_full_picture_and_plain_what_others_show(
 
 @pytest.mark.parametrize("base", WITH_NETWORKS)
 @pytest.mark.parametrize("gray", [False, True])
-def test_enhance_rebuilds_strangers_files_at_their_size(
-    base: str, gray: bool, small: Picture
-) -> None:
+def test_enhance_keeps_the_size_of_third_party_files(base: str, gray: bool, small: Picture) -> None:
     picture = Picture(small.pixels[..., 1].copy()) if gray else small
     name = {"jpeg2000": "JPEG2000"}.get(base, base.upper())
     options = {"irreversible": True, "quality_layers": [40]} if base == "jpeg2000" else {}
@@ -258,11 +254,13 @@ def test_pillow_opens_marked_files_in_full_once_asked(
         (tmp_path / f"{base}.plain").write_bytes(codec.get(base).encode(small, 50))
     data = Picture(small.pixels, None, metadata)
     (tmp_path / "metadata.marked").write_bytes(
-        files.write("jpeg", codec.get("jpeg").encode(data, 50), data, 50, rec("jpeg", 1))
+        marked_files.write(
+            codec.get("jpeg"), codec.get("jpeg").encode(data, 50), data, 50, rec("jpeg", 1)
+        )
     )
     unknown = Mark(1, 50, 73, 47, "00" * 10).pack()
     (tmp_path / "unknown.foreign").write_bytes(
-        containers.embed("jpeg", codec.get("jpeg").encode(small, 50), unknown)
+        codec.get("jpeg").with_mark(codec.get("jpeg").encode(small, 50), unknown)
     )
     image = small.to_pil()
     image.save(tmp_path / "other.gif")
@@ -334,7 +332,7 @@ def test_files_of_other_pixels_are_converted(small: Picture) -> None:
 
 def test_a_file_whose_network_is_missing_is_named(small: Picture) -> None:
     mark = Mark(1, 50, 73, 47, "ab" * 10).pack()
-    data = containers.embed("webp", codec.get("webp").encode(small, 50), mark)
+    data = codec.get("webp").with_mark(codec.get("webp").encode(small, 50), mark)
     with pytest.raises(WeightsError, match=r"^new\.webp: .*upgrade"):
         comrec.decode(data, name="new.webp")
 
@@ -387,7 +385,10 @@ def huge_jpeg(small: Picture) -> bytes:
 def test_decompression_bombs_are_refused_before_decoding(small: Picture) -> None:
     mark = Mark(2, 50, 200_000, 200_000, rec("jpeg", 2).id).pack()
     bombs = [huge_png(100_000, 100_000), huge_png(16_000, 16_000), huge_jpeg(small)]
-    bombs += [containers.embed("png", bombs[0], mark), containers.embed("jpeg", bombs[2], mark)]
+    bombs += [
+        codec.get("png").with_mark(bombs[0], mark),
+        codec.get("jpeg").with_mark(bombs[2], mark),
+    ]
     for bomb in bombs:
         for plain in (False, True):
             with pytest.raises(TooLargeError, match=r"^bomb: declares more than"):
@@ -402,7 +403,7 @@ def test_a_mark_that_declares_a_huge_picture_is_refused(small: Picture) -> None:
     payload = codec.get("jpeg").encode(small, 50)
     mark = Mark(2, 50, 4_000_000_000, 4_000_000_000, rec("jpeg", 2).id).pack()
     with pytest.raises(DamagedFileError, match="edited"):
-        comrec.decode(containers.embed("jpeg", payload, mark))
+        comrec.decode(codec.get("jpeg").with_mark(payload, mark))
 
 
 @pytest.fixture(scope="module")

@@ -19,10 +19,11 @@ from PIL import Image
 import comrec
 from comrec import codec
 from comrec.cli import main
+from comrec.formats.mark import Mark
 from comrec.inference import store
+from comrec.learned.liu2018 import Liu2018
 from comrec.picture import Metadata, Picture
-from comrec.wrapped import containers, files
-from comrec.wrapped.mark import Mark
+from comrec.sandwich import marked as marked_files
 
 Files = Callable[[], set[str]]
 
@@ -56,10 +57,12 @@ def usage(*arguments: str) -> int:
 
 
 def half_jpeg(small: Picture) -> bytes:
-    network = store.find("comrec", "jpeg", "rec", 2)
+    network = store.find("comrec", "jpeg", "rec", up=2)
     assert network is not None
     compact = Picture(np.asarray(small.to_pil().resize((37, 24))).copy())
-    return files.write("jpeg", codec.get("jpeg").encode(compact, 60), small, 60, network)
+    return marked_files.write(
+        codec.get("jpeg"), codec.get("jpeg").encode(compact, 60), small, 60, network
+    )
 
 
 def python_m(*arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
@@ -126,8 +129,8 @@ def test_encode_reports_what_it_wrote(
 @pytest.mark.parametrize(
     ("arguments", "target", "says"),
     [
-        (["--target-size", "1.5kB"], ("size", 1500), " bytes of 1,500, "),
-        (["--target-bpp", "3.5"], ("bpp", 3.5), " bpp of 3.5, quality "),
+        (["--target-size", "1.5kB"], ("size", 1500), " bytes (target 1,500), "),
+        (["--target-bpp", "3.5"], ("bpp", 3.5), " bpp (target 3.5), quality "),
         (["--target-psnr", "30"], ("psnr", 30), ", psnr 30."),
         (["--target-ssim", "0.9"], ("ssim", 0.9), ", ssim 0.9"),
     ],
@@ -165,7 +168,7 @@ def test_a_fidelity_without_loss_is_told_as_json_has_it(
     assert main([*arguments, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["target"]["met"] is None
     assert main(arguments) == 0
-    assert "psnr without loss of 50" in capsys.readouterr().err
+    assert "psnr lossless (target 50)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -234,7 +237,7 @@ def test_cmr_files_are_of_the_learned_codec(
     assert main(["info", "a.cmr"]) == 0
     text = capsys.readouterr().out
     assert "a.cmr: liu2018, 73x47, " in text
-    assert "quality 40; rebuilt by liu2018-mse-" in text
+    assert "quality 40; reconstructed by liu2018-mse-" in text
     assert "other viewers show nothing" in text
     assert main(["decode", "a.cmr", "-o", "back.png"]) == 0
     with Image.open("back.png") as image:
@@ -244,16 +247,24 @@ def test_cmr_files_are_of_the_learned_codec(
 def test_encode_passes_metric_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def factory(metric: str = "none") -> codec.Codec:
-        asked.append(metric)
-        return codec.get("png")
+    def encode(self: Liu2018, picture: Picture, quality: float) -> bytes:
+        asked.append(str(self))
+        return b"file"
 
-    monkeypatch.setitem(codec._factories, "for-tests", factory)
-    arguments = ["encode", "a.png", "-o", "c.png", "-c", "for-tests", "--quiet"]
+    monkeypatch.setattr(Liu2018, "encode", encode)
+    arguments = ["encode", "a.png", "-o", "c.cmr", "--quiet"]
     for metric in ("mse", "ms-ssim", "perceptual"):
         assert main([*arguments, "--metric", metric]) == 0
+    assert main([*arguments, "-c", "liu2018:metric=ms-ssim", "-e", "3"]) == 0
     assert main(arguments) == 0
-    assert asked == ["mse", "ms-ssim", "perceptual", "none"]
+    ms_ssim = "liu2018:metric=ms-ssim"
+    assert asked == [
+        "liu2018",
+        ms_ssim,
+        "liu2018:metric=perceptual",
+        f"{ms_ssim}:effort=3",
+        "liu2018",
+    ]
 
 
 @pytest.mark.parametrize("out", ["new/", "new/deeper/", "there"])
@@ -325,7 +336,7 @@ def test_transparency_that_cannot_be_carried_is_named(
         (["-o", "a.jpg", "-c", "jpeg", "--scale", "1"], "scale"),
         (["-o", "a.jpg", "--scale", "1/4"], "1/4"),
         (["-o", "a.jpg", "--metric", "mse"], "comrec-jpeg has no option 'metric'"),
-        (["-o", "a.cmr", "--metric", "psnr"], "'psnr'"),
+        (["-o", "a.cmr", "--metric", "psnr"], "not psnr"),
         (["-o", "a.cmr", "--scale", "1"], "liu2018 has no option 'scale'; it has: metric"),
         (["-o", "a.cmr", "-c", "jpeg"], "jpeg writes .jpg files"),
         (["-o", "a.jpg", "-c", "liu2018"], "liu2018 writes .cmr files"),
@@ -502,11 +513,11 @@ def damaged(small: Picture) -> Iterator[tuple[str, bytes]]:
     at = good.index(b"comrec")
     yield "mark.jpg", good[: at + 9] + b"\xff" + good[at + 10 :]
     other = codec.get("jpeg").encode(small, 50)
-    mark = containers.extract("jpeg", good)
+    mark = codec.get("jpeg").mark_in(good)
     assert mark is not None
-    yield "edited.jpg", containers.embed("jpeg", other, mark)
+    yield "edited.jpg", codec.get("jpeg").with_mark(other, mark)
     unknown = Mark(1, 50, 73, 47, "ab" * 10).pack()
-    yield "later.jpg", containers.embed("jpeg", other, unknown)
+    yield "later.jpg", codec.get("jpeg").with_mark(other, unknown)
 
 
 def test_damaged_inputs_of_decode_are_named_and_stop_no_other(
@@ -602,16 +613,17 @@ def test_models_are_listed_and_verified(
     assert f"{second.name} does not match" in err
 
 
-def test_models_are_listed_with_the_scale_of_what_is_coded(
+def test_models_are_listed_with_the_scale_of_their_output(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["models"]) == 0
     _, *lines = capsys.readouterr().out.splitlines()
     scales = {line.split()[0]: line.split()[2] for line in lines}
     assert scales["comrec-jpeg-rec1"] == "1"
-    assert scales["comrec-jpeg-rec2"] == "1/2"
+    assert scales["comrec-jpeg-com2"] == "1/2"
+    assert scales["comrec-jpeg-rec2"] == "2"
     of_latents = {role: scales[f"liu2018-mse-{role}"] for role in ("g_a", "h_a", "h_s", "g_s")}
-    assert of_latents == {"g_a": "1/16", "h_a": "1/4", "h_s": "1/4", "g_s": "1/16"}
+    assert of_latents == {"g_a": "1/16", "h_a": "1/4", "h_s": "4", "g_s": "16"}
 
 
 def test_compare_gives_a_table_at_equal_bytes_and_crops(
@@ -734,7 +746,7 @@ def test_the_processs_exit_codes_and_messages(folder: Path, listing: Files) -> N
         (["decode", "cut.jpg", "-o", "out.png"], 1, b"cut.jpg: "),
         (["decode", "-", "-o", "out.png"], 1, b"standard input: "),
         (["encode", "a.png", "-o", "a.gif"], 2, b".jpg"),
-        (["encode", "a.png"], 2, b"usage"),
+        (["encode", "a.png"], 2, b"required"),
     ]:
         done = python_m(*arguments)
         assert done.returncode == code, arguments
@@ -752,12 +764,12 @@ def test_there_is_no_progress_bar_away_from_a_terminal(folder: Path) -> None:
 
 
 def test_a_marked_file_is_encoded_from_its_full_picture(tmp_path: Path, photo: Picture) -> None:
-    network = store.find("comrec", "jpeg", "rec", 2)
+    network = store.find("comrec", "jpeg", "rec", up=2)
     assert network is not None
     half = Picture(np.ascontiguousarray(photo.pixels[::2, ::2]))
     payload = codec.get("jpeg").encode(half, 50)
     marked, again = tmp_path / "half.jpg", tmp_path / "again.png"
-    marked.write_bytes(files.write("jpeg", payload, photo, 50, network))
+    marked.write_bytes(marked_files.write(codec.get("jpeg"), payload, photo, 50, network))
     assert main(["encode", str(marked), "-o", str(again), "--quiet"]) == 0
     with Image.open(again) as picture:
         assert picture.size == (photo.width, photo.height)

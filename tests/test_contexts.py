@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import skimage.data
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from liu2018 import photograph
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -37,15 +37,15 @@ from comrec.train.data import PhotoStore, list_photos
 Floats = NDArray[np.float32]
 
 
-def encoded(model: ContextModel, y: Floats, index: Integers, mean: Integers) -> bytes:
+def encoded(model: ContextModel, y: Floats, scale_index: Integers, mean: Integers) -> bytes:
     encoder = Encoder()
-    model.encode(encoder, y, index, mean)
+    model.encode(encoder, y, scale_index, mean)
     return encoder.finish()
 
 
-def decoded(model: ContextModel, data: bytes, index: Integers, mean: Integers) -> Floats:
+def decoded(model: ContextModel, data: bytes, scale_index: Integers, mean: Integers) -> Floats:
     decoder = Decoder(data)
-    found = model.decode(decoder, index, mean)
+    found = model.decode(decoder, scale_index, mean)
     decoder.finish()
     return found
 
@@ -63,7 +63,7 @@ def same(a: ContextModel, b: ContextModel) -> bool:
 def models(draw: st.DrawFn) -> ContextModel:
     groups = tuple(draw(st.lists(st.integers(0, 4), min_size=1, max_size=4).filter(any)))
     counts = st.lists(st.integers(0, 99), min_size=1, max_size=9).filter(any)
-    table = st.builds(Table.of_counts, counts, st.integers(-9, 9), st.integers(0, 50))
+    table = st.builds(Table.from_counts, counts, st.integers(-9, 9), st.integers(0, 50))
     tables = tuple(draw(st.lists(table, min_size=1, max_size=5)))
     random = np.random.default_rng(draw(st.integers(0, 1000)))
     order = random.permutation(sum(groups))
@@ -74,8 +74,8 @@ def models(draw: st.DrawFn) -> ContextModel:
 
 
 @st.composite
-def conditions(draw: st.DrawFn, channels: int) -> tuple[Integers, Integers]:
-    """Indices and means, (M, h, w)."""
+def entropy_parameters(draw: st.DrawFn, channels: int) -> tuple[Integers, Integers]:
+    """Scale indices and means, (M, h, w)."""
     shape = channels, draw(st.integers(1, 11)), draw(st.integers(1, 11))
     random = np.random.default_rng(draw(st.integers(0, 1000)))
     far = draw(st.sampled_from([0, 9, 256]))
@@ -99,15 +99,15 @@ def latents(draw: st.DrawFn, shape: tuple[int, ...]) -> Floats:
 @settings(max_examples=60)
 def test_latents_come_back_rounded(data: st.DataObject) -> None:
     model = data.draw(models())
-    index, mean = data.draw(conditions(len(model.order)))
-    y = data.draw(latents(index.shape))
-    written = encoded(model, y, index, mean)
-    found = decoded(model, written, index, mean)
+    scale_index, mean = data.draw(entropy_parameters(len(model.order)))
+    y = data.draw(latents(scale_index.shape))
+    written = encoded(model, y, scale_index, mean)
+    found = decoded(model, written, scale_index, mean)
     assert np.array_equal(found * 4, np.rint(found * 4))
     largest = np.abs(model.coefficients).max() / ONE
     if np.abs(y).max() * (1 + largest) < 2**19:  # nothing is clipped
         assert np.abs(found - y).max() <= 0.5
-    assert encoded(model, found, index, mean) == written
+    assert encoded(model, found, scale_index, mean) == written
 
 
 def of_all_contexts() -> tuple[ContextModel, Floats, Integers, Integers]:
@@ -115,14 +115,14 @@ def of_all_contexts() -> tuple[ContextModel, Floats, Integers, Integers]:
 
     By arithmetic alone, the same with every version of NumPy.
     """
-    tables = tuple(Table.of_counts([1, 3, 9 + n, 3, 1], -2 - n % 2, n) for n in range(7))
+    tables = tuple(Table.from_counts([1, 3, 9 + n, 3, 1], -2 - n % 2, n) for n in range(7))
     groups = (1, 2, 3)
     places = np.arange(3 * CONTEXTS).reshape(3, CONTEXTS)
-    lean = (np.arange(6 * KINDS) * 1237 % 5001 - 2000).reshape(6, KINDS)
+    weights = (np.arange(6 * KINDS) * 1237 % 5001 - 2000).reshape(6, KINDS)
     model = ContextModel(
         np.array([4, 0, 5, 3, 1, 2]),
         groups,
-        lean.astype(np.int16),
+        weights.astype(np.int16),
         (places * 5 % 7).astype(np.uint8),
         tables,
     )
@@ -136,11 +136,11 @@ def of_all_contexts() -> tuple[ContextModel, Floats, Integers, Integers]:
 
 def test_the_bytes_never_change() -> None:
     """Files are coded so: other bytes break every file."""
-    model, y, index, mean = of_all_contexts()
-    data = encoded(model, y, index, mean)
+    model, y, scale_index, mean = of_all_contexts()
+    data = encoded(model, y, scale_index, mean)
     digest = hashlib.sha256(data).hexdigest()
     assert digest == "cd183150b5e69f0d76e1e3009c8a59771130bb6f5fd3fa982a85cf3e7b136b06"
-    found = decoded(model, data, index, mean)
+    found = decoded(model, data, scale_index, mean)
     away = np.abs(found - y)
     clipped = away > 0.5
     assert away[~clipped].max() == 0.4375
@@ -151,22 +151,22 @@ def test_the_bytes_never_change() -> None:
 @settings(max_examples=60)
 def test_damaged_bytes_give_other_latents_or_our_errors(data: st.DataObject) -> None:
     model = data.draw(models())
-    index, mean = data.draw(conditions(len(model.order)))
-    good = encoded(model, data.draw(latents(index.shape)), index, mean)
+    scale_index, mean = data.draw(entropy_parameters(len(model.order)))
+    good = encoded(model, data.draw(latents(scale_index.shape)), scale_index, mean)
     damaged = bytearray(data.draw(st.sampled_from([good, good[: len(good) // 2], good * 2])))
     if damaged:
         damaged[data.draw(st.integers(0, len(damaged) - 1))] ^= data.draw(st.integers(0, 255))
     with contextlib.suppress(DamagedFileError):
-        decoded(model, bytes(damaged), index, mean)
+        decoded(model, bytes(damaged), scale_index, mean)
 
 
 # --- contexts -------------------------------------------------------------------------------
 
 
-PHASES = ["0525", "6464", "3515", "6464"]
-CORNERS = [(-1, -1), (-1, 1), (1, -1), (1, 1)]
-SIDES = [(-1, 0), (1, 0), (0, -1), (0, 1)]
-NEIGHBOURS = {1: (2, CORNERS), 2: (2, SIDES), 3: (2, SIDES), 4: (1, CORNERS), 5: (1, SIDES)}
+PASSES = ["0525", "6464", "3515", "6464"]
+DIAGONAL = [(-1, -1), (-1, 1), (1, -1), (1, 1)]
+DIRECT = [(-1, 0), (1, 0), (0, -1), (0, 1)]
+NEIGHBOURS = {1: (2, DIAGONAL), 2: (2, DIRECT), 3: (2, DIRECT), 4: (1, DIAGONAL), 5: (1, DIRECT)}
 NEIGHBOURS[6] = NEIGHBOURS[5]
 NEAR = [1, 2, 3, 4, 6, 9, 14, 22, 36, 60, 110]
 BEFORE = [1, 2, 4, 7, 12, 20, 32, 50, 80, 128, 200]
@@ -181,48 +181,48 @@ def clip(value: int) -> int:
     return max(-FARTHEST, min(FARTHEST, value))
 
 
-Walked = list[tuple[int, int, int, int, int, int]]
+Walked = list[tuple[int, ...]]
 """Group, channel, row, column, context and predicted mean of each latent, in coding order."""
 
 
 def in_plain_python(
     groups: tuple[int, ...],
     coefficients: Integers,
-    distances: Integers,
-    index: Integers,
+    residuals: Integers,
+    scale_index: Integers,
     mean: Integers,
 ) -> tuple[Walked, NDArray[np.int64]]:
     """By docs/format.md; and the latents, in quarters."""
-    height, width = index.shape[1:]
+    height, width = scale_index.shape[1:]
     every = [(y, x) for y in range(height) for x in range(width)]
-    values = np.zeros(index.shape, np.int64)
+    values = np.zeros(scale_index.shape, np.int64)
 
-    def around(channel: int, y: int, x: int, phase: int) -> list[tuple[int, int, int]]:
-        reach, directions = NEIGHBOURS[phase]
+    def around(channel: int, y: int, x: int, number: int) -> list[tuple[int, int, int]]:
+        reach, directions = NEIGHBOURS[number]
         places = [(y + reach * down, x + reach * along) for down, along in directions]
         return [(channel, y, x) for y, x in places if 0 <= y < height and 0 <= x < width]
 
     found: Walked = []
     first = 0
     for group, count in enumerate(groups):
-        for phase in range(7):
-            places = [(y, x) for y, x in every if PHASES[y % 4][x % 4] == str(phase)]
+        for number in range(7):
+            places = [(y, x) for y, x in every if PASSES[y % 4][x % 4] == str(number)]
             for channel in range(first, first + count):
                 for y, x in places:
                     near, predicted = 0, int(mean[channel, y, x])
-                    if phase:
-                        known = around(channel, y, x, phase)
-                        kind = {1: 0, 2: 1, 3: 1, 4: 2, 5: 3, 6: 3}[phase]
-                        total = sum(min(63, abs(int(distances[at]))) for at in known)
+                    if number:
+                        known = around(channel, y, x, number)
+                        kind = {1: 0, 2: 1, 3: 1, 4: 2, 5: 3, 6: 3}[number]
+                        total = sum(min(63, abs(int(residuals[at]))) for at in known)
                         near = 1 + 12 * kind + level(total, NEAR)
-                        away = sum(clip(int(values[at] - mean[at])) for at in known)
-                        moved = (int(coefficients[channel, kind]) * away + 8192) // 16384
+                        offsets = sum(clip(int(values[at] - mean[at])) for at in known)
+                        moved = (int(coefficients[channel, kind]) * offsets + 8192) // 16384
                         predicted += clip(moved)
-                    before = sum(min(8, abs(int(distances[c, y, x]))) for c in range(first))
-                    bins = int(index[channel, y, x]) // 4
+                    before = sum(min(8, abs(int(residuals[c, y, x]))) for c in range(first))
+                    bins = int(scale_index[channel, y, x]) // 4
                     context = (near * 12 + level(before, BEFORE)) * 16 + bins
                     found.append((group, channel, y, x, context, predicted))
-                    values[channel, y, x] = 4 * int(distances[channel, y, x]) + predicted
+                    values[channel, y, x] = 4 * int(residuals[channel, y, x]) + predicted
         first += count
     return found, values
 
@@ -230,12 +230,12 @@ def in_plain_python(
 def walked(
     groups: tuple[int, ...],
     coefficients: Integers,
-    distances: Integers,
-    index: Integers,
+    residuals: Integers,
+    scale_index: Integers,
     mean: Integers,
 ) -> tuple[Walked, NDArray[np.int64]]:
     found: Walked = []
-    places = np.indices(index.shape)
+    places = np.indices(scale_index.shape)
 
     def visit(place: Place) -> Integers:
         here = places[(slice(None), *place.where)].reshape(3, -1)
@@ -246,9 +246,9 @@ def walked(
             strict=True,
         )
         found.extend((place.group, *at, context, predicted) for at, context, predicted in seen)
-        return distances[place.where]
+        return residuals[place.where]
 
-    return found, walk(groups, coefficients, index, mean, visit)
+    return found, walk(groups, coefficients, scale_index, mean, visit)
 
 
 def assert_as_in_plain_python(*given: Any) -> Walked:
@@ -263,13 +263,13 @@ def assert_as_in_plain_python(*given: Any) -> Walked:
 @settings(max_examples=40)
 def test_contexts_and_predictions_are_those_of_plain_python(data: st.DataObject) -> None:
     groups = tuple(data.draw(st.lists(st.integers(0, 6), min_size=1, max_size=4).filter(any)))
-    index, mean = data.draw(conditions(sum(groups)))
+    scale_index, mean = data.draw(entropy_parameters(sum(groups)))
     random = np.random.default_rng(data.draw(st.integers(0, 1000)))
     strength = data.draw(st.sampled_from([0, ONE // 2, (1 << 15) - 1]))
     coefficients = random.integers(-strength, strength + 1, (sum(groups), KINDS), np.int16)
     most = data.draw(st.sampled_from([0, 1, 3, 30, 300, FARTHEST, LIMIT]))
-    distances = random.integers(-most, most + 1, index.shape, np.int32)
-    assert_as_in_plain_python(groups, coefficients, distances, index, mean)
+    residuals = random.integers(-most, most + 1, scale_index.shape, np.int32)
+    assert_as_in_plain_python(groups, coefficients, residuals, scale_index, mean)
 
 
 def test_every_level_of_a_context_occurs() -> None:
@@ -278,11 +278,11 @@ def test_every_level_of_a_context_occurs() -> None:
     shape = (60, 24, 24)
     spread = np.exp2(random.integers(-2, 9, shape[1:])) * np.ones(shape)
     spread[:, 12:] = np.exp2(random.integers(-9, 9, (shape[0], 1, 1)))
-    distances = np.rint(random.laplace(size=shape) * spread / 4).astype(np.int32)
-    index = random.integers(0, INDICES, shape)
+    residuals = np.rint(random.laplace(size=shape) * spread / 4).astype(np.int32)
+    scale_index = random.integers(0, INDICES, shape)
     mean = (random.random(shape) < 0.02).astype(np.int16)
     coefficients = random.integers(-ONE, ONE, (60, KINDS), np.int16)
-    found = assert_as_in_plain_python((40, 10, 10), coefficients, distances, index, mean)
+    found = assert_as_in_plain_python((40, 10, 10), coefficients, residuals, scale_index, mean)
     levels = np.unravel_index(np.array([at[4] for at in found]), (49, 12, 16))
     assert [len(np.unique(level)) for level in levels] == [49, 12, 16]
     assert CONTEXTS == 49 * 12 * 16
@@ -360,7 +360,7 @@ def test_models_that_do_not_fit_together_are_refused(
 ) -> None:
     table_of = np.full((len(groups), CONTEXTS), place, np.uint8)
     none = np.zeros((3, KINDS), np.int16)
-    model = ContextModel(np.array(order), groups, none, table_of, (Table.of_counts([1], 0),))
+    model = ContextModel(np.array(order), groups, none, table_of, (Table.from_counts([1], 0),))
     with pytest.raises(WeightsError, match="fit together"):
         ContextModel.unpack(model.pack())
 
@@ -369,11 +369,11 @@ def test_models_that_do_not_fit_together_are_refused(
 
 
 @pytest.mark.train
-def test_counted_contexts_save_bytes_over_a_table_a_channel(
+def test_counted_contexts_save_bytes_over_one_table_per_channel(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "in").mkdir()
-    Image.fromarray(skimage.data.astronaut()).save(tmp_path / "in" / "astronaut.png")
+    Image.fromarray(photograph("astronaut")).save(tmp_path / "in" / "astronaut.png")
     photos = PhotoStore(tmp_path / "store", list_photos(tmp_path / "in"), "RGB", 64)
     torch.manual_seed(3)
     pair = learned.networks(16)
@@ -382,15 +382,15 @@ def test_counted_contexts_save_bytes_over_a_table_a_channel(
     model = contexts.fit(pair, photos, "cpu")
     assert same(ContextModel.unpack(model.pack()), model)
     encoder = Encoder()
-    distances = []
-    for y, index, mean in contexts._crops(pair, photos, "cpu", 8):
-        model.encode(encoder, y, index, mean)
-        distances.append(np.rint(y - mean / 4).reshape(len(y), -1))
+    residuals = []
+    for y, scale_index, mean in contexts._crops(pair, photos, "cpu", 8):
+        model.encode(encoder, y, scale_index, mean)
+        residuals.append(np.rint(y - mean / 4).reshape(len(y), -1))
     spent = 8 * len(encoder.finish())
 
     # The best table of each channel: its own counts.
     least = 0.0
-    for channel in np.concatenate(distances, axis=1):
+    for channel in np.concatenate(residuals, axis=1):
         counts = np.unique(channel, return_counts=True)[1]
         least -= float((counts * np.log2(counts / channel.size)).sum())
     assert spent < 0.95 * least

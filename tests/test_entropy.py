@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from comrec.entropy.coder import Decoder, Encoder
 from comrec.entropy.tables import LIMIT, TOTAL, Table, pack, unpack
 from comrec.errors import ComrecError, DamagedFileError, OptionError, WeightsError
 
-Values = NDArray[np.int32]
+Values = NDArray[np.integer[Any]]
 
 
 def encoded(values: Values, indices: Values, tables: Sequence[Table]) -> bytes:
@@ -38,7 +39,7 @@ def laplacian(width: float) -> Table:
     away = np.abs(np.arange(-round(9 * width) - 1, round(9 * width) + 2))
     mass = np.exp(-away / width) * math.sinh(0.5 / width)
     mass[away == 0] = 1 - math.exp(-0.5 / width)
-    return Table.of_pmf(mass, int(-away[0]))
+    return Table.from_pmf(mass, int(-away[0]))
 
 
 WIDTHS = 0.06 * 1.12 ** np.arange(64)  # to 75
@@ -46,7 +47,7 @@ LAPLACIANS = [laplacian(float(width)) for width in WIDTHS]
 
 
 counts = st.lists(st.integers(0, 10**6), min_size=1, max_size=40).filter(any)
-small_tables = st.builds(Table.of_counts, counts, st.integers(-50, 50), st.integers(0, 1000))
+small_tables = st.builds(Table.from_counts, counts, st.integers(-50, 50), st.integers(0, 1000))
 
 
 @st.composite
@@ -65,7 +66,7 @@ def messages(draw: st.DrawFn) -> tuple[Values, Values, list[Table]]:
 @given(counts, st.integers(0, 10**6))
 @settings(max_examples=200)
 def test_frequencies_follow_the_counts(found: list[int], outside: int) -> None:
-    table = Table.of_counts(found, -3, outside)
+    table = Table.from_counts(found, -3, outside)
     assert sum(table.frequencies) == TOTAL
     assert min(table.frequencies) >= 1
     every = [*found, outside]
@@ -78,7 +79,7 @@ def test_frequencies_follow_the_counts(found: list[int], outside: int) -> None:
 
 
 def test_a_table_of_probabilities_leaves_the_rest_to_the_escape() -> None:
-    table = Table.of_pmf(np.array([0.25, 0.5, 0.125]), -1)
+    table = Table.from_pmf(np.array([0.25, 0.5, 0.125]), -1)
     assert table == Table(-1, (TOTAL // 4, TOTAL // 2, TOTAL // 8, TOTAL // 8))
 
 
@@ -100,7 +101,7 @@ def test_impossible_tables_are_refused(minimum: int, frequencies: tuple[int, ...
 @pytest.mark.parametrize("found", [[0], [-1, 5], [1] * (TOTAL + 1)])
 def test_impossible_counts_are_refused(found: list[int]) -> None:
     with pytest.raises(OptionError, match="counts"):
-        Table.of_counts(found, 0)
+        Table.from_counts(found, 0)
 
 
 @given(st.lists(small_tables, max_size=5))
@@ -140,7 +141,7 @@ def test_arrays_of_any_shape_come_back_in_the_order_they_were_added() -> None:
     generator = np.random.default_rng(1)
     z = generator.integers(-3, 4, (2, 5, 3), dtype=np.int32)
     y = generator.integers(-400, 401, (4, 6, 7), dtype=np.int32)
-    static = [Table.of_counts([1, 2, 9, 2, 1], -2), Table.of_counts([3], 0)]
+    static = [Table.from_counts([1, 2, 9, 2, 1], -2), Table.from_counts([3], 0)]
     channels = np.broadcast_to(np.arange(2)[:, None, None], z.shape)
     scales = generator.integers(0, 64, y.shape).astype(np.uint8)
     encoder = Encoder()
@@ -155,7 +156,7 @@ def test_arrays_of_any_shape_come_back_in_the_order_they_were_added() -> None:
 
 
 def test_more_than_256_tables() -> None:
-    tables = [Table.of_counts([1, 8, 1], k) for k in range(300)]
+    tables = [Table.from_counts([1, 8, 1], k) for k in range(300)]
     indices = np.arange(600, dtype=np.int32) % 300
     values = (indices + 1).astype(np.int32)
     assert np.array_equal(decoded(encoded(values, indices, tables), indices, tables), values)
@@ -217,7 +218,7 @@ def test_every_interval_of_large_tables_is_exact() -> None:
 
 
 def test_a_tiny_stream_never_changes() -> None:
-    tables = [Table.of_counts([1 << 2 * min(k, 2 * n - k) for k in range(2 * n + 1)], -n, n)
+    tables = [Table.from_counts([1 << 2 * min(k, 2 * n - k) for k in range(2 * n + 1)], -n, n)
               for n in range(1, 8)]  # fmt: skip
     indices = np.array([0, 1, 2, 3, 4, 6, 5, 0], np.int32)
     values = np.array([0, -1, 3, -4, 60, -200, 0, 7], np.int32)
@@ -263,7 +264,7 @@ def test_damaged_bytes_give_other_values_or_our_errors(
 @given(st.binary(max_size=200))
 @settings(max_examples=200)
 def test_any_bytes_give_values_or_our_errors(data: bytes) -> None:
-    escaping = [Table.of_counts([1], 0, 999), LAPLACIANS[40]]
+    escaping = [Table.from_counts([1], 0, 999), LAPLACIANS[40]]
     with contextlib.suppress(DamagedFileError):
         decoded(data, np.arange(300) % 2, escaping)
 
@@ -282,7 +283,7 @@ def test_bytes_cut_off_or_added_are_noticed() -> None:
 
 def test_a_value_beyond_the_limit_is_damage() -> None:
     """Written with a wider limit, as no encoder here has it."""
-    table = Table.of_counts([1], 0, 1)
+    table = Table.from_counts([1], 0, 1)
     value = np.array([LIMIT + 1], np.int64)
     with pytest.raises(OptionError, match="within"):
         Encoder().add(value, np.array([0]), [table])
@@ -292,7 +293,7 @@ def test_a_value_beyond_the_limit_is_damage() -> None:
 
 
 def test_wrong_arguments_are_said() -> None:
-    table = Table.of_counts([1], 0)
+    table = Table.from_counts([1], 0)
     with pytest.raises(OptionError, match=r"\(2,\).*\(3,\)"):
         Encoder().add(np.zeros(2, np.int32), np.zeros(3, np.int32), [table])
     for index in (-1, 1):

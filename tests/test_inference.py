@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from comrec.errors import WeightsError
-from comrec.inference import store, tiles
+from comrec.inference import patch, store, tiles
 from comrec.inference.store import Network
 from comrec.picture import Picture
 
@@ -24,6 +27,8 @@ PICTURES = [network for network in NETWORKS if network.role in ("com", "rec")]
 """Those that make a picture of a picture."""
 PARTS = [n for n in NETWORKS if n not in PICTURES and n.role != "gradient"]
 """Those of learned codecs, that map an array to others."""
+PATCHED = [network for network in NETWORKS if network.patch_of is not None]
+"""Those whose file is a patch of another's."""
 
 
 def name_of(network: Network) -> str:
@@ -38,10 +43,13 @@ def channels(network: Network, pixels: Pixels) -> Pixels:
     return np.ascontiguousarray(pixels[..., :1] if network.channels == 1 else pixels)
 
 
+def out_side(network: Network, side: int) -> int:
+    return -(-side * network.up // network.down)
+
+
 def expected_shape(network: Network, height: int, width: int) -> tuple[int, int, int]:
-    if network.role == "rec":
-        return height * network.scale, width * network.scale, network.channels
-    return -(-height // network.scale), -(-width // network.scale), network.channels
+    rows, columns = (out_side(network, side) for side in (height, width))
+    return rows, columns, network.channels
 
 
 @pytest.mark.parametrize("network", PICTURES, ids=name_of)
@@ -132,8 +140,7 @@ def test_tiles_of_any_network_give_the_arrays_of_one_piece(
     assert len(whole) == len(cut) == (2 if network.role == "h_s" else 1)
     for ours, theirs in zip(cut, whole, strict=True):
         for side, out in zip(planes.shape[1:], ours.shape[1:], strict=True):
-            scale = network.scale
-            assert out == (side * scale if network.enlarges else -(-side // scale))
+            assert out == out_side(network, side)
         assert ours.dtype == theirs.dtype
         if network.role == "h_s":  # integers
             assert np.array_equal(ours, theirs)
@@ -166,6 +173,18 @@ def test_every_listed_network_is_there_with_its_checksum() -> None:
     assert len({network.id for network in NETWORKS}) == len(NETWORKS)
 
 
+def test_a_reccnn_gets_the_comcnn_that_it_was_trained_after() -> None:
+    jpeg = store.serving("jiang2017", "jpeg", "rec", up=2)
+    current = store.find("jiang2017", "jpeg", "com", down=2)
+    assert store.com_of(jpeg, "jpeg") == current
+    assert store.com_of(jpeg, "webp") == current  # JPEG's serve
+    for codec_id in ("bpg", "jpeg2000"):
+        rec = store.serving("jiang2017", codec_id, "rec", up=2)
+        com = store.com_of(rec, codec_id)
+        assert (com.role, com.sha256) == ("com", rec.com)
+        assert com != current
+
+
 def test_the_manifest_tells_how_each_network_was_trained() -> None:
     entries = json.loads(store.MANIFEST.read_text(encoding="utf-8"))["networks"]
     assert [entry["name"] for entry in entries] == [network.name for network in NETWORKS]
@@ -176,12 +195,122 @@ def test_the_manifest_tells_how_each_network_was_trained() -> None:
 def test_the_latest_entry_for_a_job_is_used_and_older_ones_stay_readable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    old = store.find("comrec", "jpeg", "rec", 1)
+    old = store.find("comrec", "jpeg", "rec")
     assert old is not None
     new = dataclasses.replace(old, name="comrec-jpeg-rec1-next", sha256="f" * 64)
     monkeypatch.setattr(store, "networks", lambda: (*NETWORKS, new))
-    assert store.find("comrec", "jpeg", "rec", 1) == new
+    assert store.find("comrec", "jpeg", "rec") == new
     assert store.by_id(old.id) == old
-    assert store.find("comrec", "jpeg", "rec", 4) is None
+    assert store.find("comrec", "jpeg", "rec", up=4) is None
     with pytest.raises(WeightsError, match="upgrade"):
         store.by_id("e" * 20)
+
+
+# --- patches ----------------------------------------------------------------------------------
+
+
+@st.composite
+def bases_and_targets(draw: st.DrawFn) -> tuple[bytes, bytes]:
+    """Targets of parts of the base and of bytes that it lacks."""
+    seed = draw(st.integers(0, 1 << 16))
+    base = np.random.default_rng(seed).bytes(draw(st.integers(0, 2000)))
+    if draw(st.booleans()):
+        base += bytes(200) + base[:300]
+    parts: list[bytes] = []
+    for _ in range(draw(st.integers(0, 6))):
+        start, stop = draw(st.integers(0, len(base))), draw(st.integers(0, len(base)))
+        parts.append(draw(st.one_of(st.just(base[start:stop]), st.binary(max_size=80))))
+    return base, b"".join(parts)
+
+
+@given(bases_and_targets())
+def test_a_patch_makes_its_target(given_: tuple[bytes, bytes]) -> None:
+    base, target = given_
+    made = patch.make(base, target)
+    assert patch.apply(base, made) == target
+    assert len(made) <= len(target) + 9  # magic and one literal; a copy is shorter than its bytes
+
+
+def test_what_the_base_has_is_not_stored_again() -> None:
+    base = np.random.default_rng(3).bytes(300_000)
+    target = b"head" + base[1000:200_000] + b"between" + base[500:250_001] + b"tail"
+    assert len(patch.make(base, target)) < 200
+
+
+def test_a_patch_is_as_its_format_says() -> None:
+    """As the module describes it, byte by byte."""
+    file = (
+        b"CRP1"
+        + bytes([0, 0, 0, 0, 2, 0, 0, 0, 3])  # copy 3 from 2
+        + bytes([1, 0, 0, 0, 2])
+        + b"xy"
+        + bytes([0, 0, 0, 0, 0, 0, 0, 0, 1])
+    )
+    assert patch.apply(b"abcdef", file) == b"cdexya"
+
+
+@given(bases_and_targets(), st.data())
+def test_damaged_patches_raise_nothing_but_weights_errors(
+    given_: tuple[bytes, bytes], data: st.DataObject
+) -> None:
+    """Or give other bytes, which their checksum finds."""
+    base, target = given_
+    made = bytearray(patch.make(base, target))
+    made[data.draw(st.integers(0, len(made) - 1))] ^= data.draw(st.integers(1, 255))
+    cut = bytes(made[: data.draw(st.integers(0, len(made)))])
+    for damaged in (bytes(made), cut):
+        with contextlib.suppress(WeightsError):
+            patch.apply(base, damaged)
+
+
+@pytest.mark.parametrize(
+    ("file", "reason"),
+    [
+        (b"", "begin"),
+        (b"CRP2", "begin"),
+        (b"CRP1\2", "operation 2"),
+        (b"CRP1\0\0\0\0\0\0\0\0", "cut short"),
+        (b"CRP1\0\0\0\0\1\0\0\0\3", "part"),  # 1 + 3 is beyond the base
+        (b"CRP1\1\0\0\0\2x", "part"),
+        (b"CRP1\1\0\0", "cut short"),
+    ],
+)
+def test_damage_of_a_patch_is_named(file: bytes, reason: str) -> None:
+    with pytest.raises(WeightsError, match=reason):
+        patch.apply(b"abc", file)
+
+
+def test_gradients_are_patches_of_the_decoders_that_they_contain() -> None:
+    """By their checksums, as every network; and small."""
+    assert {network.role for network in PATCHED} == {"gradient"}
+    assert len(PATCHED) == sum(network.role == "gradient" for network in NETWORKS)
+    decoders = {network.sha256: network for network in NETWORKS if network.role == "g_s"}
+    for network in PATCHED:
+        assert network.patch_of is not None
+        assert decoders[network.patch_of].name == network.name.replace("gradient", "g_s")
+        assert hashlib.sha256(network.load()).hexdigest() == network.sha256
+        assert network.path.name == f"{network.name}-{network.sha256[:8]}.onnx.patch"
+        assert network.path.stat().st_size < 500_000
+
+
+@pytest.mark.parametrize("damage", ["altered patch", "altered base", "no patch", "no base"])
+def test_a_damaged_patch_or_base_is_refused(
+    damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = PATCHED[0]
+    (base,) = (other for other in NETWORKS if other.sha256 == network.patch_of)
+    for path in (network.path, base.path):
+        shutil.copy(path, tmp_path)
+    monkeypatch.setattr(store, "FOLDER", tmp_path)
+    assert network.load()
+    path = base.path if damage.endswith("base") else network.path
+    if damage.startswith("no"):
+        path.unlink()
+        message = f"{base.sha256[:8]}.onnx is missing" if damage == "no base" else path.name
+    else:
+        altered = bytearray(path.read_bytes())
+        altered[-1] ^= 1
+        path.write_bytes(altered)
+        message = f"{path.name} does not match"
+    with pytest.raises(WeightsError, match=message):
+        network.load()

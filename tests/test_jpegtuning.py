@@ -14,6 +14,7 @@ from PIL import Image
 from comrec import codec
 from comrec.errors import UnsupportedPictureError
 from comrec.jpegtuning.bitstream import Component, _pack, write_jpeg
+from comrec.jpegtuning.blocks import to_coefficients
 from comrec.jpegtuning.tables import fineness, luma_step, step_tables
 from comrec.jpegtuning.trellis import dead_zone, quantise, symbol_bits
 from comrec.picture import Metadata, Picture
@@ -42,11 +43,12 @@ def decode_plane(levels: np.ndarray, steps: np.ndarray) -> np.ndarray:
     basis = np.cos((2 * x + 1) * u * np.pi / 16) / 2
     basis[:, 0] /= np.sqrt(2)
     blocks = basis @ raster @ basis.T
-    return blocks.transpose(0, 2, 1, 3).reshape(rows * 8, columns * 8) + 128
+    plane = blocks.transpose(0, 2, 1, 3).reshape(rows * 8, columns * 8)
+    return np.asarray(plane + 128, np.float64)
 
 
 def psnr(a: Picture, b: Picture) -> float:
-    error = np.mean((a.rgb.astype(float) - b.rgb) ** 2)
+    error = float(np.mean((a.rgb.astype(float) - b.rgb) ** 2))
     return float(10 * np.log10(255**2 / max(error, 1e-9)))
 
 
@@ -180,25 +182,26 @@ def photo_blocks(picture: Picture) -> np.ndarray:
 
 
 def plain_rounding(coefficients: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    return np.round(coefficients / steps).astype(np.int16)
+    return np.asarray(np.round(coefficients / steps), np.int16)
 
 
 def costs(
     levels: np.ndarray,
     coefficients: np.ndarray,
     steps: np.ndarray,
-    trade: float,
+    lmbda: float,
     bits: np.ndarray,
     end_bits: float,
 ) -> np.ndarray:
-    """Squared error of the AC coefficients + trade * bits, a block, counted one by one."""
-    out = ((coefficients - levels * steps)[:, 1:].astype(float) ** 2).sum(axis=1)
+    """Squared error of the AC coefficients + lmbda * bits, a block, counted one by one."""
+    errors = (coefficients - levels * steps)[:, 1:].astype(float)
+    out = np.asarray((errors**2).sum(axis=1))
     for block, row in enumerate(levels):
         last, rate = 0, 0.0
-        for position in np.flatnonzero(row[1:]) + 1:
+        for position in (np.flatnonzero(row[1:]) + 1).tolist():
             rate += bits[position - last - 1, int(abs(int(row[position]))).bit_length()]
             last = position
-        out[block] += trade * (rate + (end_bits if last != 63 else 0.0))
+        out[block] += lmbda * (rate + (end_bits if last != 63 else 0.0))
     return out
 
 
@@ -209,7 +212,7 @@ def test_where_bits_are_free_the_trellis_rounds_to_nearest(
 ) -> None:
     coefficients = photo_blocks(gray_photo)
     steps = step_tables(quality)[0]
-    off = np.abs(coefficients / steps - quantise(coefficients, steps, trade=0))
+    off = np.abs(coefficients / steps - quantise(coefficients, steps, lmbda=0))
     assert off.max() < 0.501  # float32 leaves ties open
 
 
@@ -220,12 +223,12 @@ def test_the_trellis_never_costs_more_than_simpler_roundings(
 ) -> None:
     coefficients = photo_blocks(gray_photo)[::3]
     steps = step_tables(quality)[0]
-    trade = factor * luma_step(quality) ** 2
+    lmbda = factor * luma_step(quality) ** 2
     bits, end_bits = symbol_bits(dead_zone(coefficients, steps))
     trellis, rounded, dead, zero = (
-        costs(levels, coefficients, steps, trade, bits, end_bits)
+        costs(levels, coefficients, steps, lmbda, bits, end_bits)
         for levels in (
-            quantise(coefficients, steps, trade),
+            quantise(coefficients, steps, lmbda),
             plain_rounding(coefficients, steps),
             dead_zone(coefficients, steps),
             np.zeros(coefficients.shape, np.int16),
@@ -241,11 +244,11 @@ def test_the_trellis_never_costs_more_than_simpler_roundings(
 @given(
     values=st.lists(st.floats(-3, 3), min_size=4, max_size=4),
     places=st.sets(st.integers(1, 63), min_size=4, max_size=4),
-    trade=st.floats(0.001, 0.5),
+    lmbda=st.floats(0.001, 0.5),
 )
 @settings(max_examples=60)
 def test_the_trellis_finds_the_best_of_all_choices(
-    values: list[float], places: set[int], trade: float
+    values: list[float], places: set[int], lmbda: float
 ) -> None:
     block = np.zeros((1, 64), np.float32)
     block[0, sorted(places)] = values
@@ -259,16 +262,16 @@ def test_the_trellis_finds_the_best_of_all_choices(
     same_sign = choices * block >= 0
     allowed = same_sign & ((magnitude == 0) | (magnitude == high) | (magnitude == high - 1))
     choices = choices[allowed.all(axis=1)]
-    best = costs(choices, block, steps, trade, bits, end_bits).min()
-    found = costs(quantise(block, steps, trade), block, steps, trade, bits, end_bits)[0]
+    best = costs(choices, block, steps, lmbda, bits, end_bits).min()
+    found = costs(quantise(block, steps, lmbda), block, steps, lmbda, bits, end_bits)[0]
     assert found <= best + 1e-3
 
 
-def test_a_larger_trade_keeps_fewer_coefficients(gray_photo: Picture) -> None:
+def test_a_larger_lambda_keeps_fewer_coefficients(gray_photo: Picture) -> None:
     coefficients = photo_blocks(gray_photo)
     steps = step_tables(50)[0]
     kept = [
-        np.count_nonzero(quantise(coefficients, steps, trade)) for trade in (0.0, 5.0, 50.0, 500.0)
+        np.count_nonzero(quantise(coefficients, steps, lmbda)) for lmbda in (0.0, 5.0, 50.0, 500.0)
     ]
     assert kept == sorted(set(kept), reverse=True)
 
@@ -384,3 +387,14 @@ def test_metadata_that_fits_no_jpeg_is_refused_by_name(
     picture = Picture(np.zeros((8, 8), np.uint8), None, metadata_too_long)
     with pytest.raises(UnsupportedPictureError, match=name):
         codec.get("jpeg-tuned").encode(picture, 40)
+
+
+def test_each_block_is_quantised_by_its_own_lambda(gray_photo: Picture) -> None:
+    coefficients = to_coefficients(gray_photo.pixels.astype(np.float32)).reshape(-1, 64)
+    steps = step_tables(30)[0]
+    lmbda = np.where(np.arange(len(coefficients)) % 2, 200.0, 2.0).astype(np.float32)
+    mixed = quantise(coefficients, steps, lmbda)
+    kept = (mixed[:, 1:] != 0).mean(axis=1)
+    assert kept[0::2].mean() > 1.5 * kept[1::2].mean()
+    same = quantise(coefficients, steps, np.full(len(coefficients), 30.0, np.float32))
+    assert np.array_equal(same, quantise(coefficients, steps, 30.0))

@@ -17,12 +17,11 @@ from PIL import Image
 from sources import saved
 
 import comrec
-from comrec import codec
+from comrec import codec, files
 from comrec.codec import Codec
 from comrec.errors import UnsupportedPictureError
 from comrec.picture import Metadata, Picture, Pixels
 from comrec.preparation import Preparation
-from comrec.wrapped import files
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "pictures.md"
 LIBRARIES = {"bpg": "av", "heic": "pillow_heif", "jpegxl": "pyjpegxl"}
@@ -94,7 +93,7 @@ def to_srgb(linear: np.ndarray) -> Pixels:
     """sRGB samples of linear light in 0..1."""
     light = linear.clip(0, 1)
     curve = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-    return np.rint(255 * curve).astype(np.uint8)
+    return np.asarray(np.rint(255 * curve), np.uint8)
 
 
 def from_p3(pixels: Pixels) -> Pixels:
@@ -179,7 +178,7 @@ def coders(kind: str, base: str) -> list[tuple[str, dict[str, Any]]]:
     if base == "liu2018":
         return [] if "jiang2017" in kind else [(base, {})]
     half = "1/2" in kind
-    found = [] if half else [(base, {"effort": 1})]
+    found: list[tuple[str, dict[str, Any]]] = [] if half else [(base, {"effort": 1})]
     if kind.startswith(("CMYK", "Lab", "floating", "animation")) or "16 bits" in kind:
         return found
     if base == "jpeg" and not half:
@@ -228,7 +227,8 @@ def test_every_cell_of_the_table(
         named = re.search(r"--(?!scale)(\w+) ([\w,]+)", str(refusal.value))
         assert named is not None
         assert named[1] == option
-        how = replace(how, **{option: int(named[2]) if named[2].isdigit() else named[2]})
+        value: Any = int(named[2]) if named[2].isdigit() else named[2]
+        how = replace(how, **{option: value})
         if option in ("background", "metadata"):
             expected = one.prepared
     back = coder.decode(encoded(one.source, coder, how))

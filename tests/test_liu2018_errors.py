@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from liu2018 import METRICS, coded, contexts_at_random, network, other_h_s, symbols, wild
+from liu2018 import METRICS, Integers, coded, contexts_at_random, network, other_h_s, symbols, wild
 
 import comrec
-from comrec import codec
+from comrec import codec, files
 from comrec.cli import main
 from comrec.entropy.tables import LIMIT
 from comrec.errors import DamagedFileError, UnknownFormatError, WeightsError
+from comrec.formats import cmr
 from comrec.inference import store
 from comrec.inference.store import Network
-from comrec.learned import container
-from comrec.learned.liu2018 import Z_LIMIT, Liu2018
+from comrec.learned import files as cmr_files
+from comrec.learned.hyperprior import Z_LIMIT
+from comrec.learned.liu2018 import Liu2018
 from comrec.picture import Picture
-from comrec.wrapped import files
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,7 @@ def small(photo: Picture) -> Picture:
 @pytest.fixture(scope="module")
 def payload(small: Picture) -> bytes:
     """Of its file of the first metric at quality 50."""
-    return container.parse(Liu2018(METRICS[0]).encode(small, 50)).payloads[0]
+    return cmr.parse(Liu2018(METRICS[0]).encode(small, 50)).payloads[0]
 
 
 def reframed(
@@ -42,11 +44,11 @@ def reframed(
 ) -> bytes:
     """A file with right checksums."""
     named = network_id or network(METRICS[0], "h_s").id
-    return container.write(picture, "liu2018", named, quality, [payload])
+    return cmr_files.write(picture, "liu2018", named, quality, [payload])
 
 
 def test_files_of_other_codecs_are_refused(small: Picture, payload: bytes) -> None:
-    other = container.write(small, "toderici", network(METRICS[0], "h_s").id, 50, [payload])
+    other = cmr_files.write(small, "toderici", network(METRICS[0], "h_s").id, 50, [payload])
     with pytest.raises(UnknownFormatError, match=r"codec toderici, not liu2018"):
         Liu2018().decode(other)
     with pytest.raises(UnknownFormatError, match="png"):
@@ -133,7 +135,7 @@ def test_incomplete_networks_are_named(
 @pytest.mark.parametrize("count", [2, 3])
 def test_there_is_one_payload(count: int, small: Picture, payload: bytes) -> None:
     named = network(METRICS[0], "h_s").id
-    data = container.write(small, "liu2018", named, 50, [payload] * count)
+    data = cmr_files.write(small, "liu2018", named, 50, [payload] * count)
     with pytest.raises(DamagedFileError, match=f"{count} payloads"):
         comrec.decode(data)
 
@@ -200,8 +202,12 @@ def test_latents_of_any_size_decode(small: Picture) -> None:
     """Only a forger's file has them: a picture, without warnings."""
     found = symbols(Liu2018().encode(small, 50))
     random = np.random.default_rng(3)
+
+    def between(least: int, most: int) -> Callable[[tuple[int, ...]], Integers]:
+        return lambda shape: random.integers(least, most + 1, shape)
+
     for least, most in ((LIMIT, LIMIT), (-LIMIT, -LIMIT), (-LIMIT, LIMIT)):
-        forged = coded(found, lambda shape, ends=(least, most + 1): random.integers(*ends, shape))
+        forged = coded(found, between(least, most))
         for quality in (0, 100):
             image = comrec.decode(reframed(small, forged, quality))
             assert image.size == (small.width, small.height)

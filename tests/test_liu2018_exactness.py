@@ -11,7 +11,6 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-import skimage.data
 import torch
 from liu2018 import (
     METRICS,
@@ -28,6 +27,7 @@ from liu2018 import (
     network,
     of_each_metric,
     other_h_s,
+    photograph,
     same_symbols,
     symbols,
     threads,
@@ -39,9 +39,10 @@ from onnx import numpy_helper
 import comrec
 from comrec.entropy.contexts import INDICES, MEAN_STEPS, Place, rounded, walk
 from comrec.entropy.tables import TOTAL, Table
+from comrec.formats import cmr
 from comrec.inference import store
-from comrec.learned import container
-from comrec.learned.liu2018 import Z_LIMIT, Liu2018, Metric
+from comrec.learned.hyperprior import Z_LIMIT
+from comrec.learned.liu2018 import Liu2018, Metric
 from comrec.picture import Picture
 from comrec.train import integer, learned
 from comrec.train import recipe as recipes
@@ -144,11 +145,11 @@ def test_every_runtime_computes_the_same_integers(of: str, device: str) -> None:
             onnxruntime.GraphOptimizationLevel, f"ORT_{name}"
         )
         running = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-        for z, (index, mean) in zip(inputs, expected, strict=True):
+        for z, (scale_index, mean) in zip(inputs, expected, strict=True):
             found = running.run(["index", "mean"], {"z": z[None].astype(np.int32)})
-            assert np.array_equal(found[0][0], index), (count, level)
+            assert np.array_equal(found[0][0], scale_index), (count, level)
             assert np.array_equal(found[1][0], mean), (count, level)
-            ends |= {int(index.min()), int(index.max())}
+            ends |= {int(scale_index.min()), int(scale_index.max())}
     if of == "wild":
         assert {0, INDICES - 1} <= ends  # so the test says something
 
@@ -162,7 +163,7 @@ def test_networks_of_any_weights_code_alike_everywhere(
     pair = learned.networks(32)
     with torch.no_grad():
         for parameter in pair.parameters():
-            parameter += 0.1 * parameter.abs().mean() * torch.randn_like(parameter)
+            parameter.add_(0.1 * parameter.abs().mean() * torch.randn_like(parameter))
     pair["h_s"] = wild(learned.hyper(32), learned.latents(32))
     contexts = contexts_at_random(learned.latents(32))
     recipe = dataclasses.replace(recipes.load("liu2018-3-rate"), width=32)
@@ -172,7 +173,7 @@ def test_networks_of_any_weights_code_alike_everywhere(
     datas = encoded_by_onnx(odd, 80, "mse")
     datas["torch"] = encoded_by_torch(odd, 80, made["h_s"], device)
     for data in datas.values():
-        assert container.header(data).network == made["h_s"].id
+        assert cmr.header(data).network == made["h_s"].id
     h_s = pair["h_s"].double().to(device)
     assert isinstance(h_s, integer.HyperDecoder)
     for found in assert_decoded_alike(datas, h_s).values():
@@ -218,7 +219,7 @@ def test_values_that_are_too_large_are_clipped(
 
 
 def in_order(found: Symbols) -> tuple[Integers, Integers]:
-    """Distances, and the table of each, channels in coding order."""
+    """Residuals, and the table of each, channels in coding order."""
     model = found.contexts
     latents = found.latents[model.order]
     values, used = np.empty(latents.shape, np.int64), np.empty(latents.shape, np.int64)
@@ -228,8 +229,8 @@ def in_order(found: Symbols) -> tuple[Integers, Integers]:
         values[place.where] = rounded(latents, place)
         return values[place.where]
 
-    index, mean = found.index[model.order], found.mean[model.order]
-    walked = walk(model.groups, model.coefficients, index, mean, visit)
+    scale_index, mean = found.scale_index[model.order], found.mean[model.order]
+    walked = walk(model.groups, model.coefficients, scale_index, mean, visit)
     assert np.array_equal(walked, latents * MEAN_STEPS)
     return values, used
 
@@ -262,10 +263,10 @@ def table_bits(values: Integers, indices: Integers, tables: Sequence[Table]) -> 
 @of_each_metric
 @pytest.mark.parametrize("quality", [0, 50, 100])
 def test_the_payload_has_the_bytes_that_the_entropy_model_says(metric: str, quality: float) -> None:
-    picture = Picture(skimage.data.astronaut()[:384, :500].copy())
+    picture = Picture(photograph("astronaut")[:384, :500].copy())
     data = comrec.encode(picture, "liu2018", quality, metric=metric)
     found = symbols(data)
-    written = len(container.parse(data).payloads[0])
+    written = len(cmr.parse(data).payloads[0])
     hyper = table_bits(found.z, channels(found.z.shape), found.tables)
     latents = table_bits(*in_order(found), found.contexts.tables)
     assert written == pytest.approx((hyper + latents) / 8, rel=0.01, abs=8)

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image
 
-from comrec import codec
+from comrec import codec, preparation
 from comrec.errors import (
     ComrecError,
     DamagedFileError,
@@ -22,8 +23,10 @@ from comrec.errors import (
     UnknownFormatError,
     UnsupportedPictureError,
 )
-from comrec.picture import Metadata, Picture, format_of, from_pil
-from comrec.preparation import read
+from comrec.formats.detection import format_of
+from comrec.picture import Metadata, Picture
+from comrec.pillow_io import from_pil
+from comrec.preparation import orientation, read
 
 STANDARD = ["jpeg", "jpeg2000", "webp", "avif", "png"]
 
@@ -245,3 +248,55 @@ def test_format_of_tells_every_standard_format(codec_id: str) -> None:
 def test_format_of_knows_no_others() -> None:
     with pytest.raises(UnknownFormatError, match="jpeg"):
         format_of(saved(Image.new("L", (2, 2)), "GIF"))
+
+
+# Importance
+
+
+def test_importance_is_turned_cropped_and_halved_with_the_pixels() -> None:
+    importance = np.linspace(0, 1, 35, dtype=np.float32).reshape(5, 7)
+    pixels = (importance * 255).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture = Picture(pixels, None, Metadata(exif.tobytes()), importance)
+
+    def follows(found: Picture) -> bool:
+        assert found.importance is not None
+        return bool(np.all(np.abs(found.importance * 255 - found.pixels) <= 1))
+
+    turned = orientation.upright(picture)
+    assert turned.pixels.shape == (7, 5)
+    assert follows(turned)
+    assert np.array_equal(orientation.turned_back(turned).pixels, pixels)
+    assert follows(orientation.turned_back(turned))
+    part = picture.cropped(2, 1, 4, 3)
+    assert np.array_equal(part.pixels, pixels[1:4, 2:6])
+    assert follows(part)
+    half = picture.halved(np.zeros((3, 4), np.uint8))
+    assert half.importance is not None
+    assert half.importance.shape == (3, 4)
+    assert half.importance[1, 1] == pytest.approx(importance[2:4, 2:4].mean())
+    assert half.importance[2, 3] == importance[4, 6]  # edges are repeated
+    assert follows(preparation.finish(picture, preparation.Preparation(metadata="none")))
+
+
+@pytest.mark.parametrize(
+    ("importance", "message"),
+    [
+        (np.ones((3, 4), np.float32), r"importance must be \(4, 3\) float32"),
+        (np.ones((4, 3)), "float64"),
+        (np.full((4, 3), 1.5, np.float32), r"0\.\.1"),
+        (np.full((4, 3), np.nan, np.float32), r"0\.\.1"),
+    ],
+)
+def test_importance_of_another_shape_or_range_is_refused(
+    importance: NDArray[np.float32], message: str
+) -> None:
+    with pytest.raises(OptionError, match=message):
+        Picture(np.zeros((4, 3), np.uint8), importance=importance)
+
+
+@pytest.mark.parametrize("box", [(-1, 0, 2, 2), (0, 0, 0, 1), (2, 0, 2, 1), (0, 3, 1, 2)])
+def test_a_crop_outside_is_refused(box: tuple[int, int, int, int]) -> None:
+    with pytest.raises(OptionError, match="does not lie inside 3x4"):
+        Picture(np.zeros((4, 3), np.uint8)).cropped(*box)

@@ -21,13 +21,12 @@ from PIL.PngImagePlugin import PngInfo
 from sources import saved
 
 import comrec
-from comrec import codec, preparation
+from comrec import codec, files, preparation
 from comrec.cli import main
 from comrec.errors import DamagedFileError, InputError, OptionError, UnsupportedPictureError
 from comrec.formats import boxes, jp2, jxl
 from comrec.picture import Metadata, Picture
 from comrec.preparation import Preparation, read
-from comrec.wrapped import files
 
 EIGHT = Preparation(depth=8)
 SRGB = Preparation(colorspace="srgb")
@@ -641,7 +640,7 @@ def test_damaged_exif_stops_a_tiff_with_what_to_do(
     assert main(["decode", "a.jpg", "-o", "a.png"]) == 0
 
 
-def test_decode_says_what_it_changes_in_strangers_files(
+def test_decode_says_what_it_changes_in_third_party_files(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("deep.png").write_bytes(sources.png(noise(5, 4, 3), 16, 2))

@@ -9,9 +9,8 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-import skimage.data
 import torch
-from liu2018 import METRICS, PLAIN, large, network, symbols, tiled
+from liu2018 import METRICS, PLAIN, large, network, photograph, symbols, tiled
 from onnx import TensorProto, helper
 
 import comrec
@@ -19,7 +18,8 @@ from comrec import metrics
 from comrec.entropy.coder import Encoder
 from comrec.entropy.tables import Table
 from comrec.errors import OptionError
-from comrec.learned import container, refinement
+from comrec.formats import cmr
+from comrec.learned import refinement
 from comrec.learned.liu2018 import Liu2018, Metric
 from comrec.picture import Picture
 from comrec.train import export, learned, losses
@@ -32,19 +32,19 @@ of_each_refined = pytest.mark.parametrize("metric", RECIPES)
 
 @pytest.fixture
 def coffee() -> Picture:
-    return Picture(skimage.data.coffee()[60:316, 40:424].copy())
+    return Picture(photograph("coffee")[60:316, 40:424].copy())
 
 
 def cost(metric: str, picture: Picture, data: bytes) -> float:
-    """What the networks were trained to make small, in bits a pixel."""
+    """The rate-distortion cost that the networks were trained to minimise, in bits per pixel."""
     decoded = np.asarray(comrec.decode(data))
     low, high = recipes.load(RECIPES[metric]).lambdas
-    price = low * (high / low) ** (container.header(data).quality / 100)
+    weight = low * (high / low) ** (cmr.header(data).quality / 100)
     if metric == "ms-ssim":
         distortion = 1 - metrics.ms_ssim(decoded, picture.pixels)
     else:
         distortion = 255**2 / 10 ** (metrics.psnr(decoded, picture.pixels) / 10)
-    return 8 * len(data) / (picture.width * picture.height) + price * distortion
+    return float(8 * len(data) / (picture.width * picture.height) + weight * distortion)
 
 
 # --- what is gained ---------------------------------------------------------------------------
@@ -123,7 +123,7 @@ def test_the_runtime_finds_the_gradient_that_pytorch_finds(
     g_s = learned.networks(width)["g_s"]
     with torch.no_grad():
         for parameter in g_s.parameters():  # that are float16, as they will be stored
-            parameter += 0.1 * parameter.abs().mean() * torch.randn_like(parameter)
+            parameter.add_(0.1 * parameter.abs().mean() * torch.randn_like(parameter))
             parameter.copy_(parameter.half().float())
     recipe = recipes.load(RECIPES[metric])
     data = export.gradient_to_onnx(g_s, recipe, learned.latents(width))
@@ -165,7 +165,7 @@ def test_the_latents_own_networks_are_those_that_refine_them(metric: str) -> Non
 def test_what_values_cost_is_what_the_coder_writes(width: float) -> None:
     """Near the table's middle, at its ends and far outside."""
     away = np.abs(np.arange(-20, 31))
-    table = Table.of_pmf(np.exp(-away / width) / (2 * width + 1), -20)
+    table = Table.from_pmf(np.exp(-away / width) / (2 * width + 1), -20)
     random = np.random.default_rng(7)
     for values in (
         np.rint(random.laplace(0, width, 4000)),

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from comrec import codec
 from comrec.errors import (
@@ -39,7 +40,8 @@ def test_every_size_comes_back_and_looks_alike(
     one = codec.get(codec_id)
     data = one.encode(picture, 90)
     back = one.decode(data)
-    assert (back.width, back.height) == one.size(data) == (width, height)
+    header = one.header(data)
+    assert (back.width, back.height) == (header.width, header.height) == (width, height)
     assert mean_error(back, picture) < 8
 
 
@@ -143,7 +145,9 @@ def test_full_chroma_costs_bytes_and_keeps_red_edges() -> None:
 def test_custom_tables_end_up_in_the_file(photo: Picture) -> None:
     luma, chroma = list(range(1, 65)), [9] * 64
     data = codec.get("jpeg", tables=[luma, chroma]).encode(photo, 50)
-    stored = Image.open(io.BytesIO(data)).quantization
+    image = Image.open(io.BytesIO(data))
+    assert isinstance(image, JpegImageFile)
+    stored = image.quantization
     assert [list(stored[0]), list(stored[1])] == [luma, chroma]
 
 
@@ -177,7 +181,7 @@ def test_names_lists_the_standard_codecs_and_get_makes_them() -> None:
     assert set(STANDARD) <= set(codec.names())
     for name in STANDARD:
         assert codec.get(name).id == name
-        assert codec.get(name).lossless == (name == "png")
+        assert (codec.get(name).quality_step is None) == (name == "png")
 
 
 def test_an_unknown_codec_is_refused_with_the_known_ones() -> None:
@@ -194,12 +198,14 @@ def test_an_unknown_option_is_refused_with_the_known_ones() -> None:
 def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An installed distribution that offers the codec ``upside-down``."""
     (tmp_path / "upside_down.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from comrec.options import option\n"
         "from comrec.standard import Png\n"
+        "@dataclass(frozen=True)\n"
         "class UpsideDown(Png):\n"
         "    id = 'upside-down'\n"
-        "    def __init__(self, turns=1):\n"
-        "        super().__init__()\n"
-        "        self.turns = turns\n"
+        "    signatures = ()\n"
+        "    turns: int = option(1, 'quarter turns')\n"
     )
     info = tmp_path / "upside_down-1.0.dist-info"
     info.mkdir()
@@ -208,8 +214,8 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "[comrec.codecs]\nupside-down = upside_down:UpsideDown\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(codec, "_factories", dict(codec._factories))
     yield
+    codec.unregister("upside-down")
     sys.modules.pop("upside_down", None)
 
 

@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 
 import comrec
-from comrec import codec, metrics
+from comrec import codec, files, metrics, targets
 from comrec.codec import Codec
 from comrec.errors import OptionError, TargetError
 from comrec.inference import tiles
 from comrec.picture import Picture
-from comrec.targets import Kind, Target, meet, only_one
-from comrec.wrapped import files
+from comrec.targets import Kind, Target, choose
 
 NETWORKS = [name for name in comrec.codecs() if name.startswith(("comrec-", "jiang2017-"))]
 PLAIN = [name for name in comrec.codecs() if name not in NETWORKS]
@@ -43,7 +42,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 def next_size(coder: Codec, picture: Picture, quality: float) -> float:
     """Bytes of the file one step finer; infinity where there is none."""
-    finer = round(quality + coder.step, 2)
+    finer = round(quality + (coder.quality_step or 101), 2)
     return len(coder.encode(picture, finer)) if finer <= 100 else math.inf
 
 
@@ -54,13 +53,14 @@ def test_every_plain_codec_meets_a_size_as_near_as_its_steps_allow(
     coder = codec.get(codec_id)
     smallest = len(coder.encode(small, 0))
     for budget in (smallest, round(1.6 * smallest), round(3 * smallest)):
-        met = meet(coder, small, Target("size", budget))
-        assert met.value == len(met.fit.data) <= budget
-        assert met.fit.data == coder.encode(small, met.fit.quality)
-        near = met.value >= 0.98 * budget
-        assert near or next_size(coder, small, met.fit.quality) > budget
+        met = targets.encode(coder, small, Target("size", budget))
+        assert met.value == len(met.point.data) <= budget
+        assert met.point.data == coder.encode(small, met.point.quality)
+        # One refinement fills a budget less exactly than many tries do.
+        near = met.value >= (0.94 if codec_id == "liu2018" else 0.98) * budget
+        assert near or next_size(coder, small, met.point.quality) > budget
     with pytest.raises(TargetError, match=f"{codec_id}'s smallest file .* {smallest:,} bytes"):
-        meet(coder, small, Target("size", smallest // 2))
+        targets.encode(coder, small, Target("size", smallest // 2))
 
 
 @pytest.mark.parametrize("codec_id", NETWORKS)
@@ -71,17 +71,17 @@ def test_sizes_are_met_without_running_networks_for_them(
     for quality in (15, 70):
         budget = len(coder.encode(small, quality)) + 60
         runs.clear()
-        met = meet(coder, small, Target("size", budget))
-        assert met.value == len(met.fit.data) <= budget
+        met = targets.encode(coder, small, Target("size", budget))
+        assert met.value == len(met.point.data) <= budget
         if codec_id.startswith("jiang2017"):
             assert runs == {"com": 1}
         else:
             assert runs["com"] <= 1
             assert runs["rec"] <= 2
-        assert coder.decode(met.fit.data).width == small.width
+        assert coder.decode(met.point.data).width == small.width
     runs.clear()
     with pytest.raises(TargetError, match=f"{codec_id}'s smallest file .* bytes"):
-        meet(coder, small, Target("size", 40))
+        targets.encode(coder, small, Target("size", 40))
     assert runs["rec"] == 0
 
 
@@ -106,10 +106,10 @@ def test_every_codec_meets_a_psnr(codec_id: str, small: Picture) -> None:
     coder, picture = codec.get(codec_id), Picture(small.pixels[:40, :48].copy())
     finer = coder.encode(picture, 60)
     wanted = min(metrics.psnr(coder.decode(finer).rgb, picture.rgb), 60.0) - 1
-    met = meet(coder, picture, Target("psnr", wanted))
-    assert met.value == metrics.psnr(coder.decode(met.fit.data).rgb, picture.rgb) >= wanted
-    assert met.fit.encodes <= 13
-    assert len(met.fit.data) <= len(finer)
+    met = targets.encode(coder, picture, Target("psnr", wanted))
+    assert met.value == metrics.psnr(coder.decode(met.point.data).rgb, picture.rgb) >= wanted
+    assert met.point.encodes <= 13
+    assert len(met.point.data) <= len(finer)
 
 
 @pytest.mark.parametrize("codec_id", ["jpeg", "webp", "comrec-jpeg"])
@@ -118,8 +118,8 @@ def test_similarities_are_met_closely(
     codec_id: str, kind: Kind, value: float, photo: Picture
 ) -> None:
     coder = codec.get(codec_id)
-    met = meet(coder, photo, Target(kind, value))
-    decoded = coder.decode(met.fit.data).rgb
+    met = targets.encode(coder, photo, Target(kind, value))
+    decoded = coder.decode(met.point.data).rgb
     if kind == "msssim":
         assert met.value == metrics.ms_ssim(decoded, photo.rgb)
     else:
@@ -130,23 +130,24 @@ def test_similarities_are_met_closely(
 
 def test_bits_a_pixel_are_bytes(photo: Picture) -> None:
     pixels = photo.width * photo.height
-    met = meet(codec.get("jpeg2000"), photo, Target("bpp", 0.5))
-    assert 0.97 * 0.5 <= met.value == 8 * len(met.fit.data) / pixels <= 0.5
+    met = targets.encode(codec.get("jpeg2000"), photo, Target("bpp", 0.5))
+    assert 0.97 * 0.5 <= met.value == 8 * len(met.point.data) / pixels <= 0.5
     data = comrec.encode(photo, "jpeg2000", target_bpp=0.5)
-    assert data == comrec.encode(photo, "jpeg2000", target_size=pixels // 16) == met.fit.data
+    assert data == comrec.encode(photo, "jpeg2000", target_size=pixels // 16) == met.point.data
 
 
 def test_gray_pictures_have_targets_too(gray_photo: Picture) -> None:
     data = comrec.encode(gray_photo, "comrec-jpeg", target_size=4000)
     assert 3900 <= len(data) <= 4000
-    met = meet(codec.get("jpeg2000"), gray_photo, Target("psnr", 35))
+    met = targets.encode(codec.get("jpeg2000"), gray_photo, Target("psnr", 35))
     assert 35 <= met.value <= 35.5
 
 
 def test_without_loss_every_fidelity_is_met_at_once(photo: Picture) -> None:
-    for kind, value in (("psnr", 150.0), ("ssim", 1.0), ("msssim", 1.0)):
-        met = meet(codec.get("png"), photo, Target(kind, value))
-        assert met.fit.encodes == 1
+    wanted: dict[Kind, float] = {"psnr": 150.0, "ssim": 1.0, "msssim": 1.0}
+    for kind, value in wanted.items():
+        met = targets.encode(codec.get("png"), photo, Target(kind, value))
+        assert met.point.encodes == 1
         assert met.value >= value
 
 
@@ -154,7 +155,7 @@ def test_without_loss_every_fidelity_is_met_at_once(photo: Picture) -> None:
     ("kind", "value", "says"),
     [
         ("psnr", 70, r"PSNR of at least 70 dB cannot be met: jpeg reaches \d\d\.\d+ dB"),
-        ("ssim", 1.0, r"SSIM of at least 1 cannot be met: jpeg reaches 0\.\d+ of"),
+        ("ssim", 1.0, r"SSIM of at least 1 cannot be met: jpeg reaches 0\.\d+ on"),
         ("size", 500, r"at most 500 bytes cannot be met: jpeg's smallest .* 1,\d\d\d bytes"),
         ("bpp", 0.01, r"at most 61 bytes cannot be met"),
     ],
@@ -163,7 +164,7 @@ def test_a_target_that_cannot_be_met_says_what_can(
     kind: Kind, value: float, says: str, photo: Picture
 ) -> None:
     with pytest.raises(TargetError, match=says):
-        meet(codec.get("jpeg"), photo, Target(kind, value))
+        targets.encode(codec.get("jpeg"), photo, Target(kind, value))
 
 
 def test_ms_ssim_of_small_pictures_is_no_target(small: Picture) -> None:
@@ -185,9 +186,9 @@ def test_values_out_of_range_are_refused(kind: Kind, value: float) -> None:
 
 
 def test_one_thing_is_asked_at_a_time(small: Picture) -> None:
-    assert only_one(None, {"size": None}) is None
-    assert only_one(30, {"size": None}) is None
-    assert only_one(None, {"size": None, "psnr": 38}) == Target("psnr", 38)
+    assert choose(None, {"target_size": None}) == 50
+    assert choose(30, {"target_size": None}) == 30
+    assert choose(None, {"target_size": None, "target_psnr": 38}) == Target("psnr", 38)
     with pytest.raises(OptionError, match="target_size, target_psnr"):
         comrec.encode(small, target_size=4000, target_psnr=38)
     with pytest.raises(OptionError, match=r"quality.*target_bpp"):

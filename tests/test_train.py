@@ -6,9 +6,11 @@ import csv
 import dataclasses
 import hashlib
 import json
+import os
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,22 +27,33 @@ from torch import Tensor, nn
 
 from comrec import codec
 from comrec.cli import main
-from comrec.errors import InputError, OptionError
+from comrec.errors import DamagedFileError, InputError, OptionError
 from comrec.inference import store, tiles
 from comrec.jpegtuning import tables
 from comrec.jpegtuning.blocks import ZIGZAG
 from comrec.picture import Picture
-from comrec.train import codecs, export, networks, proxy
+from comrec.train import codecs, export, networks, precision, proxy
 from comrec.train import recipe as recipes
 from comrec.train.data import PhotoStore, list_photos
+from comrec.train.families import FAMILIES
 from comrec.train.loop import Schedule, Trainer
 from comrec.train.recipe import Recipe
 from comrec.train.schemes import SCHEMES, build
 
 Pixels = NDArray[np.uint8]
 
-OURS = [networks.ComrecRec1, networks.ComrecRec2, networks.ComrecCom1, networks.ComrecCom2]
-PUBLISHED = [networks.Jiang2017Com, networks.Jiang2017Rec]
+OURS: list[type[nn.Module]] = [
+    networks.ComrecRec1,
+    networks.ComrecRec2,
+    networks.ComrecCom1,
+    networks.ComrecCom2,
+]
+PUBLISHED: list[type[nn.Module]] = [networks.Jiang2017Com, networks.Jiang2017Rec]
+
+
+def sample(name: str) -> Pixels:
+    """One of scikit-image's photographs, (H, W, 3)."""
+    return np.asarray(getattr(skimage.data, name)(), np.uint8)
 
 
 def tensor(pixels: Pixels) -> Tensor:
@@ -50,7 +63,7 @@ def tensor(pixels: Pixels) -> Tensor:
 
 @pytest.fixture(scope="module")
 def colourful() -> Picture:
-    return Picture(np.ascontiguousarray(skimage.data.astronaut()[:192, 160:352]))
+    return Picture(np.ascontiguousarray(sample("astronaut")[:192, 160:352]))
 
 
 # the proxy
@@ -145,7 +158,7 @@ def test_pixels_outside_the_range_are_penalised_in_grey_levels() -> None:
     picture = torch.tensor([-10 / 255, 0.5, 1 + 30 / 255, 1.0], requires_grad=True)
     penalty = proxy.outside(picture)
     assert float(penalty.detach()) == pytest.approx(10)
-    penalty.backward()
+    torch.autograd.backward(penalty)
     assert picture.grad is not None
     assert picture.grad.sign().tolist() == [-1, 0, 1, 0]
 
@@ -311,7 +324,7 @@ def test_a_written_network_runs_from_its_manifest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photo: Picture
 ) -> None:
     module = shaken(networks.ComrecRec2)
-    arguments: tuple[Any, ...] = ("comrec", "jpeg", "rec", 2, 3, {"steps": 7})
+    arguments: tuple[Any, ...] = (FAMILIES["comrec"], "jpeg", "rec", 2, 3, {"steps": 7})
     first = export.write(tmp_path, "new-rec2", shaken(networks.ComrecRec1), *arguments)
     network = export.write(tmp_path, "new-rec2", module, *arguments)
     entries = json.loads((tmp_path / "manifest.json").read_text())["networks"]
@@ -406,6 +419,53 @@ def test_without_a_checkpoint_there_is_nothing_to_resume(tmp_path: Path) -> None
     assert not Task(tmp_path).trainer.resume()
 
 
+def test_a_checkpoint_that_cannot_be_resumed_is_refused(tmp_path: Path) -> None:
+    Task(tmp_path).run()
+    path = tmp_path / "checkpoint.pt"
+    whole = path.read_bytes()
+    good = torch.load(path, weights_only=True)
+
+    class Call:
+        """What unpickling would call, were it allowed to."""
+
+        def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
+            return os.mkdir, (str(tmp_path / "called"),)
+
+    damaged: list[bytes | object] = [
+        b"",
+        b"no checkpoint",
+        whole[: len(whole) // 2],
+        whole[:100] + bytes(50) + whole[150:],
+        [1, 2],
+        {**good, "average": 3},
+        {**good, "average": {"rec": "many"}},
+        {**good, "step": Call()},
+    ]
+    for contents in damaged:
+        if isinstance(contents, bytes):
+            path.write_bytes(contents)
+        else:
+            torch.save(contents, path)
+        with pytest.raises(DamagedFileError, match=r"checkpoint\.pt"):
+            Task(tmp_path).trainer.resume()
+    assert not (tmp_path / "called").exists()
+
+    others: list[object] = [
+        {"average": good["average"]},
+        {**good, "step": "many"},
+        {**good, "module": {}},
+        {**good, "average": {}},
+        {**good, "optimisers": []},
+        {**good, "torch_rng": torch.zeros(3)},
+    ]
+    for state in others:
+        torch.save(state, path)
+        with pytest.raises(OptionError, match="this recipe"):
+            Task(tmp_path).trainer.resume()
+    path.write_bytes(whole)
+    assert Task(tmp_path).trainer.resume()
+
+
 def test_the_rate_warms_up_and_falls_to_nothing() -> None:
     schedule = Schedule(100, 1e-3, warmup=10)
     rates = [schedule.at(step) for step in range(101)]
@@ -425,6 +485,35 @@ def test_training_learns_and_ends_with_the_averaged_weights(tmp_path: Path) -> N
     assert float(task.step_loss(np.random.default_rng(0), 0).detach()) < before
 
 
+def test_validation_sees_the_averaged_weights_in_evaluation_mode_and_changes_nothing(
+    tmp_path: Path,
+) -> None:
+    x = torch.rand(2, 1, 8, 8)
+    validated: list[dict[str, Tensor]] = []
+
+    def validate(pair: nn.ModuleDict) -> dict[str, float]:
+        assert not any(module.training for module in pair.modules())
+        validated.append({k: v.clone() for k, v in pair.state_dict().items()})
+        with torch.no_grad():
+            return {"mean": float(pair["rec"](x).mean())}
+
+    task = Task(tmp_path)
+    task.pair.get_submodule("rec.2").eval()  # a part that the caller keeps in evaluation mode
+    modes = {name: module.training for name, module in task.pair.named_modules()}
+    scores = task.trainer.run(task.step_loss, lambda: validate(task.pair), 8, plain_track)
+    assert len(validated) == 3  # after 8, 16 and 20 steps
+    assert {name: module.training for name, module in task.pair.named_modules()} == modes
+    for name, value in task.pair.state_dict().items():
+        assert torch.equal(value, validated[-1][name]), name
+    assert scores == validate(task.pair.eval())
+
+    again = Task(tmp_path)
+    assert again.trainer.resume()
+    assert again.trainer.step == 20  # nothing is left to do; it is scored all the same
+    again_scores = again.trainer.run(again.step_loss, lambda: validate(again.pair), 8, plain_track)
+    assert again_scores == scores
+
+
 # data
 
 
@@ -432,7 +521,7 @@ def cut_out(target: Path, count: int, side: int = 128) -> Path:
     """A folder of PNG photographs."""
     target.mkdir(parents=True, exist_ok=True)
     made = 0
-    for source in (skimage.data.astronaut(), skimage.data.coffee(), skimage.data.chelsea()):
+    for source in map(sample, ("astronaut", "coffee", "chelsea")):
         for top in range(0, source.shape[0] - side + 1, side):
             for left in range(0, source.shape[1] - side + 1, side):
                 pixels = source[top : top + side, left : left + side]
@@ -457,13 +546,13 @@ def quiet(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
     return items
 
 
-@pytest.mark.parametrize(("damage", "scale"), [(untouched, 1), (halved, 2)])
+@pytest.mark.parametrize(("degrade", "scale"), [(untouched, 1), (halved, 2)])
 def test_a_sample_pairs_each_crop_with_its_coded_version(
-    tmp_path: Path, damage: Callable[[Pixels, float], tuple[Pixels, float]], scale: int
+    tmp_path: Path, degrade: Callable[[Pixels, float], tuple[Pixels, float]], scale: int
 ) -> None:
     photos = list_photos(cut_out(tmp_path / "in", 3))
     made = PhotoStore(tmp_path / "store", photos, "RGB", 32)
-    made.add_slots("x", damage, 2, scale, 1, quiet, lambda fraction: 1.0)
+    made.add_quality_bins("x", degrade, 2, scale, 1, quiet, lambda fraction: 1.0)
     original, coded, conditions = made.sample(np.random.default_rng(0), 6, 32, scale)
     assert original.shape == (6, 3, 32, 32)
     assert coded.shape == (6, 3, 32 // scale, 32 // scale)
@@ -472,7 +561,7 @@ def test_a_sample_pairs_each_crop_with_its_coded_version(
     assert original.std() > 0.05
 
     again = PhotoStore(tmp_path / "store", photos, "RGB", 32)  # from the disk
-    again.add_slots("x", damage, 2, scale, 1, quiet, lambda fraction: 1.0)
+    again.add_quality_bins("x", degrade, 2, scale, 1, quiet, lambda fraction: 1.0)
     same = again.sample(np.random.default_rng(0), 6, 32, scale)
     assert torch.equal(same[0], original)
     assert torch.equal(same[1], coded)
@@ -483,6 +572,16 @@ def test_a_sample_pairs_each_crop_with_its_coded_version(
         PhotoStore(tmp_path / "store", photos, "RGB", 32, enlarged=0.5)
     with pytest.raises(OptionError, match="smaller than 1024"):
         PhotoStore(tmp_path / "store", photos, "RGB", 1024)
+    (tmp_path / "store" / "x-1of2.json").write_text("[0.1, ")
+    with pytest.raises(DamagedFileError, match=r"x-1of2\.json"):
+        again.add_quality_bins("x", degrade, 2, scale, 1, quiet, lambda fraction: 1.0)
+    with (tmp_path / "store" / "original.u8").open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(DamagedFileError, match=r"original\.u8"):
+        PhotoStore(tmp_path / "store", photos, "RGB", 32)
+    (tmp_path / "store" / "index.json").write_text("{")
+    with pytest.raises(DamagedFileError, match=r"index\.json"):
+        PhotoStore(tmp_path / "store", photos, "RGB", 32)
 
 
 @pytest.mark.parametrize("plain", [False, True])
@@ -490,7 +589,7 @@ def test_a_sample_pairs_each_crop_with_its_coded_version(
     ("family", "base", "scale", "channels"),
     [("comrec", "jpeg", 1, 3), ("comrec", "bpg", 2, 3), ("jiang2017", "jpeg2000", 2, 1)],
 )
-def test_a_real_codecs_damage_comes_with_the_condition_of_its_files(
+def test_a_real_codecs_degradation_comes_with_the_condition_of_its_files(
     photo: Picture, family: str, base: str, scale: int, channels: int, plain: bool
 ) -> None:
     coder = codecs.RealCodec(family, base, scale, 10, 60, plain)
@@ -557,12 +656,54 @@ def test_bad_recipes_are_refused(tmp_path: Path) -> None:
         (toy + "\ncolour = 3\n", "colour"),
         (toy.replace("crop = ", "# "), "crop"),
         (toy + "\nthis is no TOML", "mine.toml"),
+        (toy.replace("steps = 400", 'steps = "many"'), r"steps must be a whole number, not 'many'"),
+        (toy.replace("steps = 400", "steps = true"), "steps must be a whole number"),
+        (toy.replace("steps = 400", "steps = 4.5"), "steps must be a whole number"),
+        (toy.replace("steps = 400", "steps = 0"), "steps must be at least 1"),
+        (toy.replace("rate = 1e-3", "rate = nan"), "rate must be a number"),
+        (toy.replace("rate = 1e-3", "rate = -1"), "rate must be at least 0"),
+        (toy.replace("[5, 30]", "30"), "quality must be two numbers"),
+        (toy.replace("[5, 30]", "[5, 20, 30]"), "quality must be two numbers"),
+        (toy.replace("[5, 30]", '[5, "best"]'), "quality must be a number"),
+        (toy.replace("[5, 30]", "[30, 5]"), "ascending"),
+        (toy.replace("channels = 3", "channels = 2"), "channels must be 1 or 3"),
+        (toy.replace('"filter"', '"magic"'), "scheme must be one of filter"),
+        (toy.replace('"filter"', "[]"), "scheme must be one of filter"),
+        (toy.replace('"comrec"', '"other"'), "family must be one of jiang2017"),
+        (toy + "\nlambdas = [0, 1]\n", "lambdas must be two positive numbers"),
+        (toy.replace('"toy-1"', '"../toy"'), "name '../toy' must be letters"),
+        (toy.replace('"toy-1"', '"/tmp/toy"'), "name '/tmp/toy' must be letters"),
+        (toy.replace('"toy-1"', '""'), "name '' must be letters"),
+        (toy + '\nstart = "../weights"\n', "start '../weights' must be letters"),
     ]:
         (tmp_path / "mine.toml").write_text(text)
         with pytest.raises(OptionError, match=says):
             recipes.load(str(tmp_path / "mine.toml"))
+    (tmp_path / "mine.toml").write_bytes(b'name = "\xff"')
+    with pytest.raises(OptionError, match=r"mine\.toml"):
+        recipes.load(str(tmp_path / "mine.toml"))
     (tmp_path / "mine.toml").write_text(toy)
     assert recipes.load(str(tmp_path / "mine.toml")) == recipes.load("toy")
+
+
+def test_a_shipped_recipes_name_does_not_leave_the_folder(tmp_path: Path) -> None:
+    outside = tmp_path / "toy.toml"
+    outside.write_bytes((recipes.FOLDER / "toy.toml").read_bytes())
+    for name in (str(tmp_path / "toy"), "../recipes/toy"):
+        with pytest.raises(OptionError, match="no recipe"):
+            recipes.load(name)
+
+
+def test_a_scheme_is_for_the_families_that_it_can_train() -> None:
+    toy = recipes.load("toy")
+    for wrong in (
+        dataclasses.replace(toy, family="liu2018"),
+        dataclasses.replace(toy, family="jiang2017", scheme="joint"),
+        dataclasses.replace(toy, scheme="alternating"),
+        dataclasses.replace(toy, scheme="curriculum"),
+    ):
+        with pytest.raises(OptionError, match=r"the scheme \w+ trains .*, not "):
+            build(wrong)
 
 
 def scheme_of(recipe: Recipe, folder: Path) -> Any:
@@ -614,7 +755,25 @@ def test_the_joint_scheme_trains_both_networks_at_once(tmp_path: Path) -> None:
     assert 0 < scores["bpp"] < 24
 
 
+@pytest.mark.parametrize(("has", "kind"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_a_cpu_trains_in_bfloat16_only_where_it_has_it(
+    has: bool, kind: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "cpu_has_bfloat16", lambda: has)
+    scheme = scheme_of(dataclasses.replace(recipes.load("jiang2017-jpeg"), crop=32), tmp_path)
+    with scheme.autocast():
+        assert nn.Conv2d(1, 1, 1)(torch.rand(1, 1, 4, 4)).dtype == kind
+
+
 # the command
+
+
+def recipe_file(folder: Path, name: str, **changes: object) -> Path:
+    """A shipped recipe with some fields changed, as a file."""
+    values = {**tomllib.loads((recipes.FOLDER / f"{name}.toml").read_text()), **changes}
+    path = folder / f"{name}.toml"
+    path.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items()))
+    return path
 
 
 @pytest.fixture
@@ -643,16 +802,16 @@ def test_the_toy_recipe_visibly_beats_plain_jpeg(
 
     entries = json.loads((out / "weights" / "manifest.json").read_text())["networks"]
     (network,) = (store.Network(**entry) for entry in entries)
-    assert (network.codec, network.role, network.scale) == ("jpeg", "rec", 1)
+    assert (network.variant, network.role, network.up) == ("jpeg", "rec", 1)
     assert network.training["steps"] == 300
     assert network.training["recipe"] == "toy-1"
     assert {"data", "photos", "seconds", "hardware", "scores"} & set(network.training)
     monkeypatch.setattr(store, "FOLDER", out / "weights")
-    photograph = Picture(np.ascontiguousarray(skimage.data.chelsea()[100:196, 200:328]))
+    photograph = Picture(np.ascontiguousarray(sample("chelsea")[100:196, 200:328]))
     coder = codec.get("jpeg")
     decoded = coder.decode(coder.encode(photograph, 12))
-    rebuilt = tiles.run(network, decoded.pixels, 12)
-    error = np.abs(rebuilt.astype(int) - photograph.pixels).mean()
+    reconstruction = tiles.run(network, decoded.pixels, 12)
+    error = np.abs(reconstruction.astype(int) - photograph.pixels).mean()
     assert error < np.abs(decoded.pixels.astype(int) - photograph.pixels).mean()
 
     before = (out / "checkpoint.pt").stat().st_mtime_ns
@@ -662,6 +821,33 @@ def test_the_toy_recipe_visibly_beats_plain_jpeg(
     assert main([*arguments, "--steps", "302", "--resume"]) == 0
     with (out / "curve.csv").open() as file:
         assert list(csv.DictReader(file))[-1]["step"] == "302"
+
+
+@pytest.mark.train
+@pytest.mark.usefixtures("sigterm")
+def test_what_is_exported_is_what_was_validated(tmp_path: Path) -> None:
+    data = cut_out(tmp_path / "photos", 4, side=64)
+    changes = {"crop": 32, "batch": 2, "steps": 2}
+    recipe = recipe_file(tmp_path, "jiang2017-jpeg", **changes)
+    out = tmp_path / "run"
+    common = ["--data", str(data), "--validation", str(data)]
+    assert main(["train", str(recipe), *common, "-o", str(out)]) == 0
+
+    loaded = recipes.load(str(recipe))
+    pair = build(loaded)
+    pair.load_state_dict(torch.load(out / "checkpoint.pt", weights_only=True)["average"])
+    made = PhotoStore(out / "data" / "validation", list_photos(data), "L", loaded.crop)
+    expected = SCHEMES["alternating"](loaded, pair.eval(), made, made, "cpu").validate()
+    entries = json.loads((out / "weights" / "manifest.json").read_text())["networks"]
+    for entry in entries:
+        assert entry["training"]["scores"] == pytest.approx(expected, abs=1e-3)
+    rec = store.Network(**next(entry for entry in entries if entry["role"] == "rec"))
+    file = out / "weights" / store.file_name(rec.name, rec.sha256)
+    exported = export.weights_of(file.read_bytes())
+    statistics = [name for name in pair["rec"].state_dict() if "running" in name]
+    assert statistics
+    for name in statistics:
+        assert torch.allclose(exported[name], pair["rec"].state_dict()[name], rtol=1e-5), name
 
 
 @pytest.mark.usefixtures("sigterm")

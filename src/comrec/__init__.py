@@ -8,15 +8,23 @@ Importing comrec loads no network and no training code.
 
 from __future__ import annotations
 
-from comrec import errors, jpegtuning, learned, standard, wrapped
+from comrec import codec, errors, jpegtuning, learned, sandwich, standard
 from comrec.api import codecs, decode, encode
+from comrec.codec import Codec
 from comrec.information import Information, info
+from comrec.picture import Metadata, Picture
 from comrec.pillow_plugin import register_pillow
+from comrec.preparation import Header
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Codec",
+    "Header",
     "Information",
+    "Metadata",
+    "Picture",
+    "codec",
     "codecs",
     "decode",
     "encode",
@@ -25,6 +33,6 @@ __all__ = [
     "jpegtuning",
     "learned",
     "register_pillow",
+    "sandwich",
     "standard",
-    "wrapped",
 ]

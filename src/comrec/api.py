@@ -1,4 +1,4 @@
-"""The verbs, on Pillow images and arrays."""
+"""`encode`, `decode` and `codecs`, for Pillow images and arrays."""
 
 from __future__ import annotations
 
@@ -10,80 +10,76 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from comrec import codec as registry
-from comrec import preparation
-from comrec.errors import InputError
+from comrec import files, preparation, targets
+from comrec.codec import Codec
+from comrec.errors import InputError, OptionError
 from comrec.picture import Picture
 from comrec.preparation import Preparation
-from comrec.targets import meet, only_one
-from comrec.wrapped import files
+from comrec.targets import Target
 
 DEFAULT_CODEC = "comrec-jpeg"
-DEFAULT_QUALITY = 50.0
 
 
 def encode(
     image: Image.Image | NDArray[np.uint8] | Picture | bytes | Path,
-    codec: str = DEFAULT_CODEC,
+    codec: str | Codec = DEFAULT_CODEC,
     quality: float | None = None,
-    *,
-    target_size: int | None = None,
-    target_bpp: float | None = None,
-    target_psnr: float | None = None,
-    target_ssim: float | None = None,
-    target_msssim: float | None = None,
-    background: str | None = None,
-    depth: int | None = None,
-    colorspace: str | None = None,
-    frame: int | None = None,
-    metadata: str = "all",
     **options: Any,
 ) -> bytes:
-    """A picture's file.
+    """Compress a picture.
 
     Args:
-        image: a Pillow image; or (H, W) or (H, W, 3) uint8; or a `Picture`; or a picture file's
-            path or bytes, of which nothing is lost that Pillow images do not hold.
-        codec: an id of `codecs`.
-        quality: 0 (smallest) to 100 (best); 50 where no target is given either.
-        target_size, target_bpp: the best file of at most so many bytes, or bits a pixel.
-        target_psnr, target_ssim, target_msssim: the smallest file found that decodes to at least
-            so much fidelity: dB on RGB, SSIM of luma, MS-SSIM of RGB (see `targets.Target`).
-        background, depth, colorspace, frame, metadata: what to do with what cannot be carried
-            as it is, and which metadata to keep (see `preparation.Preparation`).
-        options: the codec's, such as ``effort=9`` or ``scale="1/2"``.
+        image: a Pillow image; or (H, W) or (H, W, 3) uint8; or a `Picture`; or the path or the
+            bytes of a picture file, which can hold more than a Pillow image, such as deep samples.
+        codec: an id of `codecs`, optionally with options: "liu2018:metric=ms-ssim"; or a `Codec`.
+        quality: 0 (smallest) to 100 (best); by default 50, unless there is a target.
+        options: ``target_size`` or ``target_bpp``: the best file of at most this many bytes, or
+            bits per pixel. ``target_psnr``, ``target_ssim`` or ``target_msssim``: the smallest
+            file found with at least this fidelity (see `targets.Target`). ``background``,
+            ``depth``, ``colorspace``, ``frame``, ``metadata``: conversions of pictures that the
+            codec cannot store, and the metadata to keep (see `preparation.Preparation`).
+            All others are options of the codec, such as ``effort=9``.
+    Returns:
+        The bytes of the file.
     Raises:
         UnknownCodecError, OptionError, UnsupportedPictureError.
-        InputError: the picture file cannot be used.
-        TargetError: no file of this picture meets the target.
+        InputError: the picture file cannot be read.
+        TargetError: the target cannot be met.
     """
-    target = only_one(
-        quality,
-        {
-            "size": target_size,
-            "bpp": target_bpp,
-            "psnr": target_psnr,
-            "ssim": target_ssim,
-            "msssim": target_msssim,
-        },
-    )
-    how = Preparation(background, depth, colorspace, frame, metadata)
+    wanted = targets.choose(quality, options)
+    for kind in targets.KINDS:
+        options.pop(f"target_{kind}", None)
+    how = Preparation(**{name: options.pop(name) for name in _PREPARATION if name in options})
+    if isinstance(codec, str):
+        coder = registry.parse(codec, **options)
+    elif options:
+        raise OptionError(f"options of {codec} are already set; unexpected: {', '.join(options)}")
+    else:
+        coder = codec
+    picture = _picture(image, how)
+    if isinstance(wanted, Target):
+        return targets.encode(coder, picture, wanted).point.data
+    return coder.encode(picture, wanted)
+
+
+_PREPARATION = tuple(option.name for option in Preparation().options)
+
+
+def _picture(
+    image: Image.Image | NDArray[np.uint8] | Picture | bytes | Path, how: Preparation
+) -> Picture:
     if isinstance(image, Image.Image):
-        picture = preparation.of_image(image, how)
-    elif isinstance(image, Path):
+        return preparation.from_image(image, how)
+    if isinstance(image, Path):
         try:
             data = image.read_bytes()
         except OSError as error:
             raise InputError(f"{image}: {error.strerror}") from None
-        picture = files.read(data, str(image), how)
-    elif isinstance(image, bytes):
-        picture = files.read(image, "input", how)
-    else:
-        picture = image if isinstance(image, Picture) else Picture(image)
-        picture = preparation.finish(picture, how)
-    coder = registry.get(codec, **options)
-    if target is not None:
-        return meet(coder, picture, target).fit.data
-    return coder.encode(picture, DEFAULT_QUALITY if quality is None else quality)
+        return files.read(data, str(image), how)
+    if isinstance(image, bytes):
+        return files.read(image, "input", how)
+    picture = image if isinstance(image, Picture) else Picture(image)
+    return preparation.finish(picture, how)
 
 
 def decode(
@@ -91,31 +87,37 @@ def decode(
     *,
     enhance: bool = False,
     plain: bool = False,
+    allow_partial: bool = False,
     metadata: str = "all",
     name: str = "input",
 ) -> Image.Image:
-    """The picture of a file of any codec here: gray or RGB of 8 bits, perhaps with alpha.
+    """Decode a file of any codec to 8-bit gray or RGB, with alpha if the file has it.
 
-    Strangers' files of other kinds become that: deeper samples are rounded, CMYK is converted,
-    of several frames the first is taken.
+    Third-party files are converted: samples of more than 8 bits are rounded, CMYK becomes sRGB,
+    and the first of several frames is taken.
 
     Args:
-        enhance: remove the artefacts of a plain file of a lossy codec.
-        plain: what other viewers show: ignore the mark, run no network.
-        metadata: what is kept of it (see `preparation.Preparation`).
-        name: what errors call the file.
+        data: the file.
+        enhance: also remove the artefacts of a plain file of a lossy codec.
+        plain: decode as other viewers do: ignore the mark, run no network.
+        allow_partial: decode as much as there is of a truncated progressive file.
+        metadata: which metadata to keep (see `preparation.Preparation`).
+        name: name of the file in errors.
     Raises:
-        InputError: the file cannot be used.
-        UnsupportedPictureError: a kind of picture that cannot be converted.
+        InputError: the file cannot be decoded.
+        UnsupportedPictureError: the kind of picture cannot be converted.
         WeightsError, UnknownCodecError: its network or codec is not in this version.
-        MissingExtraError: what reads its format is not installed.
+        MissingExtraError: the library for its format is not installed.
     """
     how = Preparation(metadata=metadata)
     try:
+        file = files.parse(data)
         if plain:
-            picture = files.plain(data)
+            picture = file.plain(partial=allow_partial)
+        elif enhance:
+            picture = file.enhance()
         else:
-            picture = files.enhance(data) if enhance else files.decode(data)
+            picture = file.decode(partial=allow_partial)
         return preparation.with_metadata(picture, how).to_pil()
     except files.UNUSABLE as error:
         raise error.naming(name) from None

@@ -1,10 +1,10 @@
 """The one contract, and the registry.
 
-A codec turns a picture into a file and back:
+A codec turns a picture into a file and back. It is a value: its options are its fields.
 
-    codec = comrec.codec.get("comrec-jpeg", effort=7)
-    data = codec.encode(picture, quality=30)
-    picture = codec.decode(data)
+    coder = comrec.codec.parse("liu2018:metric=ms-ssim")
+    data = coder.encode(picture, quality=30)
+    picture = coder.decode(data)
 
 Other packages add codecs through the entry-point group ``comrec.codecs``: the name is the
 codec's id, the object a callable that takes options and returns a `Codec`.
@@ -12,39 +12,121 @@ codec's id, the object a callable that takes options and returns a `Codec`.
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from typing import Any
 
-from comrec.errors import OptionError, UnknownCodecError
+from comrec import options
+from comrec.errors import OptionError, UnknownCodecError, UnsupportedPictureError
+from comrec.formats import detection
+from comrec.formats.detection import Brand, Signature
+from comrec.options import Option, option
 from comrec.picture import Picture
-from comrec.preparation import Kind
-from comrec.ratecontrol import Fit, Trials, met
+from comrec.preparation.header import Header
+from comrec.ratecontrol import OperatingPoint, QualitySearch
 
 ENTRY_POINTS = "comrec.codecs"
+
+Encode = Callable[[float], bytes]
+"""A quality to a file of one picture. It may also be able to estimate a file's size, or know what
+decoding it gives: see `comrec.ratecontrol.Estimating` and `Decoding`."""
 
 
 class Codec(ABC):
     """A picture to a file and back.
 
+    A subclass is a frozen dataclass, so that codecs have a repr, are equal where their options are,
+    and can be pickled. Options are fields made by `comrec.options.option`, and are checked when a
+    codec is made.
+
+    What is declared once, as class attributes or properties:
+
     Attributes:
         id: the name in the registry; stable for ever.
         summary: one line for people.
         extension: of the files it writes, with the dot.
-        lossless: whether decode gives back the same pixels.
+        aliases: other extensions of the same files.
+        container: the format of its files, as `comrec.formats.detection` names it: the id of the
+            plain codec that decodes them too; "cmr" for learned codecs.
+        signatures: what tells its files from others, where it is the plain codec of its format.
         extra: of this package that it needs installed, such as "heic"; None where none.
-        step: between the qualities that a search for a target tries, counted down from 100:
-            nearer ones give the same file or nearly so. Infinite where quality changes nothing.
+        modules: that must be importable for it to work.
+        packages: distributions whose version decides, beside comrec's, what it writes and reads.
+        networks: SHA-256 of those that decide it too.
+        quality_step: between the qualities that a search for a target tries, counted down from
+            100: nearer ones give the same file or nearly so. None where quality changes nothing.
+        bench_qualities: that span about 0.1 to 2 bits per pixel of photographs, where the codec
+            reaches so far.
+        uses_importance: whether `encode` makes use of `Picture.importance`; others refuse it.
+        mark_overhead: bytes that a mark in its files costs beyond its own, at most; None where its
+            files cannot carry one (see `with_mark`).
     """
 
-    id: str
-    summary: str
-    extension: str
-    lossless: bool = False
-    extra: str | None = None
-    step: float = 1.0
+    aliases: tuple[str, ...] = ()
+    signatures: tuple[Signature | Brand, ...] = ()
+    modules: tuple[str, ...] = ()
+    uses_importance: bool = False
+    mark_overhead: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raises OptionError: an option is out of range."""
+        options.check(self)
+
+    @property
+    @abstractmethod
+    def id(self) -> str: ...
+
+    @property
+    @abstractmethod
+    def summary(self) -> str: ...
+
+    @property
+    @abstractmethod
+    def extension(self) -> str: ...
+
+    @property
+    def container(self) -> str:
+        return self.id
+
+    @property
+    def extra(self) -> str | None:
+        return None
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def quality_step(self) -> float | None:
+        return 1.0
+
+    @property
+    def bench_qualities(self) -> tuple[float, ...]:
+        return (5.0, 15.0, 27.0, 40.0, 53.0, 66.0, 79.0, 92.0)
+
+    @property
+    def available(self) -> bool:
+        """Whether all that it needs is installed."""
+        return all(importlib.util.find_spec(module) is not None for module in self.modules)
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """The options that it has."""
+        return options.options_of(self)
+
+    def __str__(self) -> str:
+        """The text form: the id, and the options that are not at their defaults; see `parse`."""
+        values = ((each, getattr(self, each.name)) for each in self.options)
+        given = [f"{o.name}={o.format(value)}" for o, value in values if value != o.default]
+        return ":".join([self.id, *given])
 
     @abstractmethod
     def encode(self, picture: Picture, quality: float) -> bytes:
@@ -58,42 +140,76 @@ class Codec(ABC):
             MissingExtraError: `extra` is not installed.
         """
 
+    def encoder(self, picture: Picture) -> Encode:
+        """`encode` of one picture, as a function of quality, for a search that calls it often.
+
+        Override it where some work does not depend on quality, and let `encode` call it.
+
+        Raises:
+            UnsupportedPictureError, MissingExtraError: as `encode`; here or in the call.
+        """
+        return lambda quality: self.encode(picture, quality)
+
     @abstractmethod
-    def decode(self, data: bytes) -> Picture:
+    def decode(self, data: bytes, *, partial: bool = False) -> Picture:
         """The picture of a file.
+
+        Args:
+            partial: take what is there of a file that is cut short: a picture of lower quality, in
+                codecs whose files allow it. The others raise as without it.
+        Raises:
+            InputError: the file cannot be used: damaged, or of another format.
+            MissingExtraError: `extra` is not installed.
+        """
+
+    def header(self, data: bytes) -> Header:
+        """What a file's header says of its picture. By default, the whole file is decoded for it.
 
         Raises:
             InputError: the file cannot be used.
             MissingExtraError: `extra` is not installed.
         """
-
-    def size(self, data: bytes) -> tuple[int, int]:
-        """(width, height) of a file's picture; codecs whose header says it do not decode.
-
-        Raises:
-            InputError: the file cannot be used.
-        """
         picture = self.decode(data)
-        return picture.width, picture.height
+        channels = (1 if picture.is_gray else 3) + (picture.alpha is not None)
+        return Header(picture.width, picture.height, channels=channels)
 
-    def kind(self, data: bytes) -> Kind:
-        """What a file's header says of its picture: `decode` rounds, takes the first frame, ...
-
-        Raises:
-            InputError: the file cannot be used.
-        """
-        return Kind()
-
-    def encode_within(self, picture: Picture, budget: int) -> Fit:
+    def encode_within(self, picture: Picture, budget: int) -> OperatingPoint:
         """The best file of at most ``budget`` bytes; no smaller than it need be (`ratecontrol`).
 
         Raises:
             TargetError: the smallest file is larger.
             UnsupportedPictureError: the codec cannot carry this picture.
         """
+        return self.search(picture).within(budget, self.id)
+
+    def search(self, picture: Picture) -> QualitySearch:
+        """A search among the files of a picture by quality."""
         pixels = picture.width * picture.height
-        trials = Trials(lambda quality: self.encode(picture, quality), self.step, pixels)
-        return met(trials, budget, self.id)
+        return QualitySearch(self.encoder(picture), self.quality_step, pixels)
+
+    def check(self, picture: Picture) -> None:
+        """Refuse what the codec cannot carry; to be called by `encode`, and extended.
+
+        Raises:
+            UnsupportedPictureError: naming what helps.
+        """
+        if picture.importance is not None and not self.uses_importance:
+            raise UnsupportedPictureError(
+                f"{self.id} cannot make one part of a picture better than others: leave the "
+                "importance map out, or choose a codec that uses it"
+            )
+
+    def with_mark(self, data: bytes, mark: bytes) -> bytes:
+        """One of its files with comrec's mark (`formats.mark`) where its readers do not mind."""
+        raise NotImplementedError(f"{self.id} files carry no mark")
+
+    def mark_in(self, data: bytes) -> bytes | None:
+        """The mark's bytes in a file of its format; None where there is none.
+
+        Raises:
+            DamagedFileError: the structure of the file is broken.
+        """
+        return None
 
 
 def check_quality(quality: float) -> float:
@@ -103,11 +219,9 @@ def check_quality(quality: float) -> float:
     return float(quality)
 
 
-def check_effort(effort: int) -> int:
-    """Pass an effort on if it is in 1..10."""
-    if effort not in range(1, 11):
-        raise OptionError(f"effort must be in 1..10, not {effort}")
-    return effort
+def effort_option(help: str = "1 (fast) to 10 (small)") -> Any:
+    """The option that many codecs have: how long to work for a smaller file."""
+    return option(7, help, range(1, 11))
 
 
 Factory = Callable[..., Codec]
@@ -117,6 +231,13 @@ _factories: dict[str, Factory] = {}
 def register(codec_id: str, factory: Factory) -> None:
     """Add a codec; ``factory(**options)`` makes it. The last registration of an id wins."""
     _factories[codec_id] = factory
+    detection.register(codec_id, factory().signatures)
+
+
+def unregister(codec_id: str) -> None:
+    """Take a codec out again; nothing happens where there is none."""
+    if _factories.pop(codec_id, None) is not None:
+        detection.unregister(codec_id)
 
 
 def names() -> list[str]:
@@ -125,12 +246,12 @@ def names() -> list[str]:
     return [*_factories, *sorted(found - set(_factories))]
 
 
-def get(codec_id: str, **options: Any) -> Codec:
-    """The codec of an id.
+def get(codec_id: str, **given: Any) -> Codec:
+    """The codec of an id with options, as values.
 
     Raises:
         UnknownCodecError: no such codec.
-        OptionError: it has no such option.
+        OptionError: it has no such option, or not with that value.
     """
     factory = _factories.get(codec_id)
     if factory is None:
@@ -140,8 +261,39 @@ def get(codec_id: str, **options: Any) -> Codec:
         factory = next(iter(points)).load()
         register(codec_id, factory)
     known = inspect.signature(factory).parameters
-    for option in options:
-        if option not in known:
-            allowed = ", ".join(known) or "none"
-            raise OptionError(f"{codec_id} has no option {option!r}; it has: {allowed}")
-    return factory(**options)
+    for name in given:
+        if name not in known:
+            raise OptionError(f"{codec_id} has no option {name!r}; it has: {_listed(factory())}")
+    return factory(**given)
+
+
+def parse(text: str, defaults: Mapping[str, Any] | None = None, **given: Any) -> Codec:
+    """The codec of its text form: ``id`` or ``id:option=value:option=value``.
+
+    The one spelling everywhere: ``jpeg``, ``bpg:subsampling=4:4:4:bit_depth=10``.
+
+    Args:
+        defaults: options where the text names none; those that the codec lacks are left out.
+        given: options as values, beside those of the text.
+    Raises:
+        UnknownCodecError: no such codec.
+        OptionError: it has no such option, or not with that value; or one is given twice.
+    """
+    codec_id, *items = re.split(r":(?=\w+=)", text.strip())
+    declared = {each.name: each for each in get(codec_id).options}
+    values: dict[str, Any] = {}
+    for item in items:
+        name, _, value = item.partition("=")
+        if name in values or name in given:
+            raise OptionError(f"{text}: {name} is given twice")
+        values[name] = declared[name].parse(value) if name in declared else value
+    assumed = {
+        name: value
+        for name, value in (defaults or {}).items()
+        if name in declared and name not in values and name not in given
+    }
+    return get(codec_id, **assumed, **values, **given)
+
+
+def _listed(coder: Codec) -> str:
+    return ", ".join(f"{each.name} ({each.values})" for each in coder.options) or "none"

@@ -1,19 +1,19 @@
-"""What can go wrong.
+"""The exceptions of comrec.
 
     ComrecError
     ├── InputError              the file cannot be used
     │   ├── UnknownFormatError  not a file that comrec reads
     │   ├── DamagedFileError    cut short or altered
     │   └── TooLargeError       declares more pixels than the limit
-    ├── UnsupportedPictureError the codec cannot carry this kind of picture
-    ├── UnknownCodecError       no codec of that id            (also a ValueError)
+    ├── UnsupportedPictureError the codec cannot store this kind of picture
+    ├── UnknownCodecError       no codec has this id            (also a ValueError)
     ├── OptionError             a parameter out of range        (also a ValueError)
-    ├── TargetError             no file of this picture meets it (also a ValueError)
-    ├── WeightsError            a network is missing or altered
+    ├── TargetError             the target cannot be met        (also a ValueError)
+    ├── WeightsError            a network is missing or corrupt
     ├── OutputError             the output cannot be written, or would overwrite the input
     └── MissingExtraError       an optional dependency is not installed
 
-Every message says what came, what was expected and what to do.
+Messages say what was found, what was expected, and what to do.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from typing import Self
 
 
 class ComrecError(Exception):
-    """Base of all errors that comrec raises on purpose."""
+    """Base class of all errors of comrec."""
 
     def naming(self, name: str) -> Self:
-        """This error, now about the file of that name: decoders call theirs "input"."""
+        """This error with the name of the file, in place of the "input" of decoders."""
         self.args = (f"{name}: {str(self).removeprefix('input: ')}",)
         return self
 
@@ -47,11 +47,11 @@ class TooLargeError(InputError):
 
 
 class UnsupportedPictureError(ComrecError):
-    """The codec cannot carry this kind of picture."""
+    """The codec cannot store this kind of picture."""
 
 
 class UnknownCodecError(ComrecError, ValueError):
-    """No codec is registered under that id."""
+    """No codec is registered under this id."""
 
 
 class OptionError(ComrecError, ValueError):
@@ -59,7 +59,7 @@ class OptionError(ComrecError, ValueError):
 
 
 class TargetError(ComrecError, ValueError):
-    """No file that the codec makes of this picture meets the target size or fidelity."""
+    """The codec cannot meet the target size or fidelity for this picture."""
 
 
 class WeightsError(ComrecError):

@@ -1,33 +1,31 @@
-"""What a file says of itself; no network is loaded, no pixel decoded."""
+"""Information from the headers of a file; no network is loaded, no pixel is decoded."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from comrec import codec
+from comrec import files
 from comrec.errors import InputError, MissingExtraError
+from comrec.formats import cmr
 from comrec.inference import store
-from comrec.learned import container as cmr
-from comrec.picture import format_of
-from comrec.wrapped import files
 
 
 @dataclass(frozen=True)
 class Information:
-    """A file's description.
+    """Description of a file.
 
     Attributes:
-        container: the format, such as "jpeg"; "cmr" of learned codecs.
-        codec: the id that decodes it in full: "comrec-jpeg", the one that a .cmr file names, or
-            the container's for plain files.
+        container: the file format, such as "jpeg"; "cmr" for learned codecs.
+        codec: id of the codec that wrote it: such as "comrec-jpeg", the one named in a .cmr file,
+            or the id of the format for plain files.
         width, height: of the full picture, pixels.
-        bytes: of the file.
-        bpp: bits a pixel of the full picture.
-        scale: 1 or 2 (other viewers show 1/scale of each side); None for plain and .cmr files.
-        quality: 0..100 at which the file was coded; None for plain files.
-        network: the name of the network that rebuilds it, or its id if this version lacks it;
+        bytes: size of the file.
+        bpp: bits per pixel of the full picture.
+        scale: 1 or 2: the stored picture has 1/scale of each side; None for plain and .cmr files.
+        quality: of the encoder, 0..100; None for plain files.
+        network: name of the network that reconstructs it, or its id if this version lacks it;
             None for plain files.
-        shown: what viewers without comrec show, in words.
+        shown: what other viewers show, as text.
     """
 
     container: str
@@ -43,34 +41,38 @@ class Information:
 
 
 def info(data: bytes, name: str = "input") -> Information:
-    """Read the header and the mark of a file; what else is damaged stays unseen.
+    """Read the header and the mark of a file. Damage elsewhere is not detected.
 
+    Args:
+        data: the file.
+        name: name of the file in errors.
     Raises:
-        InputError: not a file of ours, or damaged.
-        MissingExtraError: what reads its format is not installed.
+        InputError: the format is unknown, or the header or mark is damaged.
+        MissingExtraError: the library for its format is not installed.
     """
     try:
-        container = format_of(data)
-        if container == cmr.FORMAT:
-            return _of_cmr(data)
-        width, height = codec.get(container).size(data)
-        mark = files.mark_of(data)
+        file = files.parse(data)
+        if file.format == cmr.FORMAT:
+            return _from_cmr(data)
+        header, mark = file.codec.header(data), file.mark
     except (InputError, MissingExtraError) as error:
         raise error.naming(name) from None
+    width, height = header.width, header.height
     if mark is None:
-        codec_id, network, shown = container, None, "the whole picture"
+        codec_id, network, shown = file.format, None, "the whole picture"
     else:
         known = _network(mark.network)
-        codec_id = f"{known.family}-{container}" if known else f"unknown network around {container}"
+        around = f"unknown network around {file.format}"
+        codec_id = f"{known.family}-{file.format}" if known else around
         network = known.name if known else mark.network
         shown = (
             "the whole picture, without the network's improvement"
             if mark.scale == 1
-            else f"a picture of {width}x{height}, half of each side"
+            else f"a picture of {width}x{height}, half the size in each direction"
         )
         width, height = mark.width, mark.height
     return Information(
-        container,
+        file.format,
         codec_id,
         width,
         height,
@@ -83,7 +85,7 @@ def info(data: bytes, name: str = "input") -> Information:
     )
 
 
-def _of_cmr(data: bytes) -> Information:
+def _from_cmr(data: bytes) -> Information:
     head = cmr.header(data)
     known = _network(head.network)
     return Information(

@@ -1,4 +1,4 @@
-"""Quality of a picture against its original: PSNR, SSIM, MS-SSIM. Samples are on 0..255."""
+"""Full-reference quality metrics: PSNR, SSIM, MS-SSIM. Samples are in 0..255."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ _C2 = (0.03 * _PEAK) ** 2
 _SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 SSIM_SIDE = 2 * _RADIUS + 1
 MS_SSIM_SIDE = 2 * _RADIUS * 2 ** (len(_SCALE_WEIGHTS) - 1) + 1
-"""The shortest sides of pictures that the measures are defined for."""
+"""Shortest sides, in pixels, of the pictures that SSIM and MS-SSIM are defined for."""
 
 
 def psnr(a: Samples, b: Samples) -> float:
     """Peak signal-to-noise ratio in dB, 10 log10(255² / mean squared error over all samples).
 
     Args:
-        a, b: equal shapes, (H, W) or (H, W, 3); uint8, or float32 such as `luma` gives.
+        a, b: equal shapes, (H, W) or (H, W, 3); uint8, or float32 such as from `luma`.
     Returns:
-        0 and up; infinity where they are the same.
+        dB, at least 0; infinity for identical pictures.
     Raises:
         OptionError: the shapes differ.
     """
     _check_shapes(a, b)
     squares = 0.0
-    for row_a, row_b in zip(a, b, strict=True):  # row by row: large pictures need no large copies
+    for row_a, row_b in zip(a, b, strict=True):  # row by row, to avoid copies of large pictures
         difference = np.subtract(row_a, row_b, dtype=np.float32)
         squares += float(np.square(difference).sum(dtype=np.float64))
     if squares == 0:
@@ -50,18 +50,18 @@ def luma(rgb: Pixels) -> NDArray[np.float32]:
     Args:
         rgb: (H, W, 3) uint8.
     Returns:
-        (H, W), 0..255.
+        (H, W) float32, 0..255.
     Raises:
         OptionError: not (H, W, 3).
     """
     if rgb.ndim != 3 or rgb.shape[2] != 3:
-        raise OptionError(f"luma is of an RGB picture, (H, W, 3); this array is {rgb.shape}")
+        raise OptionError(f"luma needs an RGB picture, (H, W, 3); this array is {rgb.shape}")
     weights = np.array([0.299, 0.587, 0.114], np.float32)
     return rgb.astype(np.float32) @ weights
 
 
 def ssim(a: Pixels, b: Pixels) -> float:
-    """Structural similarity, 11x11 Gaussian window of sigma 1.5, where the window fits whole.
+    """Structural similarity: 11x11 Gaussian window of sigma 1.5, valid positions only.
 
     Z. Wang, A. C. Bovik, H. R. Sheikh, E. P. Simoncelli, "Image Quality Assessment: From Error
     Visibility to Structural Similarity", IEEE TIP 13(4), 2004.
@@ -69,13 +69,13 @@ def ssim(a: Pixels, b: Pixels) -> float:
     Args:
         a, b: equal shapes, (H, W) gray uint8, sides of at least 11.
     Returns:
-        -1..1; 1 where they are the same.
+        -1..1; 1 for identical pictures.
     Raises:
         OptionError: the shapes differ, the pictures are not gray, or too small.
     """
     _check_shapes(a, b)
     if a.ndim != 2:
-        raise OptionError(f"ssim is of gray pictures, (H, W); these arrays are {a.shape}")
+        raise OptionError(f"ssim needs gray pictures, (H, W); these arrays are {a.shape}")
     _check_sides(a, SSIM_SIDE, "ssim")
     return _similarity(a.astype(np.float64), b.astype(np.float64))[0]
 
@@ -84,13 +84,13 @@ def ms_ssim(a: Pixels, b: Pixels) -> float:
     """Multi-scale structural similarity: 5 scales, 11-tap Gaussian, mean over channels.
 
     Z. Wang, E. P. Simoncelli, A. C. Bovik, "Multi-Scale Structural Similarity for Image Quality
-    Assessment", Asilomar 2003. A negative term counts as 0, and a side that is odd gets a line of
-    zeros before it is halved, both as in the package pytorch-msssim, which the field uses.
+    Assessment", Asilomar 2003. Negative terms are set to 0, and odd sides are padded with a line of
+    zeros before downsampling, both as in the widely used package pytorch-msssim.
 
     Args:
         a, b: equal shapes, (H, W) or (H, W, 3) uint8, sides of at least 161.
     Returns:
-        0..1; 1 where they are the same.
+        0..1; 1 for identical pictures.
     Raises:
         OptionError: the shapes differ, or the pictures are too small.
     """
@@ -117,7 +117,7 @@ def _multi_scale(a: Float, b: Float) -> float:
 
 
 def _similarity(a: Float, b: Float) -> tuple[float, float]:
-    """Mean SSIM, and mean of its contrast and structure term alone."""
+    """Mean SSIM, and the mean of its contrast-structure term alone."""
     mean_a, mean_b = _blur(a), _blur(b)
     means = mean_a * mean_b
     powers = mean_a**2 + mean_b**2
@@ -129,19 +129,19 @@ def _similarity(a: Float, b: Float) -> tuple[float, float]:
 
 
 def _blur(plane: Float) -> Float:
-    """Gaussian window where it fits whole: (H - 10, W - 10)."""
+    """Gaussian filter, valid positions only: (H, W) to (H - 10, W - 10)."""
     offsets = np.arange(-_RADIUS, _RADIUS + 1)
     window = np.exp(-(offsets**2) / (2 * _SIGMA**2))
     window /= window.sum()
     for _ in range(2):
-        # One line after the other; what runs over the ends is cut off.
+        # All rows in one sequence; positions where the window crosses rows are cut off.
         rows = np.correlate(plane.ravel(), window, "same").reshape(plane.shape)
         plane = rows[:, _RADIUS:-_RADIUS].T
     return plane
 
 
 def _halve(plane: Float) -> Float:
-    """Means of 2x2."""
+    """Means of 2x2 squares; odd sides are padded with zeros at the start."""
     height, width = plane.shape
     even = np.pad(plane, ((height % 2, 0), (width % 2, 0)))
     return (even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]) / 4
@@ -149,7 +149,7 @@ def _halve(plane: Float) -> Float:
 
 def _check_shapes(a: Samples, b: Samples) -> None:
     if a.shape != b.shape:
-        raise OptionError(f"only pictures of one shape compare; these are {a.shape} and {b.shape}")
+        raise OptionError(f"both pictures must have one shape; these are {a.shape} and {b.shape}")
 
 
 def _check_sides(a: Pixels, shortest: int, metric: str) -> None:

@@ -9,9 +9,9 @@ from numcodecs import compat
 from numcodecs.abc import Codec
 
 from comrec import codec as registry
+from comrec import files
 from comrec.errors import OptionError
 from comrec.picture import Picture
-from comrec.wrapped import files
 
 
 class Comrec(Codec):  # type: ignore[misc]  # numcodecs is not typed
@@ -21,9 +21,9 @@ class Comrec(Codec):  # type: ignore[misc]  # numcodecs is not typed
     RGB: docs/pictures.md says which.
 
     Args:
-        codec: an id of `comrec.codecs`.
+        codec: an id of `comrec.codecs`, or one with options: "liu2018:metric=ms-ssim".
         quality: 0 (smallest) to 100 (best).
-        options: the codec's, such as ``effort=9``.
+        options: of the codec, in place of those in the text.
     Raises:
         UnknownCodecError, OptionError.
     """
@@ -31,10 +31,9 @@ class Comrec(Codec):  # type: ignore[misc]  # numcodecs is not typed
     codec_id = "comrec"
 
     def __init__(self, codec: str, quality: float = 50.0, **options: Any) -> None:
-        self.codec = codec
+        self._coder = registry.parse(codec, **options)
+        self.codec = str(self._coder)
         self.quality = quality
-        self.options = options
-        self._coder = registry.get(codec, **options)
 
     def encode(self, buf: Any) -> bytes:
         """The file of an array.
@@ -62,5 +61,4 @@ class Comrec(Codec):  # type: ignore[misc]  # numcodecs is not typed
 
     def get_config(self) -> dict[str, Any]:
         """What `numcodecs.get_codec` makes the same codec of."""
-        config = {"id": self.codec_id, "codec": self.codec, "quality": self.quality}
-        return config | self.options
+        return {"id": self.codec_id, "codec": self.codec, "quality": self.quality}

@@ -1,49 +1,34 @@
-"""A picture in memory: pixels, alpha and metadata; from and to Pillow images and files."""
+"""A picture in memory: pixels, alpha and metadata."""
 
 from __future__ import annotations
 
-import io
-import struct
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
+from PIL import Image
 
-from comrec.errors import (
-    ComrecError,
-    DamagedFileError,
-    OptionError,
-    TooLargeError,
-    UnknownFormatError,
-    UnsupportedPictureError,
-)
+from comrec.errors import OptionError
 
 Pixels = NDArray[np.uint8]
+Importance = NDArray[np.float32]
 
 MAX_PIXELS = 178_956_970
-"""Larger pictures are refused before they are decoded (the limit at which Pillow refuses)."""
-
-PLUGIN = "COMREC"
-"""What our plug-in is called in Pillow's list of formats (see `pillow_plugin`)."""
-
+"""Larger pictures are refused before they are decoded (Pillow's own limit)."""
 
 EXIF_HEAD = b"Exif\x00\x00"
-"""What JPEG, and so Pillow, puts before an EXIF block."""
+"""Prefix of an EXIF block in JPEG files and in Pillow."""
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What travels beside the pixels, as raw bytes; None where absent.
+    """Metadata of a picture as raw bytes; None where absent.
 
     Attributes:
-        exif: an EXIF block: a TIFF file, without `EXIF_HEAD`, which may be given. Orientation
-            stays a tag; pixels are not turned.
+        exif: an EXIF block: a TIFF file without the prefix `EXIF_HEAD`, which is removed if given.
+            Orientation remains a tag; pixels are not rotated.
         icc: an ICC colour profile.
         xmp: an XMP packet.
     """
@@ -65,11 +50,14 @@ class Picture:
         pixels: (H, W) gray or (H, W, 3) RGB, uint8.
         alpha: (H, W) uint8, 255 opaque; or None.
         metadata: EXIF, ICC and XMP.
+        importance: (H, W) float32 in 0..1, the weight of each pixel, for codecs with spatially
+            variable quality; or None. It is not stored in files.
     """
 
     pixels: Pixels
     alpha: Pixels | None = None
     metadata: Metadata = field(default_factory=Metadata)
+    importance: Importance | None = None
 
     def __post_init__(self) -> None:
         shape = self.pixels.shape
@@ -85,6 +73,17 @@ class Picture:
             self.alpha.shape != shape[:2] or self.alpha.dtype != np.uint8
         ):
             raise OptionError(f"alpha must be {shape[:2]} uint8, not {self.alpha.shape}")
+        if self.importance is not None:
+            self._check_importance(self.importance)
+
+    def _check_importance(self, importance: Importance) -> None:
+        shape = self.pixels.shape[:2]
+        if importance.shape != shape or importance.dtype != np.float32:
+            raise OptionError(
+                f"importance must be {shape} float32, not {importance.shape} {importance.dtype}"
+            )
+        if not (importance.min() >= 0 and importance.max() <= 1):  # NaN is refused too
+            raise OptionError("importance must lie in 0..1")
 
     @property
     def width(self) -> int:
@@ -105,12 +104,52 @@ class Picture:
 
     @property
     def bare(self) -> Picture:
-        """The same without metadata."""
-        return Picture(self.pixels, self.alpha)
+        """This picture without metadata."""
+        return replace(self, metadata=Metadata())
+
+    def mapped(self, function: Callable[[NDArray[Any]], NDArray[Any]]) -> Picture:
+        """This picture with a function of (H, W, ...) applied to pixels, alpha and importance."""
+        alpha, importance = (
+            None if plane is None else np.ascontiguousarray(function(plane))
+            for plane in (self.alpha, self.importance)
+        )
+        pixels = np.ascontiguousarray(function(self.pixels))
+        return Picture(pixels, alpha, self.metadata, importance)
 
     def with_pixels(self, pixels: Pixels) -> Picture:
-        """The same alpha and metadata around other pixels."""
-        return Picture(pixels, self.alpha, self.metadata)
+        """This picture with other pixels of the same size."""
+        return replace(self, pixels=pixels)
+
+    def cropped(self, left: int, top: int, width: int, height: int) -> Picture:
+        """The crop of ``width`` x ``height`` pixels with its first pixel at (left, top).
+
+        Raises:
+            OptionError: the crop does not lie inside the picture.
+        """
+        inside = 0 <= left < left + width <= self.width and 0 <= top < top + height <= self.height
+        if not inside:
+            raise OptionError(
+                f"a crop of {width}x{height} at ({left}, {top}) does not lie inside "
+                f"{self.width}x{self.height} pixels"
+            )
+        window = slice(top, top + height), slice(left, left + width)
+        return self.mapped(lambda plane: plane[window])
+
+    def halved(self, pixels: Pixels) -> Picture:
+        """A picture of half the sides, rounded up, with this metadata and importance.
+
+        Importance is averaged over 2x2 squares. Alpha is left out: no codec downsamples it.
+
+        Args:
+            pixels: of half the sides, rounded up; gray or RGB.
+        """
+        importance = self.importance
+        if importance is not None:
+            padding = (0, self.height % 2), (0, self.width % 2)
+            padded = np.pad(importance, padding, mode="edge")
+            shape = padded.shape[0] // 2, 2, padded.shape[1] // 2, 2
+            importance = padded.reshape(shape).mean(axis=(1, 3), dtype=np.float32)
+        return Picture(pixels, None, self.metadata, importance)
 
     def to_pil(self) -> Image.Image:
         """An L, LA, RGB or RGBA image; metadata in ``image.info``."""
@@ -124,216 +163,3 @@ class Picture:
         if self.metadata.xmp is not None:
             image.info["xmp"] = self.metadata.xmp
         return image
-
-
-DECODER_ERRORS = (
-    OSError, ValueError, SyntaxError, EOFError, LookupError, ArithmeticError, TypeError,
-    RuntimeError, struct.error,
-)  # fmt: skip
-"""What Pillow and its libraries raise on damaged data."""
-
-
-_EQUIVALENT = {"1": "L", "YCbCr": "RGB", "RGBX": "RGB", "RGBa": "RGBA", "La": "LA"}
-"""Modes that are 8-bit gray or RGB in another guise."""
-
-
-def from_pil(image: Image.Image) -> Picture:
-    """A Picture of a Pillow image of 8-bit gray or colour.
-
-    Palettes become their colours, 1 bit becomes gray; a colour that stands for transparency
-    becomes alpha.
-
-    Raises:
-        UnsupportedPictureError: for all other modes (`comrec.preparation` converts most).
-        DamagedFileError: the image's data cannot be decoded.
-    """
-    metadata = metadata_of(image)
-    key = image.info.get("transparency")
-    if image.mode in ("P", "PA"):
-        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-    elif image.mode in _EQUIVALENT:
-        image = image.convert(_EQUIVALENT[image.mode])
-    if image.mode not in ("L", "LA", "RGB", "RGBA"):
-        raise UnsupportedPictureError(
-            f"pictures of mode {image.mode} are not supported; convert to gray or RGB"
-        )
-    samples: Pixels = np.asarray(image)
-    alpha = None
-    if image.mode in ("LA", "RGBA"):
-        alpha = np.ascontiguousarray(samples[..., -1])
-        samples = samples[..., 0] if image.mode == "LA" else samples[..., :3]
-    elif key is not None:
-        alpha = key_alpha(samples, key)
-    return Picture(np.ascontiguousarray(samples), alpha, metadata)
-
-
-def key_alpha(samples: NDArray[np.integer[Any]], key: Any) -> Pixels:
-    """The alpha, (H, W), that a transparent colour stands for: 0 where samples equal it."""
-    same = samples == np.asarray(key)
-    return np.where(same if samples.ndim == 2 else same.all(axis=2), 0, 255).astype(np.uint8)
-
-
-def metadata_of(image: Image.Image) -> Metadata:
-    """EXIF, ICC and XMP of a loaded Pillow image."""
-    try:
-        exif = _exif(image)
-    except DECODER_ERRORS:  # damaged beyond writing it again
-        exif = None
-    return Metadata(exif, image.info.get("icc_profile") or None, image.info.get("xmp") or None)
-
-
-def _exif(image: Image.Image) -> bytes | None:
-    if image.info.get("exif"):
-        return bytes(image.info["exif"])
-    if "Raw profile type exif" in image.info:  # of PNG files before the eXIf chunk
-        return image.getexif().tobytes()
-    if image.format != "TIFF":
-        return None
-    found = without_storage(image.getexif()).tobytes()
-    return None if found == Image.Exif().tobytes() else found
-
-
-_IN_BLOCKS = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
-_STORAGE = {
-    *range(254, 267), 273, *range(277, 282), *range(284, 294), *range(317, 348), *range(512, 533),
-    700, 33723, 34377, 34675, *_IN_BLOCKS,
-}  # fmt: skip
-
-
-def without_storage(exif: Image.Exif) -> Image.Exif:
-    """EXIF without the tags by which a TIFF file says how its pixels are stored.
-
-    Both share one numbering. XMP, ICC, IPTC and Photoshop's own lie there too, and are left out.
-    """
-    kept = Image.Exif()
-    kept.update({tag: value for tag, value in exif.items() if tag not in _STORAGE})
-    for block in _IN_BLOCKS:
-        if tags := exif.get_ifd(block):
-            kept.get_ifd(block).update(tags)
-    return kept
-
-
-def pillow_open(data: bytes) -> ImageFile.ImageFile:
-    """``Image.open`` without our own plug-in, which would look for a mark and decode in full.
-
-    Raises:
-        Image.DecompressionBombError: it declares more than `MAX_PIXELS`.
-    """
-    formats = [name for name in Image.ID if name != PLUGIN] if PLUGIN in Image.OPEN else None
-    image = Image.open(io.BytesIO(data), formats=formats)
-    refuse_bomb(image.width, image.height)
-    return image
-
-
-def refuse_bomb(width: int, height: int) -> None:
-    """Stop before a picture of such a size is decoded; `decoding` says it in our words.
-
-    Raises:
-        Image.DecompressionBombError: it has more than `MAX_PIXELS`.
-    """
-    if width * height > MAX_PIXELS:
-        raise Image.DecompressionBombError
-
-
-@contextmanager
-def decoding(data: bytes, name: str) -> Iterator[None]:
-    """Every failure of Pillow on a file, as one of our errors, which call it ``name``."""
-    if not data:
-        raise DamagedFileError(f"{name}: the file is empty")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except ComrecError:
-        raise
-    except Image.DecompressionBombError:
-        raise TooLargeError(
-            f"{name}: declares more than {MAX_PIXELS:,} pixels; refused before decoding"
-        ) from None
-    except UnidentifiedImageError:
-        known = _known_signature(data)
-        if known:
-            raise DamagedFileError(f"{name}: damaged or cut short ({known})") from None
-        raise UnknownFormatError(f"{name}: not a picture file that comrec reads") from None
-    except DECODER_ERRORS as error:
-        raise DamagedFileError(f"{name}: damaged or cut short ({error})") from None
-
-
-def open_image(path: Path) -> Image.Image:
-    """A fully loaded Pillow image, with every failure as one of our errors."""
-    data = path.read_bytes()
-    with decoding(data, str(path)):
-        image = pillow_open(data)
-        image.load()
-    return image
-
-
-SIGNATURES: dict[str, tuple[tuple[int, bytes], ...]] = {
-    "jpeg": ((0, b"\xff\xd8\xff"),),
-    "png": ((0, b"\x89PNG\r\n\x1a\n"),),
-    "webp": ((8, b"WEBP"),),
-    "jpeg2000": ((4, b"jP  \r\n\x87\n"),),
-    "bpg": ((0, b"BPG\xfb"),),
-    "jpegxl": ((0, b"\xff\x0a"), (0, b"\0\0\0\x0cJXL \r\n\x87\n")),
-    "cmr": ((0, b"\x89CMR\r\n\x1a\n"),),
-}
-"""Offset and bytes that tell each format; AVIF and HEIC are told by `BRANDS`."""
-
-BRANDS = {
-    b"avif": "avif",
-    b"avis": "avif",
-    b"heic": "heic",
-    b"heix": "heic",
-    b"heim": "heic",
-    b"heis": "heic",
-}
-"""What the first box of an ISO base media file calls each format."""
-
-_FORMATS = sorted({*SIGNATURES, *BRANDS.values()})
-
-_BRANDED = b"ftyp"
-
-
-def may_be_ours(start: bytes) -> bool:
-    """Whether a file of these first 16 bytes can be of a format that `format_of` knows."""
-    return start[4:8] == _BRANDED or _known_signature(start) is not None
-
-
-def _known_signature(data: bytes) -> str | None:
-    for name, signatures in SIGNATURES.items():
-        if any(data[at : at + len(magic)] == magic for at, magic in signatures):
-            return name
-    return _known_brand(data) if data[4:8] == _BRANDED else None
-
-
-def _known_brand(data: bytes) -> str | None:
-    """By the major brand, else by the first compatible one: "mif1" alone says neither."""
-    length = min(int.from_bytes(data[:4], "big"), 1024)
-    brands = data[8:12] + data[16:length]  # a version lies between
-    each = (brands[at : at + 4] for at in range(0, len(brands), 4))
-    return next((BRANDS[brand] for brand in each if brand in BRANDS), None)
-
-
-def format_of(data: bytes, name: str = "input") -> str:
-    """The id of the standard codec whose file this is; "cmr" for those of learned codecs.
-
-    Raises:
-        UnknownFormatError: none of ours.
-    """
-    known = _known_signature(data)
-    if known is None:
-        if not data:
-            raise DamagedFileError(f"{name}: the file is empty")
-        raise UnknownFormatError(f"{name}: not a file of any codec here ({', '.join(_FORMATS)})")
-    return known
-
-
-def expect(data: bytes, codec_id: str) -> None:
-    """Check that a file is a standard codec's.
-
-    Raises:
-        UnknownFormatError: it is another's, or none of ours.
-    """
-    found = format_of(data)
-    if found != codec_id:
-        raise UnknownFormatError(f"input: a {found} file, not {codec_id}")

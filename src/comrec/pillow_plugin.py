@@ -6,9 +6,10 @@ from typing import Any
 
 from PIL import Image
 
+from comrec import files
 from comrec.errors import ComrecError
-from comrec.picture import PLUGIN, may_be_ours
-from comrec.wrapped import files
+from comrec.formats.detection import may_be_ours
+from comrec.pillow_io import PLUGIN
 
 
 def register_pillow() -> None:
@@ -32,9 +33,10 @@ def _open(file: Any, filename: str | bytes) -> Image.Image:
     data = file.read()
     file.seek(start)
     try:
-        if not files.beyond_pillow(data):
+        opened = files.parse(data)
+        if not opened.beyond_pillow:
             raise SyntaxError("a plain file, which Pillow reads itself")
-        image = files.decode(data).to_pil()
+        image = opened.decode().to_pil()
         if filename:  # Pillow opened the file and leaves it to the image, which needs it no more
             file.close()
         return image

@@ -16,21 +16,27 @@ T = TypeVar("T")
 def progress(
     items: Iterable[T], total: int, label: str, quiet: bool = False, initial: int = 0
 ) -> Iterator[T]:
-    """Pass items on while a bar shows how far they are; ``initial`` were done before.
+    """Iterate over items with a progress bar.
 
-    What comrec logs meanwhile, such as the steps of a search, stands behind the bar.
+    Log messages of comrec meanwhile, such as the steps of a search, are shown after the bar.
+
+    Args:
+        total: number of items, ``initial`` included.
+        label: text before the bar.
+        quiet: no bar.
+        initial: number of items that were done before.
     """
     hidden = quiet or not sys.stderr.isatty()
     with tqdm(items, label, total, initial=initial, disable=hidden, file=sys.stderr) as bar:
         if hidden:
             yield from bar
         else:
-            with _behind(bar):
+            with _logs_after(bar):
                 yield from bar
 
 
-class _Behind(logging.Handler):
-    """Shows records behind a bar."""
+class _BarHandler(logging.Handler):
+    """Shows log records after a bar."""
 
     def __init__(self, bar: Any) -> None:
         super().__init__()
@@ -41,8 +47,8 @@ class _Behind(logging.Handler):
 
 
 @contextmanager
-def _behind(bar: Any) -> Iterator[None]:
-    log, handler = logging.getLogger("comrec"), _Behind(bar)
+def _logs_after(bar: Any) -> Iterator[None]:
+    log, handler = logging.getLogger("comrec"), _BarHandler(bar)
     level = log.level
     log.addHandler(handler)
     log.setLevel(logging.INFO)

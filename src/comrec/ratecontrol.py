@@ -1,10 +1,10 @@
-"""Searches for the quality that meets a target, in few encodes.
+"""Rate control: the quality that meets a target, found in few encodes.
 
-File size and fidelity are taken to grow with quality. A search keeps the highest quality known
-to lie below the target and the lowest above it, and tries between them where a line through
-both meets the target (regula falsi, in the Illinois variant): in the logarithm of bytes, or in
-decibels, the curves are nearly straight. Where a curve is not monotone, the answer still meets
-the target.
+File size and fidelity are assumed to increase with quality. A search keeps a bracket: the highest
+quality known to be below the target and the lowest above it. The next quality is where a line
+through both ends crosses the target (regula falsi, Illinois variant); the curves are nearly
+linear in the logarithm of bytes, or in decibels. Where a curve is not monotone, the result still
+meets the target.
 """
 
 from __future__ import annotations
@@ -14,30 +14,57 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from comrec.errors import TargetError
+from comrec.picture import Picture
 
 TOLERANCE = 0.02
-"""Below the budget, as a part of it: there a search by size stops."""
+"""A search by size stops within this fraction below the budget."""
 
-# What the first tries assume, from validation photographs around all codecs.
+# Priors of the first encodes, from validation photographs and all codecs.
 _BPP = 0.4  # at quality 50
-_LOG_BYTES = 0.035  # a quality step of 1 adds so much to the natural logarithm
-_DECIBELS = 0.15  # and so much to PSNR, or to -10 log10(1 - similarity)
+_LOG_BYTES = 0.035  # slope of the natural logarithm of bytes per quality step of 1
+_DECIBELS = 0.15  # slope of PSNR, or of -10 log10(1 - similarity)
 
-_SPARE = 3  # tries beyond those of bisection; interpolation that goes wrong costs no more
+Guess = Callable[[dict[float, float], float], float]
+"""Excesses known so far by quality, and the excess aimed at, to the quality to try next."""
+
+_SPARE = 3  # encodes allowed beyond those of plain bisection
 
 _log = logging.getLogger(__name__)
 
 
+@runtime_checkable
+class Estimating(Protocol):
+    """An encoder of one picture that can guess the size of a file without making it."""
+
+    def __call__(self, quality: float, /) -> bytes:
+        """The file of a quality."""
+
+    def estimate(self, quality: float, /) -> float:
+        """Roughly its bytes, up to a factor that changes little between near qualities."""
+
+
+@runtime_checkable
+class Decoding(Protocol):
+    """An encoder of one picture that knows what decoding a file gives, since it had to try."""
+
+    def __call__(self, quality: float, /) -> bytes:
+        """The file of a quality."""
+
+    def decoded(self, data: bytes, /) -> Picture:
+        """The pixels, without alpha and metadata, of a file that it made."""
+
+
 @dataclass(frozen=True)
-class Fit:
-    """A file that meets a target.
+class OperatingPoint:
+    """One file on a codec's rate-distortion curve.
 
     Attributes:
         data: the file.
-        quality: that gave it, 0..100.
-        encodes: how many files were made on the way.
+        quality: 0..100.
+        encodes: number of encodes of the search so far.
     """
 
     data: bytes
@@ -45,82 +72,153 @@ class Fit:
     encodes: int
 
 
-class Trials:
-    """The files of one picture by quality, each made once.
+class QualitySearch:
+    """Searches over the quality of one picture. Each quality is encoded once.
 
-    Several searches share them: what one has tried narrows the next.
+    Several searches share the encodes: those of one narrow the bracket of the next.
 
     Args:
-        encode: the file of a quality in 0..100.
-        step: see `comrec.codec.Codec`.
-        pixels: how many the picture has.
+        encode: returns the file at a quality in 0..100; `Estimating` encoders need fewer tries.
+        quality_step: spacing of the qualities to try, see `comrec.codec.Codec.quality_step`.
+        pixels: number of pixels of the picture.
     """
 
-    def __init__(self, encode: Callable[[float], bytes], step: float, pixels: int) -> None:
-        self._encode = encode
-        self._step = step
+    def __init__(
+        self, encode: Callable[[float], bytes], quality_step: float | None, pixels: int
+    ) -> None:
+        self.encode = encode
+        self._step = quality_step
         self._pixels = pixels
         self._files: dict[float, bytes] = {}
+        self._estimate = encode.estimate if isinstance(encode, Estimating) else None
 
     @property
     def encodes(self) -> int:
-        """How many files were made."""
+        """Number of encodes so far."""
         return len(self._files)
 
     @property
     def smallest(self) -> int:
-        """Bytes of the smallest file that was made."""
+        """Bytes of the smallest file so far."""
         return min(map(len, self._files.values()))
 
-    def at(self, quality: float) -> Fit:
-        """The file of a quality."""
+    def at(self, quality: float) -> OperatingPoint:
+        """The file at a quality, encoded or from the cache."""
         if quality not in self._files:
-            self._files[quality] = self._encode(quality)
+            self._files[quality] = self.encode(quality)
             _log.info("quality %g: %s bytes", quality, f"{len(self._files[quality]):,}")
-        return Fit(self._files[quality], quality, self.encodes)
+        return OperatingPoint(self._files[quality], quality, self.encodes)
 
     def largest_within(
-        self, budget: int, start: float | None = None, thorough: bool = False
-    ) -> Fit | None:
+        self,
+        budget: int,
+        start: float | None = None,
+        thorough: bool = False,
+        tolerance: float = TOLERANCE,
+    ) -> OperatingPoint | None:
         """The file of the highest quality that has at most ``budget`` bytes.
 
         Args:
-            start: a quality to try first, where it is likely near the answer.
-            thorough: go on to the last whole quality that fits, or the last step of the codec if
-                that is longer, instead of stopping at `TOLERANCE`.
+            start: first quality to try, if a good guess is known.
+            thorough: search down to the codec's quality step instead of stopping within the
+                tolerance.
+            tolerance: stop within this fraction below the budget.
         Returns:
             None if even quality 0 is too large.
         """
-        limit = max(budget, 0) + 0.5  # no file's size, so that each is below or above
+        limit = max(budget, 0) + 0.5  # not an integer: every size is either below or above
 
         def excess(quality: float) -> float:
             return math.log(len(self.at(quality).data) / limit)
 
         if start is None:
             start = 50 + math.log(limit / (self._pixels * _BPP / 8)) / _LOG_BYTES
-        window = (0.0 if thorough else math.log(1 - TOLERANCE), 0.0)
+        window = (0.0 if thorough else math.log(1 - tolerance), 0.0)
         known = {quality: excess(quality) for quality in self._files}
-        grid = [
-            quality
-            for quality in _grid(max(self._step, 1.0) if thorough else self._step)
-            # What lies so near above a file off the grid is the same file.
-            if not any(0 < quality - tried < self._step / 2 for tried in known)
-        ]
-        _search(excess, known, grid, start, _LOG_BYTES, window)
+        steps = [self._step]
+        if thorough and self._step is not None and self._step < 1:
+            # First over whole qualities: where sizes are not monotone, people ask for these.
+            steps = [1.0, self._step]
+        for step in steps:
+            grid = _grid(step)
+            if step is not None:  # less than half a step above a tried quality: the same file
+                grid = [q for q in grid if not any(0 < q - tried < step / 2 for tried in known)]
+            guess = self._guess(limit, grid) if self._estimate else None
+            _search(excess, known, grid, start, _LOG_BYTES, window, guess)
         fitting = [quality for quality, value in known.items() if value < 0]
         return self.at(max(fitting)) if fitting else None
 
+    def contenders(self, budget: int, start: float) -> list[OperatingPoint]:
+        """The files within ``budget`` bytes that may be the best: that of the highest quality, and
+        that of the highest whole quality, where fidelity is not monotone at finer steps.
+
+        Args:
+            start: first quality to try.
+        """
+        highest = self.largest_within(budget, start, thorough=True)
+        if highest is None:
+            return []
+        fitting = [q for q, data in self._files.items() if len(data) <= budget and q % 1 == 0]
+        whole = self.at(max(fitting)) if fitting else highest
+        return [highest] if whole.data == highest.data else [highest, whole]
+
+    def _guess(self, limit: float, grid: list[float]) -> Guess:
+        """The quality at which a file is expected to have a size, by estimates and by files made.
+
+        Estimates tell the ratio of two files' sizes well: that of the nearest file made is exact.
+        """
+        estimate = self._estimate
+        assert estimate is not None
+        estimates: dict[float, float] = {}
+
+        def logarithm(quality: float) -> float:
+            if quality not in estimates:
+                estimates[quality] = math.log(estimate(quality))
+            return estimates[quality]
+
+        def guess(known: dict[float, float], aim: float) -> float:
+            wanted = math.log(limit) + aim
+            if known:
+                nearest = min(known, key=lambda quality: abs(known[quality] - aim))
+                wanted = logarithm(nearest) + aim - known[nearest]
+            # Files grow with quality, but for trifles.
+            return grid[min(bisect_left(grid, wanted, key=logarithm), len(grid) - 1)]
+
+        return guess
+
+    def expected(self, budget: int) -> float:
+        """The quality on the grid whose file is expected to have ``budget`` bytes, by those made.
+
+        One file at least must have been made.
+        """
+        sizes = {quality: math.log(len(data) / budget) for quality, data in self._files.items()}
+        low = max((q for q, value in sizes.items() if value < 0), default=-math.inf)
+        high = min((q for q, value in sizes.items() if value >= 0 and q > low), default=math.inf)
+        wanted = _crossing(sizes, low, high, 0.0, _LOG_BYTES)
+        return min(_grid(self._step), key=lambda quality: abs(quality - wanted))
+
+    def within(self, budget: int, codec_id: str) -> OperatingPoint:
+        """As `largest_within`.
+
+        Raises:
+            TargetError: even quality 0 is too large.
+        """
+        found = self.largest_within(budget)
+        if found is None:
+            raise too_small(budget, codec_id, self.smallest)
+        return found
+
     def smallest_reaching(
         self, fidelity: Callable[[bytes], float], target: float, usual: float, close: float
-    ) -> Fit | None:
+    ) -> OperatingPoint | None:
         """The smallest file found whose fidelity is at least ``target``.
 
         Args:
-            fidelity: of a file, in decibels; called once a file.
-            usual: what quality 50 gives, roughly.
-            close: so many decibels above the target will do.
+            fidelity: of a file, in decibels; called once per file.
+            usual: typical fidelity at quality 50, decibels.
+            close: stop within this many decibels above the target.
         Returns:
-            None if not even quality 100 reaches it.
+            None if even quality 100 does not reach it.
         """
 
         def excess(quality: float) -> float:
@@ -130,32 +228,20 @@ class Trials:
         known: dict[float, float] = {}
         _search(excess, known, _grid(self._step), start, _DECIBELS, (0.0, close))
         reaching = [quality for quality, value in known.items() if value >= 0]
-        return min(map(self.at, reaching), key=lambda fit: len(fit.data), default=None)
-
-
-def met(trials: Trials, budget: int, codec_id: str) -> Fit:
-    """The file of the highest quality that has at most ``budget`` bytes.
-
-    Raises:
-        TargetError: even quality 0 is too large.
-    """
-    fit = trials.largest_within(budget)
-    if fit is None:
-        raise too_small(budget, codec_id, trials.smallest)
-    return fit
+        return min(map(self.at, reaching), key=lambda point: len(point.data), default=None)
 
 
 def too_small(budget: int, codec_id: str, smallest: int) -> TargetError:
-    """The error of a budget that not even the smallest file of a picture meets."""
+    """The error for a budget below the smallest file of a picture."""
     return TargetError(
         f"at most {budget:,} bytes cannot be met: "
         f"{codec_id}'s smallest file of this picture has {smallest:,} bytes"
     )
 
 
-def _grid(step: float) -> list[float]:
-    """The qualities worth trying, rising; only the best where quality changes nothing."""
-    if math.isinf(step):
+def _grid(step: float | None) -> list[float]:
+    """Qualities to try, ascending; only 100 where quality has no effect."""
+    if step is None:
         return [100.0]
     count = math.ceil(round(100 / step, 6))
     return [max(0.0, round(100 - index * step, 2)) for index in range(count, -1, -1)]
@@ -168,14 +254,20 @@ def _search(
     start: float,
     slope: float,
     window: tuple[float, float],
+    guess: Guess | None = None,
 ) -> None:
-    """Add to ``known`` until an excess is in the window, or no quality is left to try.
+    """Add to ``known`` until an excess is within the window, or the bracket has no quality left.
 
-    Needs at most `_SPARE` tries more than bisection of the grid.
+    Makes at most `_SPARE` evaluations more than bisection of the grid.
 
     Args:
-        excess: over the target; grows with quality.
-        slope: how much by a quality step of 1, on average.
+        excess: value minus target at a quality; increases with quality.
+        known: excess by quality, extended in place.
+        grid: the qualities to try, ascending.
+        start: first quality to try if ``known`` is empty.
+        slope: typical increase of the excess per quality step of 1.
+        window: (low, high); an excess in it ends the search.
+        guess: the quality to try next; interpolated by default.
     """
     aim = sum(window) / 2
     left = math.ceil(math.log2(len(grid) + 1)) + _SPARE
@@ -186,9 +278,12 @@ def _search(
         first, last = bisect_right(grid, low), bisect_left(grid, high) - 1
         if first > last:
             return
-        wanted = _crossing(known, low, high, aim, slope) if known else start
+        if guess is not None and (not known or left > len(grid).bit_length()):
+            wanted = guess(known, aim)
+        else:
+            wanted = _crossing(known, low, high, aim, slope) if known else start
         index = min(range(len(grid)), key=lambda i: abs(grid[i] - wanted))
-        # Whichever side the answer is on, bisection must be able to finish in the tries left.
+        # Stay within what bisection can still resolve in the evaluations left.
         left -= 1
         index = max(index, first, last + 1 - 2**left)
         index = min(index, last, first - 1 + 2**left)
@@ -198,15 +293,15 @@ def _search(
 def _crossing(
     known: dict[float, float], low: float, high: float, aim: float, slope: float
 ) -> float:
-    """Where the excess is expected to be ``aim``."""
+    """The quality where the excess is expected to equal ``aim``."""
     if low not in known or high not in known:
         nearest, *others = sorted(known, key=lambda quality: abs(known[quality] - aim))
         rise = slope
         if others:
             rise = (known[others[0]] - known[nearest]) / (others[0] - nearest)
-            rise = min(max(rise, slope / 6), slope * 6)  # plateaus and steps say little
+            rise = min(max(rise, slope / 6), slope * 6)  # plateaus and jumps mislead
         return nearest + (aim - known[nearest]) / rise
-    # The Illinois method: an end that stays weighs half as much with every try.
+    # Illinois: halve the weight of an end each time that it is retained.
     below, above = known[low] - aim, known[high] - aim
     sides = [value < 0 for value in reversed(known.values())]
     stays = sides.index(not sides[0])

@@ -1,32 +1,121 @@
-"""Files that meet a target: at most so many bytes, or at least so near the picture."""
+"""Files that meet a target: a largest size, or a least fidelity to the picture."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from comrec import metrics
-from comrec.codec import Codec
+from comrec.codec import Codec, check_quality
 from comrec.errors import OptionError, TargetError
 from comrec.metrics import Pixels
 from comrec.picture import Picture
-from comrec.ratecontrol import Fit, Trials
+from comrec.ratecontrol import Decoding, OperatingPoint
+
+DEFAULT_QUALITY = 50.0
+"""Where neither a quality nor a target is given."""
 
 Kind = Literal["size", "bpp", "psnr", "ssim", "msssim"]
+
+_UNITS = {
+    "": 1, "b": 1,
+    "k": 1000, "kb": 1000, "m": 1000**2, "mb": 1000**2,
+    "kib": 1024, "mib": 1024**2,
+}  # fmt: skip
+_SIZE = re.compile(rf"(\d+\.?\d*|\.\d+) ?({'|'.join(_UNITS)})", re.IGNORECASE)
+
+
+def parse_size(text: str) -> int:
+    """Bytes of a size such as "40000", "40kB", "1.5 MB" or "40KiB", rounded down.
+
+    k and M are 1000 and 1000**2, Ki and Mi are 1024 and 1024**2; case does not matter.
+
+    Raises:
+        OptionError: not a size.
+    """
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        raise OptionError(f"{text!r} is not a size such as 40000, 40kB, 40KiB or 1.5MB")
+    number, unit = found.groups()
+    return int(float(number) * _UNITS[unit.lower()])
+
+
+class Unit(NamedTuple):
+    """How the value of a kind of target is given.
+
+    Attributes:
+        parse: converts text to a value.
+        allowed: whether a value is in range.
+        wanted: the range, for error messages.
+        metavar: placeholder of the value in the help of the command line.
+        help: one line for the help of the command line.
+    """
+
+    parse: Callable[[str], float]
+    allowed: Callable[[float], bool]
+    wanted: str
+    metavar: str
+    help: str
+
+
+def _positive(value: float) -> bool:
+    return 0 < value < math.inf
+
+
+def _similarity(value: float) -> bool:
+    return 0 < value <= 1
+
+
+KINDS: dict[Kind, Unit] = {
+    "size": Unit(
+        parse_size,
+        lambda value: value > 0 and float(value).is_integer(),
+        "a whole number of bytes, 1 or more",
+        "SIZE",
+        "best file of at most this size: 40000, 40kB, 40KiB, 1.5MB",
+    ),
+    "bpp": Unit(
+        float, _positive, "above 0", "BITS", "best file of at most this rate in bits per pixel"
+    ),
+    "psnr": Unit(
+        float,
+        _positive,
+        "above 0",
+        "DB",
+        "smallest file with at least this PSNR in dB (RGB)",
+    ),
+    "ssim": Unit(
+        float,
+        _similarity,
+        "above 0 and at most 1",
+        "X",
+        "smallest file with at least this SSIM (luma)",
+    ),
+    "msssim": Unit(
+        float,
+        _similarity,
+        "above 0 and at most 1",
+        "X",
+        "smallest file with at least this MS-SSIM (RGB)",
+    ),
+}
+"""All kinds of target. `comrec.encode` and the command line take each as ``target_KIND``."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """What a file has to meet.
+    """A limit that a file has to meet.
 
     Attributes:
-        kind: "size": at most so many bytes. "bpp": at most so many bits a pixel. The others: at
-            least so much fidelity of what decoding gives, networks included and transparency
-            aside; "psnr": dB, RGB; "ssim": of BT.601 luma rounded to 8 bits; "msssim": RGB.
+        kind: "size": at most ``value`` bytes. "bpp": at most ``value`` bits per pixel. The others:
+            a fidelity of at least ``value``, of the picture as comrec decodes it (networks
+            included), alpha ignored; "psnr": dB, RGB; "ssim": BT.601 luma rounded to 8 bits;
+            "msssim": RGB.
         value: above 0; whole for "size", at most 1 for "ssim" and "msssim".
     Raises:
         OptionError: the value is out of range.
@@ -36,97 +125,95 @@ class Target:
     value: float
 
     def __post_init__(self) -> None:
-        if self.kind == "size":
-            right = self.value > 0 and float(self.value).is_integer()
-            wanted = "a whole number of bytes, 1 or more"
-        elif self.kind in ("ssim", "msssim"):
-            right, wanted = 0 < self.value <= 1, "above 0 and at most 1"
-        else:
-            right, wanted = 0 < self.value < math.inf, "above 0"
-        if not right:
-            raise OptionError(f"a target {self.kind} is {wanted}; {self.value:g} is not")
+        unit = KINDS[self.kind]
+        if not unit.allowed(self.value):
+            raise OptionError(f"target {self.kind} must be {unit.wanted}, not {self.value:g}")
 
 
 @dataclass(frozen=True)
-class Met:
+class Outcome:
     """A file that meets a target.
 
     Attributes:
-        fit: the file, the quality that gave it, and how many files that took.
-        value: of the file, in the target's unit.
+        point: the file, its quality, and the number of encodes.
+        value: what the file reaches, in the target's unit.
     """
 
-    fit: Fit
+    point: OperatingPoint
     value: float
 
 
 class _Fidelity(NamedTuple):
-    """A measure of RGB pixels against RGB pixels, higher is better."""
+    """A full-reference metric of (H, W, 3) uint8 RGB pixels; higher is better."""
 
     name: str
     measure: Callable[[Pixels, Pixels], float]
-    usual: float  # decibels at quality 50, roughly
-    close: float  # a search stops so many decibels above the target
+    usual: float  # typical decibels at quality 50
+    close: float  # a search stops within this many decibels above the target
 
 
-def only_one(quality: float | None, targets: Mapping[Kind, float | None]) -> Target | None:
-    """The target among what a user gave; None if that is a quality, or nothing.
+def choose(quality: float | None, given: Mapping[str, Any]) -> Target | float:
+    """The target that was given as ``target_KIND``; otherwise the quality.
 
+    Args:
+        quality: 0..100; `DEFAULT_QUALITY` where neither it nor a target is given.
+        given: values by name; None where not given. Other names are ignored.
     Raises:
-        OptionError: more than one thing was given, or one out of range.
+        OptionError: more than one was given, or a value is out of range.
     """
-    given = {kind: value for kind, value in targets.items() if value is not None}
-    if len(given) + (quality is not None) > 1:
-        names = ", ".join(f"target_{kind}" for kind in given)
-        raise OptionError(f"give one of quality and targets; there are {names}")
-    return next((Target(kind, value) for kind, value in given.items()), None)
+    found = {kind: given.get(f"target_{kind}") for kind in KINDS}
+    asked = [Target(kind, value) for kind, value in found.items() if value is not None]
+    if len(asked) + (quality is not None) > 1:
+        names = ", ".join(f"target_{target.kind}" for target in asked)
+        raise OptionError(f"give either quality or one target; given: {names}")
+    return asked[0] if asked else check_quality(DEFAULT_QUALITY if quality is None else quality)
 
 
-def meet(coder: Codec, picture: Picture, target: Target) -> Met:
-    """The best file within a size, or the smallest that is found of a fidelity.
+def encode(coder: Codec, picture: Picture, target: Target) -> Outcome:
+    """The best file within a size, or the smallest file found that reaches a fidelity.
 
     Raises:
-        TargetError: no file of this picture meets the target, or its measure is not defined for
-            so small a picture.
-        UnsupportedPictureError: the codec cannot carry this picture.
+        TargetError: no file of this picture meets the target, or the picture is too small for
+            its metric.
+        UnsupportedPictureError: the codec cannot store this picture.
     """
     pixels = picture.width * picture.height
     if target.kind == "size":
-        fit = coder.encode_within(picture, int(target.value))
-        return Met(fit, len(fit.data))
+        point = coder.encode_within(picture, int(target.value))
+        return Outcome(point, len(point.data))
     if target.kind == "bpp":
-        fit = coder.encode_within(picture, int(target.value * pixels / 8))
-        return Met(fit, 8 * len(fit.data) / pixels)
+        point = coder.encode_within(picture, int(target.value * pixels / 8))
+        return Outcome(point, 8 * len(point.data) / pixels)
     return _reach(coder, picture, target)
 
 
-def _reach(coder: Codec, picture: Picture, target: Target) -> Met:
+def _reach(coder: Codec, picture: Picture, target: Target) -> Outcome:
     fidelity = _FIDELITIES[target.kind]
+    search = coder.search(picture)
+    decode = search.encode.decoded if isinstance(search.encode, Decoding) else coder.decode
     values: dict[bytes, float] = {}
 
     def decibels(data: bytes) -> float:
-        decoded = coder.decode(data)
+        decoded = decode(data)
         try:
             values[data] = fidelity.measure(decoded.rgb, picture.rgb)
-        except OptionError as error:  # the picture is too small for it
+        except OptionError as error:  # the picture is too small for the metric
             raise TargetError(str(error)) from None
         return _decibels(target.kind, values[data])
 
-    pixels = picture.width * picture.height
-    trials = Trials(lambda quality: coder.encode(picture, quality), coder.step, pixels)
     wanted = _decibels(target.kind, target.value)
-    fit = trials.smallest_reaching(decibels, wanted, fidelity.usual, fidelity.close)
-    if fit is None:
+    point = search.smallest_reaching(decibels, wanted, fidelity.usual, fidelity.close)
+    if point is None:
         unit = " dB" if target.kind == "psnr" else ""
         raise TargetError(
             f"{fidelity.name} of at least {target.value:g}{unit} cannot be met: "
-            f"{coder.id} reaches {max(values.values()):.6g}{unit} of this picture"
+            f"{coder.id} reaches {max(values.values()):.6g}{unit} on this picture"
         )
-    return Met(fit, values[fit.data])
+    return Outcome(point, values[point.data])
 
 
 def _decibels(kind: Kind, value: float) -> float:
-    """A fidelity on a scale that grows evenly with quality; 200 stands for the same picture."""
+    """A fidelity on a scale about linear in quality; 200 stands for identical pictures."""
     if kind != "psnr":
         value = -10 * math.log10(max(1 - value, 1e-20))
     return min(value, 200.0)

@@ -1,10 +1,14 @@
-"""The command line: one file a verb. Exit codes: 0 done, 1 a file failed, 2 wrong usage."""
+"""The command line: one module per command.
+
+Exit codes: 0 success, 1 a file failed, 2 wrong usage, 130 interrupted.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
+from typing import NoReturn
 
 from comrec import __version__
 from comrec.cli import bench, codecs, compare, decode, demo, encode, info, models, train
@@ -13,21 +17,32 @@ from comrec.errors import ComrecError, OptionError, UnknownCodecError
 _VERBS = (encode, decode, info, compare, bench, codecs, models, train, demo)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Reports wrong usage in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"comrec: {message}; see {self.prog} --help\n")
+
+
 def parser() -> argparse.ArgumentParser:
-    """The whole command line's parser."""
-    top = argparse.ArgumentParser(
+    """The parser of the whole command line."""
+    top = _Parser(
         prog="comrec",
-        description="Smaller image files with neural networks, on ordinary computers.",
+        description="Image compression with neural networks that run on ordinary CPUs.",
     )
     top.add_argument("--version", action="version", version=f"comrec {__version__}")
-    verbs = top.add_subparsers(metavar="VERB", required=True)
+    verbs = top.add_subparsers(metavar="COMMAND", required=True)
     for verb in _VERBS:
         verb.add(verbs)
     return top
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; the exit code."""
+    """Run the command line and return the exit code.
+
+    Args:
+        arguments: those after the program's name; `sys.argv` by default.
+    """
     options = parser().parse_args(arguments)
     try:
         code: int = options.run(options)

@@ -1,6 +1,6 @@
-"""comrec bench: codecs over a folder of pictures, at many rates: tables, curves, a report.
+"""comrec bench: measure codecs on a folder of pictures: BD-rates, rate-distortion curves, a report.
 
-Interrupted, it goes on where it was when it is run again with the same OUT.
+An interrupted run continues when started again with the same OUT.
 """
 
 from __future__ import annotations
@@ -8,8 +8,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import math
-import sys
 from contextlib import closing
 from pathlib import Path
 from statistics import fmean
@@ -17,8 +15,9 @@ from typing import Any
 
 from comrec import codec as registry
 from comrec.cli import paths, terminal
+from comrec.codec import Codec
 from comrec.errors import ComrecError, MissingExtraError, OptionError
-from comrec.measure import bench, crops, machine, paper, plots, published, report, results, variants
+from comrec.measure import bench, crops, plots, published, report, results, variants
 from comrec.measure.bench import Measured, Series
 from comrec.measure.plots import Line
 from comrec.measure.published import Published
@@ -31,52 +30,47 @@ ANCHOR = "jpeg,jpeg:subsampling=4:4:4"
 
 
 def add(verbs: Any) -> None:
-    """Declare the verb."""
-    verb = verbs.add_parser("bench", help="codecs over a folder", description=__doc__)
-    verb.add_argument("folder", metavar="DIR", type=Path, nargs="?", help="pictures")
+    """Declare the command."""
+    verb = verbs.add_parser("bench", help="measure codecs on a folder", description=__doc__)
+    verb.add_argument("folder", metavar="DIR", type=Path, help="folder of pictures")
     verb.add_argument(
         "--codecs",
         metavar="LIST",
-        help="comma-separated, options after colons: jpeg,jpeg:subsampling=4:4:4; "
-        "by default every lossy codec that is installed",
+        help="comma-separated ids (see `comrec codecs`), options after colons: "
+        "jpeg,jpeg:subsampling=4:4:4; by default every lossy codec that is installed",
     )
     verb.add_argument(
         "--qualities",
         action="append",
         default=[],
         metavar="[CODEC=]LIST",
-        help="comma-separated, 0..100, for all or for one codec; repeatable",
+        help="comma-separated qualities, 0..100, for all codecs or for one; repeatable",
     )
     verb.add_argument(
         "-e",
         "--effort",
         type=int,
-        help="of codecs that have one: 1 (fast) to 10 (small); 7 by default",
+        help="1 (fastest) to 10 (smallest files), for codecs with this option; 7 by default",
     )
     verb.add_argument(
         "--anchor",
         default=ANCHOR,
         metavar="LIST",
-        help=f"BD-rates are against the best of these at each rate ({ANCHOR})",
+        help=f"anchor of the BD-rates: the best of these codecs at each rate; by default {ANCHOR}",
     )
     verb.add_argument(
         "--anchors",
         default="",
         metavar="LIST",
-        help="published curves to draw beside, by name, or files in CompressAI's schema: "
+        help="published curves to add to the plots: files in CompressAI's JSON schema, or any of "
         + ", ".join(published.names()),
     )
     verb.add_argument(
-        "-j", "--jobs", type=int, default=1, help="processes; times are true for 1 (default)"
+        "-j", "--jobs", type=int, default=1, help="processes; only 1 (default) gives valid times"
     )
-    verb.add_argument("-o", "--output", type=Path, metavar="OUT", help="folder for results")
     verb.add_argument(
-        "--paper",
-        choices=("jiang2017",),
-        help="instead: the paper's tables beside our numbers on its pictures below --data; "
-        "with -o, each picture's too",
+        "-o", "--output", required=True, type=Path, metavar="OUT", help="folder for the results"
     )
-    verb.add_argument("--data", metavar="DIR", type=Path, help="test pictures, in any layout")
     verb.add_argument("--quiet", action="store_true", help="no progress bar")
     verb.set_defaults(run=run)
 
@@ -84,12 +78,8 @@ def add(verbs: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     if options.jobs < 1:
         raise OptionError(f"--jobs must be 1 or more, not {options.jobs}")
-    if options.paper is not None:
-        return _paper(options)
-    if options.folder is None or options.output is None:
-        raise OptionError("bench needs a folder of pictures and -o OUT (or --paper and --data)")
     if not all(map(importlib.util.find_spec, ("matplotlib", "scipy"))):
-        raise MissingExtraError("comrec bench", "bench")  # now, not after hours of work
+        raise MissingExtraError("comrec bench", "bench")  # before the measurements, not after
     anchor = _variants(options.anchor, options.effort)
     series = _series(options, anchor)
     overlaid = [published.load(name) for name in _items(options.anchors)]
@@ -134,19 +124,19 @@ def _write_all(out: Path, content: Content, drawn: dict[str, dict[str, bytes]]) 
 def _lines(
     measured: Measured, means: dict[str, Any], overlaid: list[Published], metric: str
 ) -> list[Line]:
-    ours = [
+    drawn = [
         plots.line(one.variant, results.mean_curve(means[one.variant.label]["results"], metric), i)
         for i, one in enumerate(measured.series)
     ]
-    theirs = [
+    overlays = [
         plots.published_line(one.name, results.mean_curve(one.results, metric), i)
         for i, one in enumerate(overlaid)
     ]
-    return [*ours, *(line for line in theirs if line.points)]
+    return [*drawn, *(line for line in overlays if line.points)]
 
 
 def _text(compared: list[Comparison], means: dict[str, Any]) -> str:
-    """BD-rates and mean seconds, for people."""
+    """BD-rates and mean seconds as a table."""
     rows = []
     for one in compared:
         rates = [one.mean(metric) for metric in results.METRICS]
@@ -179,26 +169,11 @@ def _items(text: str) -> list[str]:
     return [item.strip() for item in text.split(",") if item.strip()]
 
 
-def _paper(options: argparse.Namespace) -> int:
-    if options.data is None:
-        raise OptionError(f"--paper {options.paper} needs --data, a folder of its pictures")
-    outcome = paper.compare(options.data, options.jobs, options.quiet)
-    for table in outcome.tables:
-        print(table.title)
-        print(terminal.table(table.head, table.rows), end="\n\n")
-    for note in outcome.notes:
-        print(note, file=sys.stderr)
-    if options.output is not None:
-        content = {"machine": machine.facts(), "pictures": outcome.scores}
-        _write(options.output / f"{options.paper}.json", _json(content))
-    return 0 if outcome.complete else 1
-
-
 def _series(options: argparse.Namespace, anchor: list[Variant]) -> list[Series]:
-    """The anchor and the codecs, each at its qualities.
+    """The anchor and the codecs, each with its qualities.
 
     Raises:
-        MissingExtraError: of a codec that was named.
+        MissingExtraError: a named codec needs an extra that is not installed.
     """
     if options.codecs is None:
         wanted = [*anchor, *_installed(options.effort)]
@@ -212,23 +187,30 @@ def _series(options: argparse.Namespace, anchor: list[Variant]) -> list[Series]:
 def _variants(text: str, effort: int | None) -> list[Variant]:
     found = [variants.parse(item, effort) for item in _items(text)]
     for variant in found:
-        variant.warmed((50,))  # what is missing shows when it codes
+        if not variant.codec.available:
+            raise _missing(variant.codec)
     return found
 
 
 def _installed(effort: int | None) -> list[Variant]:
-    """Every lossy codec but those whose extra is missing, which are told of."""
-    found = []
-    for codec_id in registry.names():
-        try:
-            found += _variants(codec_id, effort)
-        except MissingExtraError as error:
-            terminal.failed(error.naming(f"{codec_id} is left out"))
-    return [variant for variant in found if math.isfinite(variant.make().step)]
+    """Every installed lossy codec; codecs that need a missing extra are reported on stderr."""
+    lossy = []
+    for variant in (variants.parse(codec_id, effort) for codec_id in registry.names()):
+        if variant.codec.quality_step is None:
+            continue
+        if variant.codec.available:
+            lossy.append(variant)
+        else:
+            terminal.failed(_missing(variant.codec).naming(f"{variant.label} is left out"))
+    return lossy
+
+
+def _missing(coder: Codec) -> MissingExtraError:
+    return MissingExtraError(coder.id, coder.extra or coder.id)
 
 
 def _qualities(asked: list[str]) -> dict[str, list[float]]:
-    """Lists by codec, "" for all."""
+    """Qualities by codec; the key "" applies to all codecs."""
     lists = {}
     for text in asked:
         name, _, values = text.rpartition("=")
@@ -236,7 +218,7 @@ def _qualities(asked: list[str]) -> dict[str, list[float]]:
             lists[name] = [float(value) for value in values.split(",")]
         except ValueError:
             raise OptionError(
-                f"--qualities {text}: expected numbers with commas, such as 10,30,50 or "
+                f"--qualities {text}: expected comma-separated numbers, such as 10,30,50 or "
                 "webp=10,30,50"
             ) from None
     return lists

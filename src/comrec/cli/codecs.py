@@ -1,4 +1,4 @@
-"""comrec codecs: what can be asked for."""
+"""comrec codecs: list all codecs, or the options of one."""
 
 from __future__ import annotations
 
@@ -7,23 +7,71 @@ import json
 from typing import Any
 
 from comrec import codec as registry
+from comrec.cli import terminal
+from comrec.codec import Codec
 
 
 def add(verbs: Any) -> None:
-    """Declare the verb."""
+    """Declare the command."""
     verb = verbs.add_parser("codecs", help="list the codecs", description=__doc__)
-    verb.add_argument("--json", action="store_true", help="one JSON object a codec")
+    verb.add_argument("codec", nargs="?", metavar="ID", help="show this codec and its options")
+    verb.add_argument("--json", action="store_true", help="print one JSON object per codec")
     verb.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    coders = [registry.get(name) for name in registry.names()]
+    if options.codec is None:
+        coders = [registry.get(name) for name in registry.names()]
+    else:
+        coders = [registry.parse(options.codec)]
     if options.json:
         for coder in coders:
-            fields = ("id", "extension", "extra", "summary")
-            print(json.dumps({field: getattr(coder, field) for field in fields}))
-    else:
+            print(json.dumps(_facts(coder)))
+    elif options.codec is None:
         for coder in coders:
-            needs = f"; needs comrec[{coder.extra}]" if coder.extra else ""
-            print(f"{coder.id:20} {coder.extension:6} {coder.summary}{needs}")
+            print(f"{coder.id:20} {coder.extension:6} {coder.summary}{_needs(coder)}")
+    else:
+        print(_text(coders[0]))
     return 0
+
+
+def _facts(coder: Codec) -> dict[str, Any]:
+    return {
+        "id": coder.id,
+        "extension": coder.extension,
+        "extra": coder.extra,
+        "available": coder.available,
+        "summary": coder.summary,
+        "options": [
+            {
+                "name": option.name,
+                "default": option.default,
+                "values": option.values,
+                "help": option.help,
+            }
+            for option in coder.options
+        ],
+    }
+
+
+def _needs(coder: Codec) -> str:
+    return f"; needs comrec[{coder.extra}]" if coder.extra else ""
+
+
+def _text(coder: Codec) -> str:
+    """One codec and its options as text."""
+    lines = [f"{coder.id}: {coder.summary}; writes {coder.extension} files{_needs(coder)}"]
+    if coder.options:
+        head = ("option", "values", "default", "")
+        rows = [
+            (option.name, option.values, option.format(option.default), option.help)
+            for option in coder.options
+        ]
+        option = coder.options[-1]
+        values = (True,) if option.type is bool else option.allowed or (option.default,)
+        example = next((v for v in values if v != option.default), option.default)
+        lines += [
+            terminal.table(head, rows, right=False),
+            f"example: -c {coder.id}:{option.name}={option.format(example)}",
+        ]
+    return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""comrec compare: codecs at equal bytes on one photograph, as a table and a picture of crops."""
+"""comrec compare: codecs at equal file size on one picture, as a table and as crops."""
 
 from __future__ import annotations
 
@@ -8,36 +8,43 @@ import json
 from typing import Any
 
 from comrec import codec as registry
+from comrec import files
 from comrec.cli import paths, preparing, targeting, terminal
 from comrec.errors import OptionError
 from comrec.measure.comparison import Entry, at_equal_bytes, sheet
 from comrec.measure.variants import parse
 from comrec.picture import Picture
 from comrec.progress import progress
-from comrec.wrapped import files
+from comrec.targets import parse_size
 
 CODECS = "jpeg,jpeg2000,webp,avif,comrec-jpeg,comrec-webp"
 
 
 def add(verbs: Any) -> None:
-    """Declare the verb."""
-    verb = verbs.add_parser("compare", help="codecs at equal bytes", description=__doc__)
+    """Declare the command."""
+    verb = verbs.add_parser(
+        "compare", help="compare codecs at equal file size", description=__doc__
+    )
     verb.add_argument("photo", metavar="PHOTO", help="a picture file; - for standard input")
     size = verb.add_mutually_exclusive_group()
     size.add_argument(
-        "--bytes", type=targeting.parse_size, help="the size to compare at: 40000, 40kB"
+        "--bytes", type=targeting.value(parse_size), help="largest file size: 40000, 40kB"
     )
     size.add_argument(
-        "-q", "--quality", type=float, default=25, help="or that of plain JPEG at this quality"
+        "-q",
+        "--quality",
+        type=float,
+        default=25,
+        help="use the size of plain JPEG at this quality (default 25)",
     )
     verb.add_argument(
         "--codecs",
         default=CODECS,
-        help=f"comma-separated, by default {CODECS}; options after colons: liu2018:metric=ms-ssim",
+        help=f"comma-separated, options after colons: liu2018:metric=ms-ssim; by default {CODECS}",
     )
-    verb.add_argument("-o", "--output", metavar="PNG", help="write crops side by side")
+    verb.add_argument("-o", "--output", metavar="PNG", help="write a sheet of crops, side by side")
     preparing.add_arguments(verb)
-    verb.add_argument("--json", action="store_true", help="one JSON object a codec")
+    verb.add_argument("--json", action="store_true", help="print one JSON object per codec")
     verb.add_argument("--quiet", action="store_true", help="no progress bar")
     verb.set_defaults(run=run)
 
@@ -45,14 +52,14 @@ def add(verbs: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     asked = [parse(text) for text in options.codecs.split(",") if text.strip()]
     if options.output and not options.output.endswith(".png"):
-        raise OptionError(f"{options.output}: the crops are written as .png")
+        raise OptionError(f"{options.output}: the sheet of crops must be a .png file")
     how = preparing.from_options(options)
     picture = files.read(paths.read(options.photo), paths.label(options.photo), how)
     budget = options.bytes
     if budget is None:
         budget = len(registry.get("jpeg").encode(picture, options.quality))
-    fitted = at_equal_bytes(picture, asked, budget)
-    found = list(progress(fitted, len(asked), "compare", options.quiet))
+    results = at_equal_bytes(picture, asked, budget)
+    found = list(progress(results, len(asked), "compare", options.quiet))
     entries = [entry for entry in found if isinstance(entry, Entry)]
     if options.json:
         for entry in entries:
@@ -68,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def text(picture: Picture, found: list[Entry | str]) -> str:
-    """The table for people."""
+    """The results as a table."""
     rows = []
     for entry in found:
         if isinstance(entry, str):

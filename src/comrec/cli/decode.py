@@ -1,4 +1,4 @@
-"""comrec decode: files to pictures."""
+"""comrec decode: decode files to lossless pictures."""
 
 from __future__ import annotations
 
@@ -12,36 +12,50 @@ from typing import Any
 
 from PIL import ExifTags, Image
 
-from comrec import api, codec
+from comrec import api, codec, files
 from comrec.cli import paths, preparing, terminal
 from comrec.errors import ComrecError, OptionError
-from comrec.picture import DECODER_ERRORS, Metadata, from_pil, without_storage
-from comrec.preparation import Preparation, losses
+from comrec.picture import Metadata
+from comrec.pillow_io import DECODER_ERRORS, from_pil, without_storage
+from comrec.preparation import Preparation
 from comrec.progress import progress
-from comrec.wrapped import files
 
 _FORMATS = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP", ".ppm": "PPM"}
 
-
-_PNG_EFFORT = 4  # zlib's default level: the file is to be looked at, not kept
+_PNG_EFFORT = 4  # zlib's default level; higher ones are slow for small gains
 
 
 def add(verbs: Any) -> None:
-    """Declare the verb."""
-    verb = verbs.add_parser("decode", help="files to pictures", description=__doc__)
+    """Declare the command."""
+    verb = verbs.add_parser("decode", help="decode files", description=__doc__)
     verb.add_argument("inputs", nargs="+", metavar="IN", help="files; - for standard input")
     verb.add_argument(
-        "-o", "--output", required=True, metavar="OUT", help="file, folder, or - for a PNG"
+        "-o",
+        "--output",
+        required=True,
+        metavar="OUT",
+        help="output file, folder, or - for PNG on standard output",
     )
     how = verb.add_mutually_exclusive_group()
     how.add_argument(
-        "--enhance", action="store_true", help="remove the artefacts of plain files too"
+        "--enhance", action="store_true", help="also remove artefacts from plain files"
     )
-    how.add_argument("--plain", action="store_true", help="what other viewers show; no network")
+    how.add_argument(
+        "--plain", action="store_true", help="decode as other viewers do, without a network"
+    )
+    verb.add_argument(
+        "--allow-partial",
+        action="store_true",
+        help="decode as much as there is of truncated progressive files",
+    )
     preparing.add_metadata(verb)
-    verb.add_argument("--no-overwrite", action="store_true", help="keep files that exist")
-    verb.add_argument("--json", action="store_true", help="one JSON object a file on stdout")
-    verb.add_argument("--quiet", action="store_true", help="no progress, no report")
+    verb.add_argument(
+        "--no-overwrite", action="store_true", help="fail where the output file exists"
+    )
+    verb.add_argument(
+        "--json", action="store_true", help="print one JSON object per file on stdout"
+    )
+    verb.add_argument("--quiet", action="store_true", help="no progress bar, no warnings")
     verb.set_defaults(run=run)
 
 
@@ -49,8 +63,8 @@ def run(options: argparse.Namespace) -> int:
     targets = paths.outputs(options.inputs, options.output, ".png")
     suffix = ".png" if targets[0] == paths.STREAM else Path(targets[0]).suffix.lower()
     if suffix not in _FORMATS:
-        raise OptionError(f"{targets[0]}: decode writes lossless pictures: {', '.join(_FORMATS)}")
-    Preparation(metadata=options.metadata)  # a wrong value fails before the work
+        raise OptionError(f"{targets[0]}: decode writes lossless formats: {', '.join(_FORMATS)}")
+    Preparation(metadata=options.metadata)  # check the value before any decoding
     failures = 0
     jobs = list(zip(options.inputs, targets, strict=True))
     for source, target in progress(jobs, len(jobs), "decode", options.quiet):
@@ -72,10 +86,10 @@ def _file(image: Image.Image, target: str, suffix: str) -> bytes:
         return codec.get("png", effort=_PNG_EFFORT).encode(picture, 100)
     if _FORMATS[suffix] != "TIFF":
         if picture.alpha is not None:
-            raise OptionError(f"{target}: {suffix} files carry no transparency; use .png")
+            raise OptionError(f"{target}: {suffix} files cannot store transparency; use .png")
         if picture.metadata != Metadata():
             raise OptionError(
-                f"{target}: {suffix} files carry no metadata: use .png, or --metadata none"
+                f"{target}: {suffix} files cannot store metadata; use .png, or --metadata none"
             )
     buffer = io.BytesIO()
     try:
@@ -83,7 +97,7 @@ def _file(image: Image.Image, target: str, suffix: str) -> bytes:
         picture.bare.to_pil().save(buffer, _FORMATS[suffix], **options)
     except DECODER_ERRORS as error:
         raise OptionError(
-            f"{target}: damaged EXIF ({error}): --metadata icc,xmp leaves it out"
+            f"{target}: damaged EXIF ({error}); --metadata icc,xmp leaves it out"
         ) from None
     return buffer.getvalue()
 
@@ -107,12 +121,13 @@ def _decode_one(
         data,
         enhance=options.enhance,
         plain=options.plain,
+        allow_partial=options.allow_partial,
         metadata=options.metadata,
         name=paths.label(source),
     )
     seconds = time.perf_counter() - started
     if not options.quiet:
-        for loss in losses(files.codec_of(data).kind(data)):
+        for loss in files.parse(data).codec.header(data).losses:
             print(f"comrec: {paths.label(source)}: {loss.done}", file=sys.stderr)
     written = _file(image, target, suffix)
     paths.write(target, written, source, not options.no_overwrite)

@@ -1,4 +1,4 @@
-"""comrec demo: a real photograph at three qualities, against plain JPEG of the same size."""
+"""comrec demo: codecs on a photograph, at the file sizes of plain JPEG at three qualities."""
 
 from __future__ import annotations
 
@@ -20,9 +20,13 @@ CODECS = ("jpeg", "webp", "avif", "comrec-jpeg", "liu2018:metric=perceptual")
 
 
 def add(verbs: Any) -> None:
-    """Declare the verb."""
-    verb = verbs.add_parser("demo", help="see it work on a photograph", description=__doc__)
-    verb.add_argument("-o", "--output", default="demo", metavar="DIR", help="folder to write to")
+    """Declare the command."""
+    verb = verbs.add_parser(
+        "demo", help="compare codecs on a sample photograph", description=__doc__
+    )
+    verb.add_argument(
+        "-o", "--output", default="demo", metavar="DIR", help="output folder; by default demo"
+    )
     verb.set_defaults(run=run)
 
 
@@ -34,20 +38,21 @@ def run(options: argparse.Namespace) -> int:
         budget = len(get("jpeg").encode(picture, quality))
         found = list(at_equal_bytes(picture, compared, budget))
         entries = [entry for entry in found if not isinstance(entry, str)]
-        print(f"a photograph of {picture.width}x{picture.height} in at most {budget:,} bytes")
+        print(f"photograph of {picture.width}x{picture.height}, at most {budget:,} bytes")
         print(text(picture, found), end="\n\n")
-        ours = next(entry for entry in entries if entry.codec == "comrec-jpeg")
-        paths.write(str(folder / f"photo-{quality}.jpg"), ours.data, paths.STREAM, True)
+        marked = next(entry for entry in entries if entry.codec == "comrec-jpeg")
+        paths.write(str(folder / f"photo-{quality}.jpg"), marked.data, paths.STREAM, True)
         buffer = io.BytesIO()
         sheet(picture, entries).save(buffer, "PNG")
         paths.write(str(folder / f"crops-{quality}.png"), buffer.getvalue(), paths.STREAM, True)
-    print(f"Look at {folder}/crops-{QUALITIES[0]}.png. Every viewer opens {folder}/photo-*.jpg;")
-    print(f"comrec opens them better: comrec decode {folder}/photo-{QUALITIES[0]}.jpg -o out.png")
+    print(f"Compare the crops in {folder}/crops-{QUALITIES[0]}.png.")
+    print(f"Any viewer opens {folder}/photo-*.jpg. For the full quality, decode with comrec:")
+    print(f"comrec decode {folder}/photo-{QUALITIES[0]}.jpg -o out.png")
     return 0
 
 
 def photograph() -> Picture:
-    """The coffee cup of scikit-image, 600x400.
+    """The photograph "coffee" of scikit-image, 600x400 RGB.
 
     Raises:
         MissingExtraError: scikit-image is not installed.
@@ -56,4 +61,4 @@ def photograph() -> Picture:
         from skimage import data
     except ImportError:
         raise MissingExtraError("the demo's photograph", "demo") from None
-    return Picture(data.coffee())  # type: ignore[no-untyped-call]
+    return Picture(data.coffee())

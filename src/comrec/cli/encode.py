@@ -1,4 +1,4 @@
-"""comrec encode: pictures to files."""
+"""comrec encode: compress pictures."""
 
 from __future__ import annotations
 
@@ -11,60 +11,41 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from comrec import codec as registry
-from comrec.api import DEFAULT_CODEC
-from comrec.cli import paths, preparing, targeting, terminal
+from comrec import files, targets
+from comrec.cli import coding, paths, preparing, targeting, terminal
 from comrec.codec import Codec
 from comrec.errors import ComrecError, OptionError
 from comrec.progress import progress
-from comrec.targets import Target, meet
-from comrec.wrapped import files
-
-BY_EXTENSION = {
-    ".jpg": "comrec-jpeg",
-    ".jpeg": "comrec-jpeg",
-    ".webp": "comrec-webp",
-    ".jp2": "comrec-jpeg2000",
-    ".avif": "comrec-avif",
-    ".bpg": "comrec-bpg",
-    ".jxl": "comrec-jpegxl",
-    ".heic": "comrec-heic",
-    ".heif": "comrec-heic",
-    ".png": "png",
-    ".cmr": "liu2018",
-}
-"""The codec that an output's extension asks for, where -c does not."""
-_SAME = {".jpeg": ".jpg", ".heif": ".heic"}
+from comrec.targets import Target
 
 
 def add(verbs: Any) -> None:
-    """Declare the verb."""
-    verb = verbs.add_parser("encode", help="pictures to files", description=__doc__)
+    """Declare the command."""
+    verb = verbs.add_parser("encode", help="compress pictures", description=__doc__)
     verb.add_argument("inputs", nargs="+", metavar="IN", help="picture files; - for standard input")
-    verb.add_argument("-o", "--output", required=True, metavar="OUT", help="file, folder or -")
-    verb.add_argument("-c", "--codec", help="see `comrec codecs`; by default from OUT's extension")
+    verb.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        metavar="OUT",
+        help="output file, folder, or - for standard output",
+    )
     targeting.add_arguments(verb)
-    verb.add_argument("-e", "--effort", type=int, help="1 (fast) to 10 (small); 7 by default")
-    verb.add_argument(
-        "--scale",
-        choices=("auto", "1", "1/2"),
-        help="comrec codecs: store the picture at full or half size; other viewers show it so",
-    )
-    verb.add_argument(
-        "--metric",
-        choices=("mse", "ms-ssim", "perceptual"),
-        help="liu2018: what its networks were trained for; mse by default",
-    )
+    coding.add_arguments(verb)
     preparing.add_arguments(verb)
-    verb.add_argument("--no-overwrite", action="store_true", help="keep files that exist")
-    verb.add_argument("--json", action="store_true", help="one JSON object a file on stdout")
-    verb.add_argument("--quiet", action="store_true", help="no progress, no report")
+    verb.add_argument(
+        "--no-overwrite", action="store_true", help="fail where the output file exists"
+    )
+    verb.add_argument(
+        "--json", action="store_true", help="print one JSON object per file on stdout"
+    )
+    verb.add_argument("--quiet", action="store_true", help="no progress bar, no report")
     verb.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     wanted = targeting.from_options(options)
-    coder = _codec(options)
+    coder = coding.from_options(options, options.output)
     outputs = paths.outputs(options.inputs, options.output, coder.extension)
     _check_extension(outputs[0], coder)
     failures = 0
@@ -82,17 +63,9 @@ def run(options: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-def _codec(options: argparse.Namespace) -> Codec:
-    codec_id = options.codec
-    if codec_id is None:
-        codec_id = BY_EXTENSION.get(Path(options.output).suffix.lower(), DEFAULT_CODEC)
-    asked = {"effort": options.effort, "scale": options.scale, "metric": options.metric}
-    return registry.get(codec_id, **{k: v for k, v in asked.items() if v is not None})
-
-
 def _check_extension(output: str, coder: Codec) -> None:
     suffix = Path(output).suffix.lower()
-    if output != paths.STREAM and _SAME.get(suffix, suffix) != coder.extension:
+    if output != paths.STREAM and suffix not in (coder.extension, *coder.aliases):
         raise OptionError(f"{output}: {coder.id} writes {coder.extension} files")
 
 
@@ -105,10 +78,11 @@ def _encode_one(
     started = time.perf_counter()
     try:
         if isinstance(wanted, Target):
-            met = meet(coder, picture, wanted)
-            data, quality = met.fit.data, met.fit.quality
-            reached = None if math.isinf(met.value) else round(met.value, 5)  # as JSON has it
-            target = asdict(wanted) | {"met": reached, "encodes": met.fit.encodes}
+            outcome = targets.encode(coder, picture, wanted)
+            data, quality = outcome.point.data, outcome.point.quality
+            # JSON has no infinity: null stands for a lossless result.
+            reached = None if math.isinf(outcome.value) else round(outcome.value, 5)
+            target = asdict(wanted) | {"met": reached, "encodes": outcome.point.encodes}
         else:
             data, quality, target = coder.encode(picture, wanted), wanted, None
     except OptionError:
@@ -140,17 +114,17 @@ def _show(report: dict[str, Any], options: argparse.Namespace, to_stdout: bool) 
 
 
 def _line(report: dict[str, Any]) -> str:
-    """The report for people."""
+    """The report as one line of text."""
     size = f"{report['input_bytes']:,} to {report['bytes']:,} bytes"
     rate = f"{report['bpp']:.3f} bpp"
     parts = [f"{report['output']}: {report['width']}x{report['height']}", size, rate]
     if report["target"] is not None:
         kind, value, met = (report["target"][key] for key in ("kind", "value", "met"))
         if kind == "size":
-            parts[1] += f" of {value:,}"
+            parts[1] += f" (target {value:,})"
         elif kind == "bpp":
-            parts[2] += f" of {value:g}"
+            parts[2] += f" (target {value:g})"
         else:
-            parts.append(f"{kind} {'without loss' if met is None else met} of {value:g}")
+            parts.append(f"{kind} {'lossless' if met is None else met} (target {value:g})")
         parts.append(f"quality {report['quality']:g}")
     return ", ".join(parts)

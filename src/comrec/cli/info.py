@@ -1,4 +1,4 @@
-"""comrec info: what files say of themselves; no network is loaded."""
+"""comrec info: show what is stored in files, without decoding them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from comrec.information import Information
 
 
 def add(verbs: Any) -> None:
-    """Declare the verb."""
-    verb = verbs.add_parser("info", help="what files say of themselves", description=__doc__)
+    """Declare the command."""
+    verb = verbs.add_parser(
+        "info", help="show size, codec and quality of files", description=__doc__
+    )
     verb.add_argument("inputs", nargs="+", metavar="IN", help="files; - for standard input")
-    verb.add_argument("--json", action="store_true", help="one JSON object a file")
+    verb.add_argument("--json", action="store_true", help="print one JSON object per file")
     verb.set_defaults(run=run)
 
 
@@ -46,7 +48,7 @@ def _text(name: str, found: Information) -> str:
         scale = {None: "", 1: " at scale 1", 2: " at scale 1/2"}[found.scale]
         lines.append(
             f"  stored as {found.container}{scale}, quality {found.quality:g}; "
-            f"rebuilt by {found.network}"
+            f"reconstructed by {found.network}"
         )
         lines.append(f"  other viewers show {found.shown}")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""comrec models: the networks inside the package."""
+"""comrec models: list the networks of the package, or verify their checksums."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from comrec.inference import store
 
 
 def add(verbs: Any) -> None:
-    """Declare the verb."""
+    """Declare the command."""
     verb = verbs.add_parser("models", help="list or verify the networks", description=__doc__)
     verb.add_argument("action", choices=("list", "verify"), nargs="?", default="list")
     verb.set_defaults(run=run)
@@ -24,10 +24,10 @@ def run(options: argparse.Namespace) -> int:
 def _list() -> int:
     rows = []
     for network in store.networks():
-        scale = "1" if network.scale == 1 else f"1/{network.scale}"
+        scale = f"{network.up}/{network.down}" if network.down > 1 else f"{network.up}"
         trained = f"{network.training.get('steps', 0):,} steps"
         rows.append((network.name, network.id, scale, trained))
-    print(terminal.table(("network", "id", "scale", "trained"), rows))
+    print(terminal.table(("network", "id", "output", "trained"), rows))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Inputs, outputs and atomic writes."""
+"""Input and output paths; atomic writes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ STREAM = "-"
 
 
 def read(name: str) -> bytes:
-    """The bytes of a file, or of standard input for "-"."""
+    """The bytes of a file, or of standard input for "-".
+
+    Raises:
+        InputError: the file cannot be read.
+    """
     if name == STREAM:
         return sys.stdin.buffer.read()
     try:
@@ -23,32 +27,36 @@ def read(name: str) -> bytes:
 
 
 def label(name: str) -> str:
-    """What messages call an input."""
+    """The name of an input in messages."""
     return "standard input" if name == STREAM else name
 
 
 def outputs(inputs: list[str], out: str, extension: str) -> list[str]:
-    """Where each input's result goes: the file ``out``, or files in the folder ``out``.
+    """The output path of each input: the file ``out``, or files in the folder ``out``.
 
     Raises:
-        OptionError: several inputs for one file, or two inputs for one name.
+        OptionError: several inputs for one file, two inputs with the same output, or standard
+            input with a folder.
     """
     folder = out.endswith(("/", os.sep)) or Path(out).is_dir()
     if not folder:
         if len(inputs) > 1:
-            raise OptionError(f"{len(inputs)} inputs need a folder for -o; {out} is not one")
+            raise OptionError(f"-o must be a folder for {len(inputs)} inputs; {out} is not one")
         return [out]
     names = [str(Path(out) / (Path(name).stem + extension)) for name in inputs]
     if STREAM in inputs:
-        raise OptionError("standard input needs a file name, or -, for -o")
+        raise OptionError("-o must be a file name or - for standard input")
     if len(set(names)) < len(names):
         raise OptionError("two inputs would be written to one name; use separate folders")
     return names
 
 
 def write(name: str, data: bytes, source: str, overwrite: bool) -> None:
-    """Write a whole file or nothing; never over the input.
+    """Write a file atomically; "-" is standard output. The input is never overwritten.
 
+    Args:
+        source: the path of the input.
+        overwrite: whether an existing file is replaced.
     Raises:
         OutputError: the output is the input, exists and must not be replaced, or cannot be
             written.
@@ -61,7 +69,7 @@ def write(name: str, data: bytes, source: str, overwrite: bool) -> None:
     if source != STREAM and path.exists() and path.samefile(source):
         raise OutputError(f"{name}: the output would overwrite the input; choose another name")
     if path.exists() and not overwrite:
-        raise OutputError(f"{name}: exists already (--no-overwrite)")
+        raise OutputError(f"{name}: exists (--no-overwrite)")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

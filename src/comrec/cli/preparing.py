@@ -1,4 +1,4 @@
-"""The options that say how sources become pictures; every verb that reads sources has them."""
+"""The arguments for pictures that must be converted, shared by all commands that read pictures."""
 
 from __future__ import annotations
 
@@ -6,40 +6,39 @@ import argparse
 
 from comrec.preparation import Preparation
 
+_METAVARS = {"background": "COLOUR", "frame": "N", "metadata": "KINDS"}
+
 
 def add_arguments(verb: argparse.ArgumentParser) -> None:
-    """Declare them."""
-    group = verb.add_argument_group("pictures that cannot be carried as they are are refused, but")
-    group.add_argument(
-        "--background", metavar="COLOUR", help="lays transparent ones over it: white, #ff8000"
+    """Declare all options of `Preparation`."""
+    group = verb.add_argument_group(
+        "conversions", "pictures that the codec cannot store are refused without these"
     )
-    group.add_argument("--depth", type=int, choices=(8,), help="rounds deeper samples to 8 bits")
-    group.add_argument("--colorspace", choices=("srgb",), help="converts CMYK and Lab")
-    group.add_argument(
-        "--frame",
-        type=int,
-        metavar="N",
-        help="takes one of an animation, or one page; 0 is the first",
-    )
+    for option in Preparation().options:
+        if option.name != "metadata":
+            group.add_argument(
+                f"--{option.name}",
+                type=option.type,
+                choices=option.allowed,
+                metavar=_METAVARS.get(option.name),
+                help=option.help,
+            )
     add_metadata(verb)
 
 
 def add_metadata(verb: argparse.ArgumentParser) -> None:
-    """Declare --metadata alone."""
+    """Declare --metadata only."""
+    (option,) = (option for option in Preparation().options if option.name == "metadata")
     verb.add_argument(
-        "--metadata",
-        default=Preparation.metadata,
-        metavar="KINDS",
-        help="all (the default), none, or some of exif,icc,xmp; the picture looks the same",
+        "--metadata", default=option.default, metavar=_METAVARS["metadata"], help=option.help
     )
 
 
 def from_options(options: argparse.Namespace) -> Preparation:
-    """What was asked for.
+    """The conversions that were given.
 
     Raises:
-        OptionError: a value is none of those allowed.
+        OptionError: a value is not allowed.
     """
-    return Preparation(
-        options.background, options.depth, options.colorspace, options.frame, options.metadata
-    )
+    names = (option.name for option in Preparation().options)
+    return Preparation(**{name: getattr(options, name) for name in names})

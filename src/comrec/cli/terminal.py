@@ -1,4 +1,4 @@
-"""What the verbs show: tables and failures."""
+"""Tables and failures on the terminal."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from collections.abc import Sequence
 from comrec.errors import ComrecError
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns aligned: the first to the left, the others to the right."""
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: bool = True) -> str:
+    """A text table. The first column is aligned left, the others right if ``right``, else left."""
     lines = [head, *rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
 
     def format_line(line: Sequence[str]) -> str:
         cells = [line[0].ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
+        pairs = zip(line[1:], widths[1:], strict=True)
+        cells += [cell.rjust(width) if right else cell.ljust(width) for cell, width in pairs]
         return "  ".join(cells).rstrip()
 
     return "\n".join([format_line(head), *map(format_line, rows)])
 
 
 def failed(error: ComrecError) -> None:
-    """Tell of one file's failure."""
+    """Report the failure of one file on stderr."""
     print(f"comrec: {error}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""comrec train: networks from a recipe and a folder of pictures."""
+"""comrec train: train networks by a recipe on a folder of pictures."""
 
 from __future__ import annotations
 
@@ -10,22 +10,28 @@ from comrec.errors import MissingExtraError
 
 
 def add(verbs: Any) -> None:
-    """Declare the verb."""
+    """Declare the command."""
     verb = verbs.add_parser("train", help="train networks", description=__doc__)
-    verb.add_argument("recipe", metavar="RECIPE", help="a shipped recipe's name, or a .toml file")
-    verb.add_argument("--data", required=True, metavar="DIR", help="pictures to train on")
     verb.add_argument(
-        "--validation", metavar="DIR", help="pictures to score on; some of DIR if not"
+        "recipe", metavar="RECIPE", help="name of a recipe in the package, or a .toml file"
+    )
+    verb.add_argument("--data", required=True, metavar="DIR", help="folder of training pictures")
+    verb.add_argument(
+        "--validation",
+        metavar="DIR",
+        help="folder of validation pictures; by default some of the training pictures",
     )
     verb.add_argument(
-        "--from", dest="origin", metavar="RUN", help="start from the weights of another run"
+        "--from", dest="origin", metavar="RUN", help="initialise with the weights of another run"
     )
     verb.add_argument(
-        "--store", metavar="DIR", help="flat files of the pictures; by default OUTPUT/data"
+        "--store", metavar="DIR", help="folder for the decoded pictures; by default OUTPUT/data"
     )
-    verb.add_argument("-o", "--output", metavar="DIR", help="by default runs/RECIPE")
-    verb.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
-    verb.add_argument("--steps", type=int, help="in place of the recipe's")
+    verb.add_argument(
+        "-o", "--output", metavar="DIR", help="folder of the run; by default runs/RECIPE"
+    )
+    verb.add_argument("--resume", action="store_true", help="continue from the last checkpoint")
+    verb.add_argument("--steps", type=int, help="number of steps; by default the recipe's")
     verb.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     verb.add_argument("--compile", action="store_true", help="use torch.compile")
     verb.set_defaults(run=run)

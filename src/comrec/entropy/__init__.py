@@ -1,6 +1,6 @@
-"""Exact integer probabilities and the coder over them: nothing here depends on rounding.
+"""Entropy coding under exact integer probabilities: decoding does not depend on float rounding.
 
-tables.py     how often each value comes, in integers
-coder.py      values to bytes and back, by asymmetric numeral systems
-contexts.py   which table a latent has, by a hyper-decoder's index and by the latents around it
+tables.py     integer probability tables
+coder.py      the entropy coder, by asymmetric numeral systems (ANS)
+contexts.py   the context model of latents: which table codes each
 """

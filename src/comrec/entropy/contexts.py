@@ -1,18 +1,19 @@
-"""Latents coded by what is known around them: predicted, and each under a table of its context.
+"""Context-based coding of latents: each is predicted and coded under a table of its context.
 
-A hyper-decoder gives every latent an index, how widely it may vary, and a mean. The values coded
-before tell more. How far its neighbours in the channel are from their means moves a latent's own
-mean; and its table is looked up by its index, by how far these neighbours were from what was
-predicted, and by how far the channels before it were at its place.
+A hyper-decoder gives each latent a scale index, which says how widely it may vary, and a mean.
+Latents coded before it improve both. The mean is corrected by how far the latent's neighbours in
+the channel are from their means. The residual, latent - corrected mean, is rounded to an integer
+and coded; its table is looked up by the scale index, by the residuals of these neighbours, and by
+the residuals at the same position in the channels before.
 
-Channels are coded in groups, the strongest first; within a group the phases of the grid one after
-the other, so that all latents of a phase are coded at once:
+Channels are coded in groups, the strongest first. A group is coded in seven passes over the grid;
+all latents of a pass are coded at once:
 
-    0 5 2 5 0 5 2 5     0       knows no neighbour
-    6 4 6 4 6 4 6 4     1       the four at its corners that are 0
-    3 5 1 5 3 5 1 5     2, 3    the four at its sides that are 0 and 1
-    6 4 6 4 6 4 6 4     4       the four at its corners
-    0 5 2 5 0 5 2 5     5, 6    the four at its sides
+    0 5 2 5 0 5 2 5     pass 0      has no known neighbours
+    6 4 6 4 6 4 6 4     pass 1      the four diagonal ones at distance 2, of pass 0
+    3 5 1 5 3 5 1 5     pass 2, 3   the four direct ones at distance 2, of passes 0 and 1
+    6 4 6 4 6 4 6 4     pass 4      the four diagonal ones at distance 1
+    0 5 2 5 0 5 2 5     pass 5, 6   the four direct ones at distance 1
 """
 
 from __future__ import annotations
@@ -34,22 +35,22 @@ from comrec.errors import WeightsError
 Integers = NDArray[np.integer[Any]]
 
 INDICES = 64
-"""A hyper-decoder's index is 0..INDICES - 1: how widely a latent may vary."""
+"""Scale indices are 0..INDICES - 1; a larger one means a wider distribution."""
 MEAN_STEPS = 4
-"""Means, and latents as decoded, are in steps of 1 / MEAN_STEPS."""
+"""Means and decoded latents are multiples of 1 / MEAN_STEPS."""
 KINDS = 4
-"""Of known neighbours: corners and sides at distance 2, corners and sides at distance 1."""
+"""Kinds of known neighbours: diagonal, direct at distance 2; diagonal, direct at distance 1."""
 ONE = 1 << 12
-"""What a coefficient of prediction of 1 is stored as."""
+"""Prediction coefficients are stored in units of 1 / ONE."""
 
 
-class Phase(NamedTuple):
-    """A part of the grid.
+class Pass(NamedTuple):
+    """A part of the grid that is coded at once.
 
     Attributes:
-        top, left, stride: where its latents are.
+        top, left, stride: positions of its latents.
         kind: of its neighbours, 0..KINDS - 1; None where there are none.
-        neighbours: rows and columns to them.
+        neighbours: row and column offsets to them.
     """
 
     top: int
@@ -59,46 +60,55 @@ class Phase(NamedTuple):
     neighbours: tuple[tuple[int, int], ...]
 
 
-_CORNERS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
-_SIDES = ((-1, 0), (1, 0), (0, -1), (0, 1))
-_FAR_CORNERS = tuple((2 * down, 2 * along) for down, along in _CORNERS)
-_FAR_SIDES = tuple((2 * down, 2 * along) for down, along in _SIDES)
+_DIAGONAL = ((-1, -1), (-1, 1), (1, -1), (1, 1))
+_DIRECT = ((-1, 0), (1, 0), (0, -1), (0, 1))
+_FAR_DIAGONAL = tuple((2 * down, 2 * along) for down, along in _DIAGONAL)
+_FAR_DIRECT = tuple((2 * down, 2 * along) for down, along in _DIRECT)
 
-PHASES = (
-    Phase(0, 0, 4, None, ()),
-    Phase(2, 2, 4, 0, _FAR_CORNERS),
-    Phase(0, 2, 4, 1, _FAR_SIDES),
-    Phase(2, 0, 4, 1, _FAR_SIDES),
-    Phase(1, 1, 2, 2, _CORNERS),
-    Phase(0, 1, 2, 3, _SIDES),
-    Phase(1, 0, 2, 3, _SIDES),
+PASSES = (
+    Pass(0, 0, 4, None, ()),
+    Pass(2, 2, 4, 0, _FAR_DIAGONAL),
+    Pass(0, 2, 4, 1, _FAR_DIRECT),
+    Pass(2, 0, 4, 1, _FAR_DIRECT),
+    Pass(1, 1, 2, 2, _DIAGONAL),
+    Pass(0, 1, 2, 3, _DIRECT),
+    Pass(1, 0, 2, 3, _DIRECT),
 )
 BORDER = 2
-"""How far neighbours can lie outside."""
+"""How far neighbours can lie outside the grid."""
 
-_LARGEST = 63  # distances beyond are as good as this
+_LARGEST = 63  # magnitudes of residuals are clipped to this for the neighbours' sum
 _NEAR = np.array([1, 2, 3, 4, 6, 9, 14, 22, 36, 60, 110])
 _BEFORE = np.array([1, 2, 4, 7, 12, 20, 32, 50, 80, 128, 200])
-_BEFORE_LARGEST = 8
-_BINS = 16  # of four indices each
-_CHARTED = 64  # distances beyond are said to cost as much
-_FARTHEST = 1 << 20  # distances; and, in steps, predictions and what they are made of
+_BEFORE_LARGEST = 8  # the same for the sum over the channels before
+_BINS = 16  # of four scale indices each
+_CHARTED = 64  # larger residuals are taken to cost as much as this
+_FARTHEST = 1 << 20  # bound of residuals, and of corrections and their terms in 1 / MEAN_STEPS
 
 _SHAPE = (1 + KINDS * (len(_NEAR) + 1), len(_BEFORE) + 1, _BINS)
 CONTEXTS = int(np.prod(_SHAPE))
-"""Of each group: a context is a number below."""
+"""Contexts of each group: a context is 0..CONTEXTS - 1."""
+
+# A context is the sum of three parts. The first, by the kind of the neighbours and the sum of their
+# residuals' magnitudes; the second, by the sum over the channels before, up to the last threshold;
+# the third is the bin of the scale index.
+_NEAR_LEVEL = np.searchsorted(_NEAR, np.arange(4 * _LARGEST + 1), side="right")
+_NEAR_PART = (
+    _SHAPE[1] * _SHAPE[2] * np.add.outer(1 + (len(_NEAR) + 1) * np.arange(KINDS), _NEAR_LEVEL)
+)
+_BEFORE_PART = _SHAPE[2] * np.searchsorted(_BEFORE, np.arange(_BEFORE[-1] + 1), side="right")
 
 _HEAD = struct.Struct(">HB")
 
 
 class Place(NamedTuple):
-    """Latents that are coded at once.
+    """The latents of one group in one pass.
 
     Attributes:
-        group: their group.
-        where: channels in coding order, rows and columns.
-        contexts: of each.
-        mean: of each, as predicted, in steps.
+        group: number of the group.
+        where: slices of channels in coding order, rows and columns.
+        contexts: of each latent, 0..CONTEXTS - 1.
+        mean: corrected mean of each latent, in 1 / `MEAN_STEPS`.
     """
 
     group: int
@@ -110,83 +120,84 @@ class Place(NamedTuple):
 def walk(
     groups: tuple[int, ...],
     coefficients: Integers,
-    index: Integers,
+    scale_index: Integers,
     mean: Integers,
     visit: Callable[[Place], Integers],
 ) -> NDArray[np.int64]:
-    """Go through all latents in coding order.
+    """Visit all latents in coding order.
 
     Args:
-        groups: how many channels each has.
+        groups: number of channels of each.
         coefficients: (M, KINDS), see `ContextModel`.
-        index, mean: (M, h, w), channels in coding order; means in steps.
-        visit: gives how far latents are from their predicted means, in whole numbers.
+        scale_index, mean: (M, h, w), channels in coding order; means in 1 / `MEAN_STEPS`.
+        visit: returns the residuals of the latents of a place, integers.
     Returns:
-        (M, h, w) the latents, in steps.
+        (M, h, w) the latents, in 1 / `MEAN_STEPS`.
     """
-    height, width = index.shape[1:]
-    latents = np.empty(index.shape, np.int64)
+    height, width = scale_index.shape[1:]
+    latents = np.empty(scale_index.shape, np.int64)
+    bins = scale_index // (INDICES // _BINS)
     before = np.zeros((height, width), np.int64)
     first = 0
     for group, count in enumerate(groups):
         channels = slice(first, first + count)
-        # There is nothing outside: zeros.
+        # Zeros outside the grid.
         shape = count, height + 2 * BORDER, width + 2 * BORDER
-        away = np.zeros(shape, np.int32)  # from the hyper-decoder's means, in steps
-        missed = np.zeros(shape, np.uint8)  # by the prediction
-        for phase in PHASES:
-            rows = slice(phase.top, None, phase.stride)
-            columns = slice(phase.left, None, phase.stride)
+        offsets = np.zeros(
+            shape, np.int32
+        )  # latents - the hyper-decoder's means, in 1 / MEAN_STEPS
+        magnitudes = np.zeros(shape, np.uint8)  # of residuals, clipped
+        for part in PASSES:
+            rows = slice(part.top, None, part.stride)
+            columns = slice(part.left, None, part.stride)
             where = channels, rows, columns
-            bins = index[where].astype(np.int64) // (INDICES // _BINS)
-            if not bins.size:
+            given = mean[where].astype(np.int32)
+            if not given.size:
                 continue
-            near = np.zeros(bins.shape, np.int64)
-            predicted = mean[where].astype(np.int64)
-            if phase.kind is not None:
-                level = np.searchsorted(_NEAR, _around(missed, phase, bins.shape), side="right")
-                near = 1 + phase.kind * (len(_NEAR) + 1) + level
-                lean = coefficients[channels, phase.kind].astype(np.int64)[:, None, None]
-                moved = (lean * _around(away, phase, bins.shape) + 2 * ONE) // (4 * ONE)
-                predicted += np.clip(moved, -_FARTHEST, _FARTHEST)
-            level = np.searchsorted(_BEFORE, before[rows, columns], side="right")
-            contexts = (near * _SHAPE[1] + level) * _SHAPE[2] + bins
-            distances = visit(Place(group, where, contexts, predicted)).astype(np.int64)
-            latents[where] = MEAN_STEPS * distances + predicted
+            contexts = _BEFORE_PART[np.minimum(before[rows, columns], _BEFORE[-1])] + bins[where]
+            corrected = given
+            if part.kind is not None:
+                contexts += _NEAR_PART[part.kind][_around(magnitudes, part, given.shape)]
+                weight = coefficients[channels, part.kind].astype(np.int64)[:, None, None]
+                correction = (weight * _around(offsets, part, given.shape) + 2 * ONE) // (4 * ONE)
+                corrected = given + np.clip(correction, -_FARTHEST, _FARTHEST).astype(np.int32)
+            residuals = visit(Place(group, where, contexts, corrected))
+            found = MEAN_STEPS * residuals.astype(np.int64) + corrected
+            latents[where] = found
             inside = (
                 slice(None),
-                slice(BORDER + phase.top, -BORDER, phase.stride),
-                slice(BORDER + phase.left, -BORDER, phase.stride),
+                slice(BORDER + part.top, -BORDER, part.stride),
+                slice(BORDER + part.left, -BORDER, part.stride),
             )
-            away[inside] = np.clip(latents[where] - mean[where], -_FARTHEST, _FARTHEST)
-            missed[inside] = np.minimum(np.abs(distances), _LARGEST)
-        inner = missed[:, BORDER:-BORDER, BORDER:-BORDER]
+            offsets[inside] = np.clip(found - given, -_FARTHEST, _FARTHEST)
+            magnitudes[inside] = np.minimum(np.abs(residuals), _LARGEST)
+        inner = magnitudes[:, BORDER:-BORDER, BORDER:-BORDER]
         before += np.minimum(inner, _BEFORE_LARGEST).sum(0, dtype=np.int64)
         first += count
     return latents
 
 
-def _around(values: Integers, phase: Phase, shape: tuple[int, ...]) -> Integers:
-    """The sum over the neighbours of each latent of a phase."""
-    height, width = (phase.stride * (side - 1) + 1 for side in shape[1:])
-    total = np.zeros(shape, np.int64)
-    for down, along in phase.neighbours:
-        y, x = BORDER + phase.top + down, BORDER + phase.left + along
-        total += values[:, y : y + height : phase.stride, x : x + width : phase.stride]
+def _around(values: Integers, part: Pass, shape: tuple[int, ...]) -> Integers:
+    """The sum over the neighbours of each latent of a pass; it must fit in the type of values."""
+    height, width = (part.stride * (side - 1) + 1 for side in shape[1:])
+    total = np.zeros(shape, values.dtype)
+    for down, along in part.neighbours:
+        y, x = BORDER + part.top + down, BORDER + part.left + along
+        total += values[:, y : y + height : part.stride, x : x + width : part.stride]
     return total
 
 
 @dataclass(frozen=True)
 class ContextModel:
-    """How latents are coded; made when a network is trained, and stored with its weights.
+    """How latents are coded; fitted when a network is trained, and stored with its weights.
 
     Attributes:
-        order: the M channels as they are coded.
-        groups: how many channels each group has; M together.
-        coefficients: (M, KINDS) int16, channels in coding order: of the mean of its four
-            neighbours' distances from the hyper-decoder's means, how much a latent's own is
-            likely to be; in 1 / `ONE`.
-        table_of: (groups, CONTEXTS) uint8, places in ``tables``.
+        order: the M channels in coding order.
+        groups: number of channels of each group; M in total.
+        coefficients: (M, KINDS) int16, channels in coding order, in 1 / `ONE`. The correction of a
+            latent's mean is this times the mean over its four neighbours of latent - the
+            hyper-decoder's mean.
+        table_of: (groups, CONTEXTS) uint8, positions in ``tables``.
         tables: at most 256.
     """
 
@@ -197,63 +208,83 @@ class ContextModel:
     tables: tuple[Table, ...]
 
     def encode(
-        self, encoder: Encoder, y: NDArray[np.float32], index: Integers, mean: Integers
+        self, encoder: Encoder, y: NDArray[np.float32], scale_index: Integers, mean: Integers
     ) -> None:
-        """Round latents, (M, h, w), to whole distances from what is predicted, and add these."""
+        """Round the residuals of latents and add them to an encoder.
+
+        Args:
+            y: (M, h, w), in quantisation steps.
+            scale_index: (M, h, w), 0..INDICES - 1.
+            mean: (M, h, w), in 1 / `MEAN_STEPS`.
+        """
         ordered = y[self.order]
 
         def visit(place: Place) -> Integers:
-            distances = rounded(ordered, place)
-            encoder.add(distances, self.table_of[place.group][place.contexts], self.tables)
-            return distances
+            residuals = rounded(ordered, place)
+            encoder.add(residuals, self.table_of[place.group].take(place.contexts), self.tables)
+            return residuals
 
-        walk(self.groups, self.coefficients, index[self.order], mean[self.order], visit)
+        self._walk(scale_index, mean, visit)
 
-    def decode(self, decoder: Decoder, index: Integers, mean: Integers) -> NDArray[np.float32]:
-        """The latents that were added, as they were rounded, (M, h, w).
+    def decode(
+        self, decoder: Decoder, scale_index: Integers, mean: Integers
+    ) -> NDArray[np.float32]:
+        """The latents that were added, (M, h, w): rounded residuals + corrected means.
 
         Raises:
             DamagedFileError: as `Decoder.take`.
         """
 
         def visit(place: Place) -> Integers:
-            return decoder.take(self.table_of[place.group][place.contexts], self.tables)
+            return decoder.take(self.table_of[place.group].take(place.contexts), self.tables)
 
-        ordered = walk(self.groups, self.coefficients, index[self.order], mean[self.order], visit)
+        ordered = self._walk(scale_index, mean, visit)
         latents = np.empty(ordered.shape, np.float32)
         latents[self.order] = ordered
         return latents / np.float32(MEAN_STEPS)
 
     def surroundings(
-        self, y: NDArray[np.float32], index: Integers, mean: Integers
+        self, y: NDArray[np.float32], scale_index: Integers, mean: Integers
     ) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
-        """Of each latent, were these encoded: its predicted mean, in steps; its table's number."""
+        """Each latent's corrected mean, in 1 / `MEAN_STEPS`, and number of its table."""
         ordered = y[self.order]
-        predicted, table = np.empty(y.shape, np.int32), np.empty(y.shape, np.uint8)
+        corrected, table = np.empty(y.shape, np.int32), np.empty(y.shape, np.uint8)
 
         def visit(place: Place) -> Integers:
-            predicted[place.where] = place.mean
-            table[place.where] = self.table_of[place.group][place.contexts]
+            corrected[place.where] = place.mean
+            table[place.where] = self.table_of[place.group].take(place.contexts)
             return rounded(ordered, place)
 
-        walk(self.groups, self.coefficients, index[self.order], mean[self.order], visit)
+        self._walk(scale_index, mean, visit)
         back = np.argsort(self.order)
-        return predicted[back], table[back]
+        return corrected[back], table[back]
 
-    def bits(self, table: NDArray[np.uint8], distances: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What whole distances cost under tables of these numbers; far ones as much as nearer."""
-        limits = np.clip(distances, -_CHARTED, _CHARTED).astype(np.int64)
-        return self._costs[table, limits + _CHARTED]
+    def _walk(
+        self, scale_index: Integers, mean: Integers, visit: Callable[[Place], Integers]
+    ) -> NDArray[np.int64]:
+        """`walk`, over channels in their own order."""
+        return walk(
+            self.groups, self.coefficients, scale_index[self.order], mean[self.order], visit
+        )
+
+    def bits(self, table: NDArray[np.uint8], residuals: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Code length of integer residuals under tables of these numbers. Beyond -64..64 it is that
+        of the nearest bound."""
+        limits = np.clip(residuals, -_CHARTED, _CHARTED).astype(np.int64)
+        return self._code_lengths[table, limits + _CHARTED]
 
     @cached_property
-    def _costs(self) -> NDArray[np.float32]:
+    def _code_lengths(self) -> NDArray[np.float32]:
         values = np.arange(-_CHARTED, _CHARTED + 1)
         return np.array([table.bits(values) for table in self.tables], np.float32)
 
     def pack(self) -> bytes:
-        """As bytes, big-endian: M (2 bytes), how many groups (1); then, compressed (zlib), the
-        order (2 each), the groups' sizes (2 each), coefficients (2 each, signed), table_of, and
-        the tables as `tables.pack` packs them."""
+        """As bytes, big-endian.
+
+        M (2 bytes), number of groups (1); then, compressed (zlib): order (2 each), sizes of groups
+        (2 each), coefficients (2 each, signed), table_of (1 each), and the tables as `tables.pack`
+        packs them.
+        """
         parts = (
             np.array([*self.order, *self.groups], ">u2").tobytes(),
             self.coefficients.astype(">i2").tobytes(),
@@ -289,6 +320,6 @@ class ContextModel:
 
 
 def rounded(y: NDArray[np.float32], place: Place) -> NDArray[np.int32]:
-    """Whole distances from the predicted means, of latents (M, h, w) in coding order."""
-    far = np.rint(y[place.where] - place.mean.astype(np.float32) / np.float32(MEAN_STEPS))
-    return np.clip(far, -_FARTHEST, _FARTHEST).astype(np.int32)
+    """Rounded residuals at a place, of latents (M, h, w) in coding order."""
+    residuals = np.rint(y[place.where] - place.mean.astype(np.float32) / np.float32(MEAN_STEPS))
+    return np.clip(residuals, -_FARTHEST, _FARTHEST).astype(np.int32)

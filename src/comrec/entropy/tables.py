@@ -1,8 +1,8 @@
-"""Integer probability tables: what the coder codes by, the same on every machine.
+"""Integer probability tables of the entropy coder, the same on every machine.
 
-A table gives every value of a range a frequency of at least 1, and one more to the *escape*, which
-stands for all values outside; they sum to ``TOTAL``. Tables are made once, when a network is
-trained, and stored with its weights.
+A table has a frequency of at least 1 for each value of a range, and one for the *escape*, which
+stands for all values outside; they sum to ``TOTAL``. Tables are made when a network is trained, and
+stored with its weights.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,23 +20,24 @@ from comrec.errors import OptionError, WeightsError
 
 PRECISION = 16
 TOTAL = 1 << PRECISION
-"""What the frequencies of a table sum to."""
+"""Sum of the frequencies of a table."""
 
 LIMIT = 1 << 30
-"""Values lie within -LIMIT..LIMIT: an escape codes no more."""
+"""Values lie within -LIMIT..LIMIT, the range of escaped ones."""
 
+_ANS_PRECISION = 24  # of the library that codes
 _COUNT = struct.Struct(">H")
 _HEAD = struct.Struct(">hH")
 
 
 @dataclass(frozen=True)
 class Table:
-    """How often each value comes.
+    """Integer frequencies of values.
 
     Attributes:
-        minimum: the least value that the table has, in int16.
-        frequencies: of minimum, minimum + 1, ..., and last of the escape; each at least 1,
-            `TOTAL` together.
+        minimum: the smallest value in the table; fits in int16.
+        frequencies: of minimum, minimum + 1, ..., and last of the escape; each at least 1, their
+            sum `TOTAL`.
     """
 
     minimum: int
@@ -54,13 +56,18 @@ class Table:
 
     @property
     def size(self) -> int:
-        """Values that it has; also the escape's place in `frequencies`."""
+        """Number of values in the table; also the escape's position in `frequencies`."""
         return len(self.frequencies) - 1
 
+    @cached_property
+    def model(self) -> Any:
+        """The coder's model of this table, made once; see `coder_model`."""
+        return coder_model(self.frequencies)
+
     def places(self, values: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Of each value: its place in `frequencies`; and how far it lies outside, above in odd
-        numbers and below in even ones, which is what the coder writes of an escaped value. 0 where
-        it does not."""
+        """Each value's position in `frequencies`, and the number that the coder writes for an
+        escaped value: 1, 3, 5, ... for the values above the table, 2, 4, 6, ... for those below,
+        0 for those inside."""
         place = values - self.minimum
         beyond, below = place - self.size, -1 - place
         outside = np.where(beyond >= 0, 2 * beyond + 1, np.where(below >= 0, 2 * below + 2, 0))
@@ -68,7 +75,7 @@ class Table:
         return place, outside
 
     def bits(self, values: NDArray[np.int64]) -> NDArray[np.float64]:
-        """What the coder needs for each value; for an encoder's choices, not for coding."""
+        """Code length of each value; for an encoder's decisions, not for coding."""
         place, outside = self.places(values)
         frequency = np.array(self.frequencies)[place]
         escape = np.where(outside > 0, 2 * np.floor(np.log2(np.maximum(outside, 1))) + 1, 0)
@@ -76,27 +83,43 @@ class Table:
         return found
 
     @classmethod
-    def of_counts(cls, counts: Sequence[int], minimum: int, outside: int = 0) -> Self:
-        """The table of values that came so many times.
+    def from_counts(cls, counts: Sequence[int], minimum: int, outside: int = 0) -> Self:
+        """The table of values that were counted.
 
         Args:
             counts: of minimum, minimum + 1, ...; at least one, none negative.
-            outside: of all other values together.
+            outside: count of all other values together.
+        Raises:
+            OptionError: no table has such counts.
         """
         return cls(minimum, _apportioned([*counts, outside]))
 
     @classmethod
-    def of_pmf(cls, pmf: NDArray[np.float64], minimum: int) -> Self:
-        """The table of probabilities; what they lack of 1 is the escape's.
+    def from_pmf(cls, pmf: NDArray[np.float64], minimum: int) -> Self:
+        """The table of the probabilities of minimum, minimum + 1, ...; the escape has the rest.
 
-        To be used when a network is trained, never when a file is coded: floating point.
+        For training only: floating-point results may differ between machines.
         """
         counts = [round(float(p) * (1 << 40)) for p in pmf]
-        return cls.of_counts(counts, minimum, max(0, (1 << 40) - sum(counts)))
+        return cls.from_counts(counts, minimum, max(0, (1 << 40) - sum(counts)))
+
+
+def coder_model(frequencies: Sequence[int]) -> Any:
+    """A model of exactly these frequencies, whose sum is `TOTAL`, for the library ``constriction``.
+
+    The library converts floating-point probabilities of n symbols to frequencies of 24 bits: each
+    symbol gets 1, and 2**24 - n is shared in proportion to the probabilities (cumulative sums times
+    2**24 - n, divided by their total, rounded down). Given integers that sum to 2**24 - n, the
+    factor is 1 and every step is exact.
+    """
+    import constriction  # only .cmr files need it
+
+    scaled = np.asarray(frequencies, np.float64) * (1 << _ANS_PRECISION - PRECISION)
+    return constriction.stream.model.Categorical(scaled - 1, lazy=False, perfect=False)
 
 
 def _apportioned(counts: list[int]) -> tuple[int, ...]:
-    """Frequencies in the ratio of counts, but for those that would be less than 1.
+    """Frequencies in proportion to counts, but at least 1.
 
     By largest remainders; of equal ones the first.
     """
@@ -124,7 +147,7 @@ def _apportioned(counts: list[int]) -> tuple[int, ...]:
 def pack(tables: Sequence[Table]) -> bytes:
     """Tables as bytes, for the weight store; big-endian.
 
-    Their number (2 bytes); for each: minimum (2, signed), how many frequencies (2), and the
+    Number of tables (2 bytes); for each: minimum (2, signed), number of frequencies (2), and the
     frequencies (2 each).
     """
     parts = [_COUNT.pack(len(tables))]
@@ -135,7 +158,7 @@ def pack(tables: Sequence[Table]) -> bytes:
 
 
 def unpack(data: bytes) -> tuple[Table, ...]:
-    """Tables of their bytes.
+    """The tables that `pack` packed.
 
     Raises:
         WeightsError: the bytes are damaged.

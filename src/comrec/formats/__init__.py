@@ -1,1 +1,1 @@
-"""How files are built around the coded picture: boxes, segments, and the metadata in them."""
+"""File structure around the coded picture: boxes, chunks, segments, and metadata."""

@@ -1,6 +1,6 @@
 """Boxes of the ISO base media file format (ISO/IEC 14496-12, section 4.2).
 
-JP2, AVIF, HEIC and JPEG XL files are made of them: a length, a type of four letters, a body.
+JP2, AVIF, HEIC and JPEG XL files consist of them: length, four-character type, body.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from comrec.errors import DamagedFileError
 
 
 def walk(data: bytes, *, complete: bool = False) -> Iterator[tuple[int, bytes, bytes]]:
-    """Offset, type and body of each box, one after the other; boxes inside are not entered.
+    """(Offset, type, body) of each top-level box.
 
     Args:
-        complete: refuse a box that runs past the end of the data; otherwise its body is short.
+        complete: refuse a box that extends beyond the data; otherwise its body is truncated.
     Raises:
-        DamagedFileError: a length is impossible.
+        DamagedFileError: a box length is invalid.
     """
     at = 0
     while at + 8 <= len(data):
@@ -35,34 +35,43 @@ def walk(data: bytes, *, complete: bool = False) -> Iterator[tuple[int, bytes, b
 
 
 def find(data: bytes, *path: bytes) -> bytes | None:
-    """The body of the first box of the last type, inside the first of the type before, and so on.
+    """The body of the box at a path of types, each the first of its type; None if absent.
 
     Raises:
-        DamagedFileError: a length is impossible.
+        DamagedFileError: a box length is invalid.
     """
     for kind in path:
         found = next((body for _, name, body in walk(data) if name == kind), None)
         if found is None:
             return None
-        data = found[4:] if kind == b"meta" else found  # after its version and flags
+        data = found[4:] if kind == b"meta" else found  # skip version and flags
     return data
 
 
 def pack(kind: bytes, body: bytes) -> bytes:
-    """A box."""
+    """A box of a type and a body."""
     return struct.pack(">I", 8 + len(body)) + kind + body
 
 
 def pack_uuid(identity: bytes, body: bytes) -> bytes:
-    """A box of a stranger's type, told by 16 bytes."""
+    """A ``uuid`` box: a private type given by 16 bytes."""
     return pack(b"uuid", identity + body)
 
 
+def insert_uuid(data: bytes, identity: bytes, body: bytes, before: tuple[bytes, ...]) -> bytes:
+    """The file with a ``uuid`` box inserted before the first box of the types ``before``.
+
+    Not after it: the box of a codestream may extend to the end of the file.
+    """
+    at = next((at for at, kind, _ in walk(data) if kind in before), len(data))
+    return data[:at] + pack_uuid(identity, body) + data[at:]
+
+
 def find_uuid(data: bytes, identity: bytes) -> bytes | None:
-    """The body of the first top-level box of a stranger's type.
+    """The body of the first top-level ``uuid`` box with this identity; None if absent.
 
     Raises:
-        DamagedFileError: a length is impossible.
+        DamagedFileError: a box length is invalid.
     """
     bodies = (body for _, kind, body in walk(data) if kind == b"uuid")
     return next((body[16:] for body in bodies if body[:16] == identity), None)

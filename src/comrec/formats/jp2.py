@@ -1,7 +1,7 @@
-"""What a JP2 file says beside its codestream (ITU-T T.800, annex I): metadata, depth.
+"""Metadata and bit depth of JP2 files (ITU-T T.800, annex I).
 
-EXIF and XMP lie in ``uuid`` boxes, as other programs write and read them; ICC in place of the
-enumerated colour space. Pillow writes and reads none of them.
+EXIF and XMP are in ``uuid`` boxes, as in other software; ICC replaces the enumerated colour
+space. Pillow neither writes nor reads them.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ _EXIF = b"JpgTiffExif->JP2"
 _XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _CODESTREAM = b"\xff\x4f\xff\x51"
 
-# Restricted ICC. It is meant for matrix profiles, but "any ICC" is for JPX files only, and
-# decoders that look at the profile take any.
+# Restricted ICC. It is defined for matrix profiles, but "any ICC" is for JPX files only, and
+# decoders that read the profile accept any.
 _ICC_METHOD = b"\x02\x00\x00"
 
 
 def embed(data: bytes, metadata: Metadata) -> bytes:
-    """The JP2 file with metadata; it must have none yet."""
+    """Add metadata to a JP2 file that has none."""
     out = b""
     for _, kind, body in boxes.walk(data):
         if kind != b"jp2h":
@@ -43,10 +43,10 @@ def _with_icc(header: bytes, icc: bytes) -> bytes:
 
 
 def metadata_of(data: bytes) -> Metadata:
-    """EXIF, ICC and XMP; none in a bare codestream.
+    """EXIF, ICC and XMP of a JP2 file; empty for a bare codestream.
 
     Raises:
-        DamagedFileError: the box structure is broken.
+        DamagedFileError: the box structure is damaged.
     """
     if data.startswith(_CODESTREAM):
         return Metadata()
@@ -56,10 +56,10 @@ def metadata_of(data: bytes) -> Metadata:
 
 
 def bits_of(data: bytes) -> int:
-    """Bits of the deepest component's samples.
+    """Bits per sample of the deepest component.
 
     Raises:
-        DamagedFileError, struct.error, IndexError: the header is broken.
+        DamagedFileError, struct.error, IndexError: the header is damaged.
     """
     if data.startswith(_CODESTREAM):
         (count,) = struct.unpack_from(">H", data, 40)

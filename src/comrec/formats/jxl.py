@@ -1,4 +1,7 @@
-"""What the header of a JPEG XL codestream says and pyjpegxl does not (ISO/IEC 18181-1, annex D)."""
+"""JPEG XL files: boxes around a codestream, and header fields that pyjpegxl does not report.
+
+ISO/IEC 18181-1, annex D; ISO/IEC 18181-2.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +9,33 @@ from comrec.errors import DamagedFileError
 from comrec.formats import boxes
 
 CODESTREAM = b"\xff\x0a"
-"""What a file begins with that has no boxes."""
+"""First bytes of a bare codestream."""
+
+BOXES = boxes.pack(b"JXL ", b"\r\n\x87\n")
+"""First bytes of a file in boxes."""
 
 _SIDES = (9, 13, 18, 30)
 _PREVIEW_SIDES = (6, 8, 10, 12)
 _PREVIEW_EIGHTHS = (0, 0, 5, 9)
-"""How many bits a number takes, by the selector of two bits before it."""
+"""Number of bits of a field, by the two-bit selector before it."""
+
+_HEAD = BOXES + boxes.pack(b"ftyp", b"jxl \0\0\0\0jxl ")
+
+
+def in_boxes(data: bytes) -> bytes:
+    """The file in boxes, to which others can be added; a bare codestream is wrapped."""
+    return _HEAD + boxes.pack(b"jxlc", data) if data.startswith(CODESTREAM) else data
 
 
 def is_animated(data: bytes) -> bool:
     """Whether a file, bare or in boxes, holds an animation.
 
     Raises:
-        DamagedFileError: it ends within the header.
+        DamagedFileError: the header is truncated.
     """
     bits = _Bits(_codestream(data)[2:])
     _skip_size(bits)
-    if bits.take(1) or not bits.take(1):  # all as by default, or no extra fields
+    if bits.take(1) or not bits.take(1):  # all fields default, or no extra fields
         return False
     bits.take(3)  # orientation
     if bits.take(1):  # intrinsic size
@@ -37,15 +50,15 @@ def _codestream(data: bytes) -> bytes:
         return data
     for _, kind, body in boxes.walk(data):
         if kind in (b"jxlc", b"jxlp"):
-            return body[4:] if kind == b"jxlp" else body  # after the number of the part
+            return body[4:] if kind == b"jxlp" else body  # skip the part number
     raise DamagedFileError("input: a JPEG XL file without a codestream")
 
 
 class _Bits:
-    """Numbers of so many bits, least significant first."""
+    """Reads unsigned integers, least significant bit first."""
 
     def __init__(self, data: bytes) -> None:
-        head = data[:64]  # more than all that is read here
+        head = data[:64]  # more than this module reads
         self._left = 8 * len(head)
         self._value = int.from_bytes(head, "little")
 
@@ -71,7 +84,7 @@ def _skip_size(bits: _Bits) -> None:
             bits.skip_number(_SIDES)
 
     skip_side()
-    if not bits.take(3):  # no ratio: the width is told too
+    if not bits.take(3):  # no aspect ratio: the width is coded too
         skip_side()
 
 

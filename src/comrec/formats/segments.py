@@ -1,4 +1,4 @@
-"""JPEG marker segments: where metadata and strangers' data lie."""
+"""JPEG marker segments: metadata, application data, quantisation tables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ROOM = 65533
 
 
 def insert(data: bytes, segments: list[tuple[int, bytes]]) -> bytes:
-    """Put (marker, body) segments after SOI and JFIF's APP0."""
+    """Insert (marker, body) segments after SOI and the APP0 of JFIF."""
     at = 2
     if data[2:4] == b"\xff\xe0":
         at = 4 + struct.unpack(">H", data[4:6])[0]
@@ -31,7 +31,7 @@ def segments(data: bytes) -> Iterator[tuple[int, bytes]]:
     """The (marker, body) segments before the first scan.
 
     Raises:
-        DamagedFileError: the segments run past the end of the data.
+        DamagedFileError: the header is damaged or truncated.
     """
     at = 2
     while True:
@@ -52,7 +52,7 @@ def luma_table(data: bytes) -> NDArray[np.uint16]:
     """The quantisation table of the first component, (64,) in zigzag order.
 
     Raises:
-        DamagedFileError: the file defines none.
+        DamagedFileError: the file has none, or it is damaged.
     """
     tables: dict[int, NDArray[np.uint16]] = {}
     wanted = 0
@@ -78,7 +78,7 @@ def metadata_segments(metadata: Metadata) -> list[tuple[int, bytes]]:
     """EXIF, XMP and ICC as APP1 and APP2 segments.
 
     Raises:
-        UnsupportedPictureError: EXIF or XMP of 64 kB, ICC of 16 MB.
+        UnsupportedPictureError: EXIF or XMP above about 64 kB, ICC above about 16 MB.
     """
     out = []
     if metadata.exif is not None:
@@ -100,7 +100,7 @@ def _fitting(name: str, body: bytes, room: int) -> bytes:
     if len(body) > room:
         others = ",".join(kind for kind in ("exif", "icc", "xmp") if kind != name.lower())
         raise UnsupportedPictureError(
-            f"JPEG carries {name} of at most {room:,} bytes, not {len(body):,}: "
+            f"JPEG can store {name} of at most {room:,} bytes, not {len(body):,}: "
             f"--metadata {others} leaves it out"
         )
     return body

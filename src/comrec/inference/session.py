@@ -1,4 +1,4 @@
-"""ONNX Runtime sessions, made once a network and kept."""
+"""ONNX Runtime sessions, made once per network and kept."""
 
 from __future__ import annotations
 
@@ -32,3 +32,8 @@ def session(network: Network) -> InferenceSession:
             network.load(), options, providers=["CPUExecutionProvider"]
         )
     return _sessions[network.sha256]
+
+
+def forget() -> None:
+    """Drop all sessions. The next use of a network reads its file again, checked."""
+    _sessions.clear()

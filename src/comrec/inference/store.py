@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from comrec.errors import WeightsError
+from comrec.inference import patch
 
 FOLDER = Path(__file__).resolve().parent.parent / "weights"
 MANIFEST = FOLDER / "manifest.json"
@@ -21,13 +22,12 @@ class Network:
 
     Attributes:
         name: its job, such as "comrec-jpeg-rec1"; networks of later releases share it.
-        family: "jiang2017", "comrec" or "liu2018".
-        codec: id of the standard codec it was trained around; of "liu2018" what it is optimised
-            for: "mse", "ms-ssim" or "perceptual".
-        role: "com" (before the codec) or "rec" (after it); of "liu2018" "g_a", "h_a", "h_s", "g_s",
-            "gradient".
-        scale: 1 or 2: how many times smaller the compact picture's sides are; of "liu2018" what its
-            output's sides are smaller or larger by, 16 or 4.
+        family: the system it belongs to: "jiang2017", "comrec" or "liu2018".
+        variant: of the family: the standard codec it was trained around, by id; of "liu2018" what
+            it was optimised for: "mse", "ms-ssim" or "perceptual".
+        role: in its system: "com" (ComCNN) or "rec" (RecCNN); of "liu2018" "g_a", "h_a", "h_s",
+            "g_s" or "gradient".
+        up, down: its output's sides are up / down times its input's; one of them is 1.
         channels: of its input; 1 (luma) or 3 (RGB) where that is a picture.
         conditioned: whether it takes a quality beside the picture.
         align: its input's sides must be multiples of this.
@@ -35,13 +35,18 @@ class Network:
         tile: side of the tiles that large pictures are cut into, in input pixels.
         sha256: of the ONNX file.
         training: recipe, data, steps, hardware, scores: for people.
+        patch_of: where the ONNX file is stored as a patch (`inference.patch`): SHA-256 of the
+            network that it is a patch of.
+        com: of a RecCNN that was trained after another ComCNN than its codec's current one: the
+            SHA-256 of that.
     """
 
     name: str
     family: str
-    codec: str
+    variant: str
     role: str
-    scale: int
+    up: int
+    down: int
     channels: int
     conditioned: bool
     align: int
@@ -49,6 +54,8 @@ class Network:
     tile: int
     sha256: str
     training: dict[str, Any]
+    patch_of: str | None = None
+    com: str | None = None
 
     @property
     def id(self) -> str:
@@ -56,29 +63,41 @@ class Network:
         return self.sha256[:20]
 
     @property
-    def enlarges(self) -> bool:
-        """Whether its output's sides are `scale` times larger, not smaller."""
-        return self.role in ("rec", "h_s", "g_s")
-
-    @property
     def path(self) -> Path:
-        return FOLDER / file_name(self.name, self.sha256)
+        """Of the file in the package: ONNX, or a patch."""
+        name = file_name(self.name, self.sha256)
+        return FOLDER / (name if self.patch_of is None else patch_name(name))
 
     def load(self) -> bytes:
         """The ONNX file's bytes, checked.
 
         Raises:
-            WeightsError: the file is missing or altered.
+            WeightsError: the file, or the one that it is a patch of, is missing or altered.
         """
-        try:
-            data = self.path.read_bytes()
-        except FileNotFoundError:
-            raise WeightsError(
-                f"{self.path.name} is missing from the package; reinstall comrec"
-            ) from None
-        if hashlib.sha256(data).hexdigest() != self.sha256:
-            raise WeightsError(f"{self.path.name} does not match its checksum; reinstall comrec")
-        return data
+        data = _read(self.path)
+        if self.patch_of is not None:
+            data = patch.apply(_base(self.patch_of), data)
+        return _checked(data, self.path, self.sha256)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise WeightsError(f"{path.name} is missing from the package; reinstall comrec") from None
+
+
+def _checked(data: bytes, path: Path, sha256: str) -> bytes:
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise WeightsError(f"{path.name} does not match its checksum; reinstall comrec")
+    return data
+
+
+def _base(sha256: str) -> bytes:
+    """The ONNX file of this checksum, whatever its network's name."""
+    pattern = file_name("*", sha256)
+    path = next(FOLDER.glob(pattern), FOLDER / pattern)
+    return _checked(_read(path), path, sha256)
 
 
 @cache
@@ -93,29 +112,42 @@ def file_name(name: str, sha256: str) -> str:
     return f"{name}-{sha256[:8]}.onnx"
 
 
-def find(family: str, codec: str, role: str, scale: int) -> Network | None:
+def patch_name(name: str) -> str:
+    """What the file is called where a patch takes its place."""
+    return f"{name}.patch"
+
+
+def find(family: str, variant: str, role: str, *, up: int = 1, down: int = 1) -> Network | None:
     """The current network for a job, or None. Later entries replace earlier ones."""
-    fitting = [
-        n
-        for n in networks()
-        if (n.family, n.codec, n.role, n.scale) == (family, codec, role, scale)
-    ]
+    job = (family, variant, role, up, down)
+    fitting = [n for n in networks() if (n.family, n.variant, n.role, n.up, n.down) == job]
     return fitting[-1] if fitting else None
 
 
-def serving(family: str, codec: str, role: str, scale: int) -> Network:
+def serving(family: str, codec: str, role: str, *, up: int = 1, down: int = 1) -> Network:
     """The network for a job around a codec, or JPEG's where the codec has none of its own.
 
     Raises:
         WeightsError: neither is in the package.
     """
     for trained_around in (codec, "jpeg"):
-        network = find(family, trained_around, role, scale)
+        network = find(family, trained_around, role, up=up, down=down)
         if network is not None:
             return network
     raise WeightsError(
-        f"{family}-{codec}: this version ships no {role} network of scale 1/{scale} for it"
+        f"{family}-{codec}: this version ships no {role} network of scale {up}/{down} for it"
     )
+
+
+def com_of(rec: Network, codec: str) -> Network:
+    """The ComCNN that belongs before a codec whose files a RecCNN reconstructs.
+
+    Raises:
+        WeightsError: it is not in the package.
+    """
+    if rec.com is not None:
+        return by_id(rec.com[: len(rec.id)])
+    return serving(rec.family, codec, "com", down=rec.up)
 
 
 def by_id(network_id: str) -> Network:

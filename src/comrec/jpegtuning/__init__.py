@@ -1,4 +1,4 @@
-"""Better encoders of plain JPEG: every viewer opens what they write."""
+"""An optimised encoder of standard JPEG files."""
 
 from comrec.codec import register
 from comrec.jpegtuning.tuned import TunedJpeg

@@ -1,8 +1,7 @@
 """Quantised DCT coefficients to a baseline JPEG file (ITU-T T.81), Huffman tables of Annex K.
 
-Only the lossless step is here; which coefficients are worth their bits is `trellis`.
-The result is meant for `mozjpeg_lossless_optimization`, which rewrites it as optimised
-progressive scans with the same coefficients.
+This is the lossless step; `trellis` chooses the coefficients. `mozjpeg_lossless_optimization`
+then rewrites the file as optimised progressive scans with the same coefficients.
 """
 
 from __future__ import annotations
@@ -77,12 +76,12 @@ class Component:
 def write_jpeg(
     width: int, height: int, components: list[Component], steps: Sequence[NDArray[np.number]]
 ) -> bytes:
-    """A JFIF file of the given coefficients.
+    """A baseline JFIF file with the given coefficients.
 
     Args:
-        width, height: true size in pixels, 1..65535.
-        components: Y, or Y, Cb, Cr.
-        steps: one (64,) table a table number, zigzag order, each step 1..255.
+        width, height: size of the picture before padding, pixels, 1..65535.
+        components: Y; or Y, Cb, Cr.
+        steps: one (64,) quantisation table per table number, zigzag order, steps 1..255.
     """
     out = bytearray(b"\xff\xd8")
 
@@ -110,7 +109,7 @@ def write_jpeg(
 
 
 def _entropy_coded(components: list[Component]) -> bytes:
-    """Huffman codes of all blocks in MCU order, bit-stuffed."""
+    """Huffman codes of all blocks in MCU order, byte-stuffed."""
     codes, lengths, orders = [], [], []
     first = components[0]
     per_mcu = sum(c.sampling**2 for c in components) if len(components) > 1 else 1
@@ -138,7 +137,7 @@ def _entropy_coded(components: list[Component]) -> bytes:
 def _component_codes(
     blocks: Int, table: int, sequence: NDArray[np.int64]
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.int64]]:
-    """Code words, their lengths, and sort keys (block sequence * 256 + place in block)."""
+    """Code words, their lengths, and sort keys (block sequence * 256 + position in block)."""
     dc, ac = _TABLES["dc"][table], _TABLES["ac"][table]
     direct = blocks[:, 0].astype(np.int32)
     difference = direct - np.concatenate([[np.int32(0)], direct[:-1]])

@@ -1,4 +1,4 @@
-"""Pictures as JPEG sees them: YCbCr planes, 8x8 blocks, orthonormal DCT coefficients."""
+"""YCbCr planes, 8x8 blocks, and orthonormal DCT coefficients of JPEG."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Quantisation tables for the least squared error, and the quality they stand for."""
+"""Quantisation tables optimised for squared error, by quality."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from comrec.jpegtuning.blocks import ZIGZAG
 Float = NDArray[np.float32]
 
 SLOPE = 0.1
-"""How steps rise with frequency: 1 + SLOPE * (u + v). Chosen on validation photographs."""
+"""Increase of steps with frequency: 1 + SLOPE * (u + v). Tuned on validation photographs."""
 CHROMA = 0.6
-"""Chroma steps relative to luma's. A 4:2:0 chroma sample stands for four pixels."""
+"""Chroma steps relative to luma steps. A 4:2:0 chroma sample covers four pixels."""
 COARSEST = 100.0
-"""The luma DC step at quality 0. 4:2:0 gains nothing from coarser ones."""
+"""The luma DC step at quality 0. Coarser steps do not improve 4:2:0."""
 
 
 def _shape() -> Float:
@@ -26,8 +26,8 @@ def _shape() -> Float:
 def luma_step(quality: float) -> float:
     """The luma DC step at a quality in 0..100.
 
-    From 10 up, steps are as fine on average as those of libjpeg's tables at that quality; below,
-    they rise evenly in the logarithm to `COARSEST`.
+    From 10 up, steps equal those of libjpeg's tables on average; below, they are geometrically
+    interpolated to `COARSEST` at 0.
     """
     if quality < 10:
         return float(COARSEST ** (1 - quality / 10) * luma_step(10) ** (quality / 10))
@@ -36,22 +36,22 @@ def luma_step(quality: float) -> float:
 
 
 def step_tables(quality: float) -> tuple[Float, Float]:
-    """Luma and chroma tables, zigzag order, each step a whole number in 1..255."""
+    """Luma and chroma tables at a quality in 0..100: (64,) integers in 1..255, zigzag order."""
     step = luma_step(quality)
     luma, chroma = (np.clip(np.round(_shape() * s), 1, 255) for s in (step, step * CHROMA))
     return luma.astype(np.float32), chroma.astype(np.float32)
 
 
 def fineness(table: NDArray[np.number]) -> float:
-    """How fine a luma table is, ours or a foreign one: what the networks are conditioned on.
+    """How fine a luma table is, of any JPEG encoder. It is an input of the networks.
 
-    Compared with our table's shape at the 21 lowest frequencies, where most non-zero
-    coefficients lie.
+    The steps are compared with the shape of our tables at the 21 lowest frequencies, which have
+    most non-zero coefficients.
 
     Args:
         table: (64,) luma steps, zigzag order.
     Returns:
-        0 (steps of `COARSEST` and more) to 1 (steps of one), even in the logarithm.
+        0 (steps of `COARSEST` and more) to 1 (steps of 1), linear in the logarithm of the steps.
     """
     ratio = np.log(np.maximum(table[:21], 1) / _shape()[:21]).mean()
     return float(np.clip(1 - ratio / np.log(COARSEST), 0, 1))

@@ -1,11 +1,11 @@
 """Rate-distortion optimised quantisation of 8x8 blocks.
 
 For each block, dynamic programming over the zigzag positions chooses which coefficients
-to keep, and whether to round each up or down, so that
+to keep, and whether to round each up or down, so as to minimise
 
-    squared error + lambda * bits
+    squared error / lambda + bits,
 
-is least, where bits are those of JPEG's (run, size) symbols. Ramchandran and Vetterli,
+where bits are those of JPEG's (run, size) symbols. Ramchandran and Vetterli,
 "Rate-distortion optimal fast thresholding with complete JPEG/MPEG decoder compatibility",
 IEEE Trans. Image Processing 3(5), 1994; Crouse and Ramchandran, "Joint thresholding and
 quantizer selection for transform image coding", 1997. Vectorised over blocks.
@@ -19,19 +19,20 @@ from numpy.typing import NDArray
 Float = NDArray[np.float32]
 Int = NDArray[np.int16]
 
-_CHUNK = 4096  # blocks a pass: the working vectors stay in the cache
+_CHUNK = 4096  # blocks per pass, so that the working set fits the cache
 _SIZES = 12  # magnitude categories 0..11
 _ZRL_RUN = 16
+_FREE = 1e-9  # a lambda at which the cost of bits is negligible
 
 
 def magnitude_category(values: NDArray[np.number]) -> NDArray[np.uint8]:
-    """JPEG's SSSS: the number of bits of |value|."""
+    """JPEG's SSSS category: the number of bits of |value|."""
     magnitude = np.abs(values.astype(np.float32))
     return np.frexp(magnitude)[1].astype(np.uint8)
 
 
 def dead_zone(coefficients: Float, steps: Float, offset: float = 0.33) -> Int:
-    """Quantise with the rounding threshold of AC coefficients moved up: the starting point."""
+    """Quantise: floor(|c| / step + offset) for AC coefficients, plain rounding for DC."""
     scaled = coefficients / steps
     levels = np.floor(np.abs(scaled) + offset)
     levels[..., 0] = np.floor(np.abs(scaled[..., 0]) + 0.5)
@@ -40,7 +41,7 @@ def dead_zone(coefficients: Float, steps: Float, offset: float = 0.33) -> Int:
 
 
 def symbol_bits(levels: Int) -> tuple[Float, float]:
-    """Bits of each (run, size) symbol, and of end-of-block, under the blocks' own statistics.
+    """Bits of each (run, size) symbol, and of end-of-block, by the statistics of these blocks.
 
     Args:
         levels: (N, 64) quantised coefficients in zigzag order.
@@ -58,7 +59,7 @@ def symbol_bits(levels: Int) -> tuple[Float, float]:
     np.add.at(counts, (run % _ZRL_RUN, size), 1)
     zrl = float((run // _ZRL_RUN).sum())
     ends = float((levels[:, 63] == 0).sum())
-    # Laplace smoothing that falls with run and size keeps unseen symbols possible but dear.
+    # Laplace smoothing that falls with run and size makes unseen symbols possible but costly.
     runs, sizes = np.mgrid[0:_ZRL_RUN, 0:_SIZES]
     counts += np.where(sizes > 0, 4.0 * 2.0 ** -(0.3 * runs + 1.5 * sizes), 0.0)
     total = counts.sum() + zrl + ends + 1.0
@@ -69,24 +70,38 @@ def symbol_bits(levels: Int) -> tuple[Float, float]:
     return bits.astype(np.float32), float(-np.log2((ends + 0.5) / total))
 
 
-def quantise(coefficients: Float, steps: Float, trade: float, passes: int = 1) -> Int:
-    """Quantise blocks to the least error + lambda * bits.
+def estimated_bits(levels: Int) -> float:
+    """Bits of (N, 64) levels, roughly: magnitudes, 4.2 per non-zero, 2 per block, DC differences.
+
+    A twentieth of the cost of `symbol_bits`, for guesses of a file's size.
+    """
+    magnitudes = magnitude_category(levels[:, 1:])
+    differences = magnitude_category(np.diff(levels[:, 0]))
+    total = magnitudes.sum(dtype=np.int64) + differences.sum(dtype=np.int64)
+    return float(total) + 4.2 * np.count_nonzero(magnitudes) + 2.0 * len(levels)
+
+
+def quantise(coefficients: Float, steps: Float, lmbda: float | Float, passes: int = 1) -> Int:
+    """Quantise blocks, minimising squared error / lambda + bits.
 
     Args:
         coefficients: (N, 64) orthonormal DCT coefficients, zigzag order.
         steps: (64,) quantisation steps, zigzag order.
-        trade: lambda in squared grey levels a bit.
-        passes: how often the bit costs are re-estimated.
+        lmbda: squared error per bit: one for all blocks, or (N,) one per block.
+        passes: number of passes; each re-estimates the bit costs.
     Returns:
-        (N, 64) int16 levels. DC levels are plain rounding: they are coded as differences,
-        where a change would ripple.
+        (N, 64) int16 levels. DC levels are plain rounding: they are coded as differences
+        between blocks.
     """
     levels = dead_zone(coefficients, steps)
+    inverse = np.broadcast_to(1 / np.maximum(lmbda, _FREE).astype(np.float32), len(coefficients))
     for _ in range(passes):
         bits, end_bits = symbol_bits(levels)
         levels = np.concatenate(
             [
-                _best_path(coefficients[i : i + _CHUNK], steps, trade, bits, end_bits)
+                _best_path(
+                    coefficients[i : i + _CHUNK], steps, inverse[i : i + _CHUNK], bits, end_bits
+                )
                 for i in range(0, len(coefficients), _CHUNK)
             ]
         )
@@ -94,7 +109,7 @@ def quantise(coefficients: Float, steps: Float, trade: float, passes: int = 1) -
 
 
 def _best_path(
-    coefficients: Float, steps: Float, trade: float, bits: Float, end_bits: float
+    coefficients: Float, steps: Float, inverse: Float, bits: Float, end_bits: float
 ) -> Int:
     c = np.ascontiguousarray(coefficients.T)  # (64, n): a position is a contiguous row
     n = c.shape[1]
@@ -102,10 +117,8 @@ def _best_path(
     high = np.floor(magnitude / steps[:, None] + 0.5)
     high[0] = 0
     kept = np.flatnonzero(high.max(axis=1) > 0)
-    with np.errstate(invalid="ignore"):  # inf * 0: sizes that no non-zero has
-        cost_of_bits = bits * np.float32(trade)
 
-    # best[i]: least cost of a path whose last non-zero is at where[i] (0: none yet),
+    # best[i]: least cost, in bits, of a path whose last non-zero is at where[i] (0: none yet),
     # relative to coding every coefficient as zero.
     best = np.full((len(kept) + 1, n), np.inf, np.float32)
     best[0] = 0.0
@@ -120,16 +133,16 @@ def _best_path(
         for lower in (0, 1):
             value = high[k, some] - lower
             category = magnitude_category(value)
-            change = (magnitude[k, some] - value * steps[k]) ** 2 - magnitude[k, some] ** 2
-            total = before + cost_of_bits[runs][:, category]
+            error = (magnitude[k, some] - value * steps[k]) ** 2 - magnitude[k, some] ** 2
+            total = before + bits[runs][:, category]
             origin = total.argmin(axis=0)
-            cost = total[origin, np.arange(len(some))] + change
+            cost = total[origin, np.arange(len(some))] + inverse[some] * error
             better = (cost < least) & (value > 0)
             least = np.where(better, cost, least)
             source[i, some] = np.where(better, origin, source[i, some])
             level[i, some] = np.where(better, value, level[i, some])
         best[i, some] = least
-    finish = best + np.float32(trade * end_bits)
+    finish = best + np.float32(end_bits)
     if len(kept) and kept[-1] == 63:
         finish[-1] = best[-1]
     state = finish.argmin(axis=0)

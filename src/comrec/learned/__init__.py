@@ -2,7 +2,8 @@
 
 from comrec.codec import register
 from comrec.inference import store
-from comrec.learned.liu2018 import HYPER, Liu2018
+from comrec.learned.hyperprior import HYPER
+from comrec.learned.liu2018 import Liu2018
 
-if store.find(Liu2018.id, "mse", "h_s", HYPER) is not None:
+if store.find(Liu2018.id, "mse", "h_s", up=HYPER) is not None:
     register(Liu2018.id, Liu2018)

@@ -1,10 +1,11 @@
-"""Latents moved to where fewer bits do for the same picture, while it is encoded.
+"""Encoder-side optimisation of the latents of one picture.
 
-g_a was trained to be good on all pictures; for one picture better latents are found by descending
-on its own cost, bits + price * distortion, as in Y. Yang, R. Bamler, S. Mandt, "Improving Inference
-for Neural Image Compression" (NeurIPS 2020). A latent is held between its two nearest whole
-distances, softly at first and harder in every step (their stochastic Gumbel annealing, without the
-draws): so both what g_s makes of it and its bits have gradients. Decoders do not change.
+g_a was trained on all pictures. For a single one, gradient descent on its own rate-distortion cost,
+bits + lambda * distortion, finds better latents, as in Y. Yang, R. Bamler, S. Mandt, "Improving
+Inference for Neural Image Compression" (NeurIPS 2020). Each residual is replaced by a soft rounding
+between its two nearest integers, whose temperature falls in every step (their stochastic Gumbel
+annealing, without sampling). So both the reconstruction and the code length have gradients.
+Decoders do not change.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from comrec.inference.store import Network
 
 Floats = NDArray[np.float32]
 
-_WAY = 0.6  # how far, in steps of the quantiser, Adam may move a latent in all
-_MOMENTS = 0.9, 0.99
+_RATE = 0.6  # Adam's first learning rate times the number of steps, in quantisation steps
+_MOMENTS = 0.9, 0.99  # Adam's betas
 _TINY = np.float32(1e-16)
-_HARDEST = 2.5  # softness falls from 1 to exp(-2.5)
-_EDGE = np.float32(1e-4)  # nearer to a whole distance, nothing changes any more
+_ANNEALING = 2.5  # the temperature falls from 1 to exp(-2.5)
+_EDGE = np.float32(1e-4)  # fractional parts are clipped to _EDGE..1 - _EDGE
 
 _log = logging.getLogger(__name__)
 
@@ -37,30 +38,34 @@ def refined(
     contexts: ContextModel,
     y: Floats,
     pixels: NDArray[np.uint8],
-    index: Integers,
+    scale_index: Integers,
     mean: Integers,
     quality: float,
     steps: int,
 ) -> Floats:
-    """Better latents of a picture; to be coded under the same index and mean.
+    """Refined latents of a picture, to be coded with the same scale index and mean.
 
-    Large pictures are cut into tiles, and each is refined with what lies around it.
+    Large pictures are cut into tiles; each is refined together with its surroundings.
 
     Args:
-        network: of role "gradient": of price * distortion, in bits, with respect to latents.
-        y: (M, h, w), as g_a gives them.
+        network: of role "gradient": gradient of lambda * distortion, in bits, with respect to
+            latents.
+        y: (M, h, w), the output of g_a.
         pixels: (3, 16h, 16w).
-        index, mean: (M, h, w), see `ContextModel.encode`.
+        scale_index, mean: (M, h, w), see `ContextModel.encode`.
         quality: 0..100.
-        steps: how many; each, and two more, cost about as much as decoding three times.
+        steps: of Adam. The time is about that of decoding 3 * (steps + 2) times.
+    Returns:
+        (M, h, w).
     """
-    scale = network.scale
     better = np.empty_like(y)
+    scale = pixels.shape[1] // y.shape[1]
     windows = list(tiles.windows(y.shape[1], y.shape[2], network))
     for done, (outer, inner, place) in enumerate(windows, 1):
         rows, columns = (slice(scale * side.start, scale * side.stop) for side in outer)
-        picture = tiles.of_pixels(pixels[:, rows, columns])
-        descent = _Descent(network, contexts, picture, index[:, *outer], mean[:, *outer], quality)
+        picture = tiles.from_pixels(pixels[:, rows, columns])
+        parameters = scale_index[:, *outer], mean[:, *outer]
+        descent = _Descent(network, contexts, picture, *parameters, quality)
         better[:, *place] = descent.run(y[:, *outer], steps)[:, *inner]
         if len(windows) > 1:
             _log.info("quality %g: %d of %d tiles refined", quality, done, len(windows))
@@ -69,63 +74,63 @@ def refined(
 
 @dataclass(frozen=True)
 class _Descent:
-    """The refinement of one tile; as `refined`, but for the picture: (3, 16h, 16w) in 0..1."""
+    """The refinement of one tile; as the arguments of `refined`, but picture is in 0..1."""
 
     network: Network
     contexts: ContextModel
     picture: Floats
-    index: Integers
+    scale_index: Integers
     mean: Integers
     quality: float
 
     def run(self, y: Floats, steps: int) -> Floats:
-        """Adam, with a rate that falls with the root of what is left.
+        """Adam, with a learning rate in proportion to sqrt(1 - step / steps).
 
-        Latents that end up dearer than they were (rarely: when the contexts of many tip over) are
-        given back as they were.
+        Returns y unchanged if that did not reduce its cost. This is rare; it happens when many
+        latents change their contexts.
         """
         start, before = y, self._cost(y)
         first, second = np.zeros_like(y), np.zeros_like(y)
         keep, spread = _MOMENTS
         for step in range(steps):
-            slope = self._slope(y, math.exp(-_HARDEST * step / steps))
+            slope = self._slope(y, math.exp(-_ANNEALING * step / steps))
             first += np.float32(1 - keep) * (slope - first)
             second += np.float32(1 - spread) * (slope * slope - second)
             even, size = 1 - keep ** (step + 1), 1 - spread ** (step + 1)
-            rate = _WAY / steps * math.sqrt(1 - step / steps)
+            rate = _RATE / steps * math.sqrt(1 - step / steps)
             y = y - np.float32(rate / even) * first / np.sqrt(second / np.float32(size) + _TINY)
         return y if self._cost(y) < before else start
 
-    def _slope(self, y: Floats, softness: float) -> Floats:
-        """The gradient of the cost, in bits a step of the quantiser."""
-        predicted, table = self._surroundings(y)
-        away = y - predicted
-        lower = np.floor(away)
-        part = np.clip(away - lower, _EDGE, 1 - _EDGE)
-        # From 0 to 1, as the distances to the two tell; they are stretched to infinity.
-        stretched = (np.arctanh(part) - np.arctanh(1 - part)) / np.float32(softness)
-        upper = 1 / (1 + np.exp(-np.clip(stretched, -80, 80)))
-        change = 1 / (1 - part * part) + 1 / (part * (2 - part))
-        change *= upper * (1 - upper) / np.float32(softness)
-        slope, _ = self._distortion(predicted + lower + upper)
-        dearer = self.contexts.bits(table, lower + 1) - self.contexts.bits(table, lower)
-        descent: Floats = (slope + dearer) * change
-        return descent
+    def _slope(self, y: Floats, temperature: float) -> Floats:
+        """The gradient of the cost, in bits per quantisation step."""
+        mean, table = self._surroundings(y)
+        residuals = y - mean
+        lower = np.floor(residuals)
+        part = np.clip(residuals - lower, _EDGE, 1 - _EDGE)
+        # Weight of the upper integer: softmax of -arctanh(distance) / temperature over the two.
+        logits = (np.arctanh(part) - np.arctanh(1 - part)) / np.float32(temperature)
+        upper = 1 / (1 + np.exp(-np.clip(logits, -80, 80)))
+        derivative = 1 / (1 - part * part) + 1 / (part * (2 - part))
+        derivative *= upper * (1 - upper) / np.float32(temperature)
+        slope, _ = self._distortion(mean + lower + upper)
+        more_bits = self.contexts.bits(table, lower + 1) - self.contexts.bits(table, lower)
+        gradient: Floats = (slope + more_bits) * derivative
+        return gradient
 
     def _cost(self, y: Floats) -> float:
-        """In bits, once coded."""
-        predicted, table = self._surroundings(y)
-        distances = np.rint(y - predicted)
-        _, distortion = self._distortion(predicted + distances)
-        return float(self.contexts.bits(table, distances).sum(dtype=np.float64)) + distortion
+        """Bits + lambda * distortion of the rounded latents, in bits."""
+        mean, table = self._surroundings(y)
+        residuals = np.rint(y - mean)
+        _, distortion = self._distortion(mean + residuals)
+        return float(self.contexts.bits(table, residuals).sum(dtype=np.float64)) + distortion
 
     def _surroundings(self, y: Floats) -> tuple[Floats, NDArray[np.uint8]]:
-        """Predicted means, and the numbers of tables."""
-        predicted, table = self.contexts.surroundings(y, self.index, self.mean)
-        return predicted.astype(np.float32) * np.float32(1 / MEAN_STEPS), table
+        """Corrected means, in quantisation steps, and numbers of tables."""
+        mean, table = self.contexts.surroundings(y, self.scale_index, self.mean)
+        return mean.astype(np.float32) * np.float32(1 / MEAN_STEPS), table
 
     def _distortion(self, latents: Floats) -> tuple[Floats, float]:
-        """What it is worth in bits: its gradient, and itself."""
+        """Lambda * distortion in bits: its gradient and its value."""
         feed = {
             "latents": latents[None],
             "quality": np.array([self.quality / 100], np.float32),

@@ -1,1 +1,1 @@
-"""How good a picture is, and how good a codec is."""
+"""Benchmarks: rate, distortion and time of codecs, BD-rates, plots and a report."""

@@ -1,8 +1,8 @@
-"""Every codec over a folder of pictures: what each point costs and what it gives.
+"""Rate, distortion, time and memory of codecs on a folder of pictures.
 
-Points are of a picture's pixels alone: EXIF, ICC and XMP are left out, since not every format
-carries them. Each point is kept in a store as it comes; what is in the store of the same
-picture, codec, options and versions is not measured again.
+Only pixels are coded: EXIF, ICC and XMP are left out, since not every format stores them. Each
+point is written to a store as soon as it is measured. Points in the store with the same picture,
+codec, options and versions are not measured again.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from comrec.progress import progress
 SUFFIXES = (
     ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jpg", ".jpeg", ".jp2", ".avif",
 )  # fmt: skip
-"""Of the files in a folder that count as pictures."""
+"""Extensions of the files in a folder that are read as pictures."""
 
 
 @dataclass(frozen=True)
 class Series:
-    """A variant and the qualities it is measured at, rising."""
+    """A variant and its qualities, 0..100, ascending."""
 
     variant: Variant
     qualities: tuple[float, ...]
@@ -46,8 +46,8 @@ class Source:
     """A picture file.
 
     Attributes:
-        path: where it is.
-        sha256: of its bytes.
+        path: of the file.
+        sha256: of its bytes, hexadecimal.
     """
 
     path: Path
@@ -60,17 +60,17 @@ class Source:
 
 @dataclass(frozen=True)
 class Point:
-    """One picture by one variant at one quality.
+    """The measurement of one picture, variant and quality.
 
     Attributes:
-        bytes: of the whole file, headers and mark included.
+        bytes: size of the whole file, headers and mark included.
         bpp: 8 * bytes / pixels.
-        psnr_rgb: dB, on 8-bit RGB; infinity where nothing was lost.
+        psnr_rgb: dB, on 8-bit RGB; infinity if lossless.
         psnr_y: dB, on unrounded BT.601 luma.
         ssim_y: on BT.601 luma rounded to 8 bits; None for sides below 11.
         ms_ssim_rgb: on 8-bit RGB; None for sides below 161.
-        encode_s, decode_s: wall seconds, networks loaded.
-        encode_peak, decode_peak: most bytes of memory that the process held; None off Linux.
+        encode_s, decode_s: wall-clock seconds, with networks loaded.
+        encode_peak, decode_peak: peak resident set size in bytes; None except on Linux.
     """
 
     bytes: int
@@ -90,9 +90,9 @@ class Failed:
     """A picture that some variants could not code.
 
     Attributes:
-        picture: its file's name.
-        labels: the variants'.
-        message: why, in one sentence.
+        picture: name of its file.
+        labels: of the variants.
+        message: the error.
     """
 
     picture: str
@@ -105,11 +105,11 @@ class Measured:
     """The points of a folder.
 
     Attributes:
-        series: variants and qualities, as asked for.
+        series: variants and qualities.
         sources: all pictures.
-        points: by variant's label, picture's name and quality; failures have none.
-        failures: one a picture and reason.
-        runs: date, versions and machine of each run of the program that points come from.
+        points: by label of the variant, name of the picture, and quality; failures have none.
+        failures: one per picture and error.
+        runs: date, versions and machine of each run that measured some of the points.
     """
 
     series: list[Series]
@@ -120,12 +120,12 @@ class Measured:
 
     @property
     def complete(self) -> list[Source]:
-        """The pictures with all points: means are over them, the same for each variant."""
+        """The pictures without failures. Means are over these, for every variant."""
         failed = {failure.picture for failure in self.failures}
         return [source for source in self.sources if source.name not in failed]
 
-    def of(self, series: Series, source: Source) -> list[Point]:
-        """A variant's points of a picture, by rising quality."""
+    def points_of(self, series: Series, source: Source) -> list[Point]:
+        """The points of a variant and a picture, by ascending quality."""
         return [
             self.points[series.variant.label, source.name, quality] for quality in series.qualities
         ]
@@ -140,10 +140,10 @@ class _Task:
 
 
 def sources_in(folder: Path) -> list[Source]:
-    """The picture files of a folder, by name.
+    """The picture files of a folder, sorted by name.
 
     Raises:
-        InputError: there are none.
+        InputError: the folder has none, or cannot be read.
     """
     try:
         found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
@@ -151,31 +151,32 @@ def sources_in(folder: Path) -> list[Source]:
     except OSError as error:
         raise InputError(f"{folder}: {error.strerror}") from None
     if not sources:
-        raise InputError(f"{folder}: no pictures there ({' '.join(SUFFIXES)})")
+        raise InputError(f"{folder}: no picture files ({' '.join(SUFFIXES)})")
     return sources
 
 
 def measure(
     series: list[Series], sources: list[Source], store: Store, jobs: int, quiet: bool = False
 ) -> Measured:
-    """All points, from the store or anew.
+    """All points, from the store or measured now.
 
     Args:
-        jobs: processes at a time; times are true for 1 only.
-        quiet: show no progress.
+        store: new points are added to it.
+        jobs: number of parallel processes; times are valid only with 1.
+        quiet: no progress bar.
     """
     tasks = [task for one in series for task in _tasks(one, sources)]
     missing = [task for task in tasks if task.key not in store]
     failures: dict[tuple[str, str], dict[str, None]] = {}
     if missing:
         store.begin({**machine.facts(), "jobs": jobs})
-    # Processes of their own for each variant: the memory of one is not another's.
+    # New processes for each variant, so that peak memory is that of one variant.
     for one in series:
-        ours = [task for task in missing if task.series == one]
-        with closing(workers.run(_measure, ours, jobs)) as answers:
+        todo = [task for task in missing if task.series == one]
+        with closing(workers.run(_measure, todo, jobs)) as answers:
             label = one.variant.label
             total = len(one.qualities) * len(sources)
-            done = total - len(ours)
+            done = total - len(todo)
             for task, answer in progress(answers, total, label, quiet, initial=done):
                 if isinstance(answer, Failure):
                     reason = answer.message.removeprefix(f"{task.source.name}: ")
@@ -236,21 +237,22 @@ def _measure(task: _Task) -> Point:
 
 @functools.lru_cache(maxsize=1)
 def _coder(series: Series) -> Codec:
-    return series.variant.warmed(series.qualities)
+    series.variant.warm(series.qualities)
+    return series.variant.codec
 
 
-@functools.lru_cache(maxsize=1)  # consecutive tasks are of one picture
+@functools.lru_cache(maxsize=1)  # consecutive tasks share a picture
 def read(path: Path) -> Picture:
-    """A picture's pixels.
+    """The pixels of a picture file, without metadata.
 
     Raises:
-        InputError: it cannot be read.
-        UnsupportedPictureError: it is transparent.
+        InputError: the file cannot be read.
+        UnsupportedPictureError: the picture is transparent.
     """
     try:
         found = preparation.read(path, path.name)
     except OSError as error:
         raise InputError(f"{path.name}: {error.strerror}") from None
     if found.alpha is not None and found.alpha.min() < 255:
-        raise UnsupportedPictureError(f"{path.name}: only opaque pictures are compared")
+        raise UnsupportedPictureError(f"{path.name}: only opaque pictures can be measured")
     return Picture(found.pixels)

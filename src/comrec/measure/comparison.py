@@ -1,4 +1,4 @@
-"""One photograph, many codecs, equal bytes: a table and a sheet of crops."""
+"""Codecs on one picture at equal file size: metrics and a sheet of crops."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from comrec import targets
 from comrec.errors import TargetError
 from comrec.measure.variants import Variant
 from comrec.metrics import MS_SSIM_SIDE, ms_ssim, psnr
 from comrec.picture import Picture
-from comrec.targets import Target, meet
+from comrec.targets import Target
 
 CROP = 160
 """Side of a crop, pixels."""
@@ -22,16 +23,16 @@ _ZOOM = 2
 
 @dataclass(frozen=True)
 class Entry:
-    """One codec's file within the budget.
+    """The file of one codec within the budget.
 
     Attributes:
-        codec: as asked for: its id, and options if there were any.
+        codec: label of the variant: id and options.
         data: the file.
-        quality: that gave it, 0..100.
-        decoded: what comrec decodes it to.
-        psnr: RGB, dB.
-        ms_ssim: RGB; None for pictures smaller than 161 pixels.
-        decode_seconds: warm or not, as it came.
+        quality: 0..100.
+        decoded: the decoded picture.
+        psnr: RGB, dB; infinity if lossless.
+        ms_ssim: RGB; None for sides below 161 pixels.
+        decode_seconds: wall-clock time of one decode, which may include loading networks.
     """
 
     codec: str
@@ -46,23 +47,23 @@ class Entry:
 def at_equal_bytes(
     picture: Picture, codecs: Sequence[Variant], budget: int
 ) -> Iterator[Entry | str]:
-    """Each codec's best file of at most ``budget`` bytes; its label where there is none."""
+    """The best file of each codec of at most ``budget`` bytes; its label if there is none."""
     target = Target("size", budget)
     for variant in codecs:
-        coder = variant.make()
+        coder = variant.codec
         try:
-            fit = meet(coder, picture, target).fit
+            point = targets.encode(coder, picture, target).point
         except TargetError:
             yield variant.label
             continue
         started = time.perf_counter()
-        decoded = coder.decode(fit.data)
+        decoded = coder.decode(point.data)
         seconds = time.perf_counter() - started
         large = min(picture.width, picture.height) >= MS_SSIM_SIDE
         yield Entry(
             variant.label,
-            fit.data,
-            fit.quality,
+            point.data,
+            point.quality,
             decoded,
             psnr(decoded.rgb, picture.rgb),
             ms_ssim(decoded.rgb, picture.rgb) if large else None,
@@ -71,7 +72,7 @@ def at_equal_bytes(
 
 
 def sheet(picture: Picture, entries: list[Entry]) -> Image.Image:
-    """Labelled crops side by side, enlarged twice: the original, then each codec."""
+    """Labelled crops side by side, enlarged by 2: the original, then each codec. RGB."""
     left, top = busiest(picture)
     box = (left, top, left + CROP, top + CROP)
     shown = [("original", picture.rgb)]
@@ -93,13 +94,13 @@ def sheet(picture: Picture, entries: list[Entry]) -> Image.Image:
 
 
 def busiest(picture: Picture) -> tuple[int, int]:
-    """Left and top of a crop with much contrast, away from the borders where there is room."""
+    """(Left, top) of the crop of side `CROP` with the largest median gradient."""
     luma = picture.rgb.astype(np.float32).mean(axis=2)
     energy = np.abs(np.diff(luma, axis=0))[:, :-1] + np.abs(np.diff(luma, axis=1))[:-1]
     best = (-1.0, 0, 0)
     for top in range(0, max(1, picture.height - CROP), CROP // 2):
         for left in range(0, max(1, picture.width - CROP), CROP // 2):
-            # The median, so that one sharp line in a flat area does not win.
+            # The median: one sharp edge in a flat area has little effect.
             patch = energy[top : top + CROP, left : left + CROP]
             if patch.size:
                 best = max(best, (float(np.median(patch)), left, top))

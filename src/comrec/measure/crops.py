@@ -1,4 +1,4 @@
-"""The same part of a picture by every codec at about equal bytes."""
+"""The same crop of a picture by every codec at about equal file size."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from comrec.progress import progress
 
 PICTURES = 3
 _BPP = 0.25
-"""Where codecs differ to the eye."""
+"""A rate at which codecs differ visibly."""
 
 
 @dataclass(frozen=True)
 class Crop:
-    """A part of a picture as a codec gives it back.
+    """A crop of a decoded picture.
 
     Attributes:
-        label: the variant's.
+        label: of the variant.
         quality: 0..100.
-        bytes: of the whole file.
-        psnr: of the whole picture, RGB, dB; infinite where nothing was lost.
-        png: of the part, base64.
+        bytes: size of the whole file.
+        psnr: of the whole picture, RGB, dB; infinity if lossless.
+        png: the crop, base64.
     """
 
     label: str
@@ -44,13 +44,13 @@ class Crop:
 
 @dataclass(frozen=True)
 class Row:
-    """A picture's part by every variant.
+    """Crops of one picture by every variant.
 
     Attributes:
-        picture: its file's name.
-        budget: bytes that no file exceeds.
-        original: PNG of the part, base64.
-        crops: of the variants that have a file so small.
+        picture: name of its file.
+        budget: largest file size, bytes.
+        original: PNG of the crop of the original, base64.
+        crops: of the variants that meet the budget.
     """
 
     picture: str
@@ -68,10 +68,12 @@ class _Task:
 
 
 def rows(measured: Measured, store: Store, jobs: int, quiet: bool = False) -> list[Row]:
-    """Parts of up to three pictures, evenly from all, each by every variant.
+    """Crops of up to three pictures, evenly spaced among all, by every variant.
 
     Args:
-        store: of crops made before; made ones are added.
+        store: crops of earlier runs; new ones are added.
+        jobs: number of parallel processes.
+        quiet: no progress bar.
     """
     complete = measured.complete
     chosen = sorted({round(i * (len(complete) - 1) / (PICTURES - 1)) for i in range(PICTURES)})
@@ -94,8 +96,8 @@ def rows(measured: Measured, store: Store, jobs: int, quiet: bool = False) -> li
 
 
 def _budget(measured: Measured, source: Source) -> int:
-    """A quarter of a bit a pixel, or more where a lossy variant has no file so small."""
-    points = [measured.of(series, source) for series in measured.series]
+    """Bytes at `_BPP`, or the smallest file of the lossy variants where that is larger."""
+    points = [measured.points_of(series, source) for series in measured.series]
     smallest = [min(of_variant, key=lambda point: point.bytes) for of_variant in points]
     pixels = 8 * smallest[0].bytes / smallest[0].bpp
     needed = [point.bytes for point in smallest if math.isfinite(point.psnr_rgb)]
@@ -112,13 +114,13 @@ def _tasks(measured: Measured, source: Source) -> list[_Task]:
 
 def _crop(task: _Task) -> Crop:
     original = read(task.source.path)
-    coder = task.series.variant.make()
-    fit = coder.encode_within(original, task.budget)
-    decoded = coder.decode(fit.data)
+    coder = task.series.variant.codec
+    point = coder.encode_within(original, task.budget)
+    decoded = coder.decode(point.data)
     return Crop(
         task.series.variant.label,
-        fit.quality,
-        len(fit.data),
+        point.quality,
+        len(point.data),
         psnr(original.rgb, decoded.rgb),
         _png(_part(original, decoded.rgb)),
     )

@@ -1,4 +1,4 @@
-"""Rate-distortion curves: the best of several, the Bjøntegaard rate difference."""
+"""Rate-distortion curves: Bjøntegaard rate difference, and the upper envelope of curves."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ import numpy as np
 from comrec.errors import MissingExtraError, OptionError
 
 Curve = Sequence[tuple[float, float]]
-"""Points (bits a pixel, metric); a larger metric is better."""
+"""Points (bits per pixel, metric); higher metrics are better."""
 
 
 def bd_rate(anchor: Curve, test: Curve) -> float:
-    """How many more bits ``test`` needs than ``anchor`` for the same metric, in percent.
+    """Bjøntegaard rate difference of ``test`` against ``anchor``, in percent.
 
-    The mean difference of log rate, interpolated by PCHIP, over the metrics that both curves
-    reach. G. Bjøntegaard, "Calculation of Average PSNR Differences between RD-curves",
+    The mean difference of log rate, interpolated by PCHIP, over the range of the metric that both
+    curves cover. G. Bjøntegaard, "Calculation of Average PSNR Differences between RD-curves",
     ITU-T VCEG-M33, 2001; PCHIP as in JCTVC-L1100.
 
     Args:
-        anchor, test: two points or more each, in any order. Rates are positive, metrics finite
-            and should be about linear in log rate: dB, not a raw MS-SSIM. Of points with equal
-            metrics the cheapest counts.
+        anchor, test: at least two points each, in any order. Rates are positive. Metrics are
+            finite and should be about linear in log rate: dB, not raw MS-SSIM. Of points with
+            equal metrics the one of lowest rate is used.
     Returns:
-        Negative where ``test`` needs fewer bits.
+        Percent; negative if ``test`` needs fewer bits.
     Raises:
-        OptionError: fewer than two points, a bad point, or no common metrics.
+        OptionError: fewer than two points, a rate or metric out of range, or no overlap.
         MissingExtraError: scipy is not installed.
     """
     curves = [_by_metric(curve) for curve in (anchor, test)]
@@ -36,7 +36,7 @@ def bd_rate(anchor: Curve, test: Curve) -> float:
     high = min(metrics[-1] for metrics, _ in curves)
     if not low < high:
         raise OptionError(
-            "BD-rate needs curves that overlap in their metric; these reach from "
+            "BD-rate needs curves that overlap in the metric; these range from "
             + " and from ".join(f"{metrics[0]:g} to {metrics[-1]:g}" for metrics, _ in curves)
         )
     areas = [
@@ -46,15 +46,15 @@ def bd_rate(anchor: Curve, test: Curve) -> float:
 
 
 def best_of(curves: Sequence[Curve]) -> list[tuple[float, float]]:
-    """The points of several curves, say JPEG 4:2:0 and 4:4:4, that nothing here beats.
+    """The upper envelope of several curves, such as JPEG 4:2:0 and 4:4:4.
 
-    A point is beaten by another of less rate and no less metric, and by a point that another
-    curve passes through between its own. Without the second rule, points below a curve would
-    stand between its points, and drag down what is interpolated: the best of several would be
-    worse than one of them.
+    A point is dropped if another has a lower or equal rate and a metric at least as high, or if
+    another curve, interpolated, has a higher metric at its rate. Without the second rule, such
+    points would lower the interpolation between points of the better curve: the envelope would
+    be worse than one of the curves.
 
     Returns:
-        Points by rising rate; the metric rises strictly.
+        Points by ascending rate; the metric is strictly increasing.
     Raises:
         MissingExtraError: scipy is not installed.
     """
@@ -70,10 +70,10 @@ def best_of(curves: Sequence[Curve]) -> list[tuple[float, float]]:
 
 
 def within(curve: Curve, low: float, high: float) -> list[tuple[float, float]]:
-    """The points with rates in low..high, and one beyond either end to interpolate from.
+    """The points with rates in low..high, and one beyond each end for interpolation.
 
     Returns:
-        Points by rising rate.
+        Points by ascending rate; empty if none is in the range.
     """
     points = sorted(curve)
     inside = [index for index, (rate, _) in enumerate(points) if low <= rate <= high]
@@ -83,7 +83,7 @@ def within(curve: Curve, low: float, high: float) -> list[tuple[float, float]]:
 
 
 def _front(points: Curve) -> list[tuple[float, float]]:
-    """The points that no other point beats, by rising rate."""
+    """The Pareto-optimal points, by ascending rate."""
     best: list[tuple[float, float]] = []
     for rate, metric in sorted(points, key=lambda point: (point[0], -point[1])):
         if not best or metric > best[-1][1]:
@@ -92,7 +92,7 @@ def _front(points: Curve) -> list[tuple[float, float]]:
 
 
 def _passes_above(point: tuple[float, float], front: Curve) -> bool:
-    """Whether a curve, interpolated over log rate, has a larger metric at the point's rate."""
+    """Whether a curve, interpolated over log rate, has a higher metric at the rate of a point."""
     rate, metric = point
     if len(front) < 2 or not front[0][0] <= rate <= front[-1][0]:
         return False
@@ -101,15 +101,17 @@ def _passes_above(point: tuple[float, float], front: Curve) -> bool:
 
 
 def _by_metric(curve: Curve) -> tuple[list[float], list[float]]:
-    """Metrics, strictly rising, and natural logarithms of their rates."""
+    """Metrics, strictly increasing, and the natural logarithms of their rates."""
     if any(rate <= 0 or not np.isfinite((rate, metric)).all() for rate, metric in curve):
-        raise OptionError("BD-rate needs positive rates and finite metrics (lossless has none)")
+        raise OptionError(
+            "BD-rate needs positive rates and finite metrics (lossless points have none)"
+        )
     cheapest: dict[float, float] = {}
     for rate, metric in curve:
         cheapest[metric] = min(rate, cheapest.get(metric, math.inf))
     if len(cheapest) < 2:
         raise OptionError(
-            f"BD-rate needs two points of different metric a curve, not {len(cheapest)}"
+            f"BD-rate needs two points of different metric per curve, not {len(cheapest)}"
         )
     metrics = sorted(cheapest)
     return metrics, [math.log(cheapest[metric]) for metric in metrics]

@@ -1,4 +1,4 @@
-"""Where numbers come from: date, commit, versions, machine; and how much memory a step takes."""
+"""Provenance of measurements (date, commit, versions, machine), and peak memory."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ _LIBRARIES = {
     "libwebp": "webp",
     "libavif": "avif",
 }
-"""Name and Pillow's name of the libraries that Pillow bundles."""
+"""Libraries that Pillow bundles: their names, and Pillow's names for them."""
 
 _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 
 
 def facts() -> dict[str, Any]:
-    """Date, commit, versions and machine; None for what is not there."""
+    """Date, commit, versions and machine; None for what is unknown or not installed."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "comrec": comrec.__version__,
@@ -54,7 +54,7 @@ def facts() -> dict[str, Any]:
 
 
 def reset_peak() -> None:
-    """Forget this process's peak memory, where the system can (Linux)."""
+    """Reset the peak memory of this process; no effect except on Linux."""
     try:
         _CLEAR_REFS.write_text("5")
     except OSError:
@@ -62,7 +62,7 @@ def reset_peak() -> None:
 
 
 def peak() -> int | None:
-    """Most bytes of memory that this process held since `reset_peak`; None off Linux."""
+    """Peak resident set size in bytes since `reset_peak`; None except on Linux."""
     try:
         lines = _STATUS.read_text().splitlines()
     except OSError:
@@ -72,7 +72,7 @@ def peak() -> int | None:
 
 
 def _commit() -> str | None:
-    """The commit of a checkout, with "+" where its files differ; None for an installed package."""
+    """The commit of a checkout, with "+" if files are modified; None if not a checkout."""
     package = Path(comrec.__file__)
     if _git("ls-files", "--error-unmatch", package.name) is None:
         return None

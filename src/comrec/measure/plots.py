@@ -1,4 +1,4 @@
-"""Rate-distortion curves as pictures, the same bytes each time."""
+"""Rate-distortion plots as SVG and PNG; the same input gives the same bytes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from comrec.errors import MissingExtraError
+from comrec.formats import cmr
 from comrec.measure.curves import Curve
 from comrec.measure.variants import Variant
+from comrec.sandwich import Comrec, Jiang2017
 
 AXES = {
     "psnr-rgb": "PSNR (RGB), dB",
@@ -20,7 +22,7 @@ AXES = {
 INK = "#202020"
 GROUND = "#ffffff"
 
-# Of middling lightness: they are read on white and on black.
+# Medium lightness: legible on white and on black.
 _COLOURS = {
     "jpeg": "#3f86c9",
     "jpeg-tuned": "#7a9cc0",
@@ -32,7 +34,6 @@ _COLOURS = {
     "jpegxl": "#c05a97",
     "liu2018": "#7f7f1f",
 }
-_LEARNED = ("liu2018",)
 _MORE_COLOURS = ("#6d7fd6", "#7d9a2f", "#b0705a", "#5f8f8a", "#a06a80")
 _MARKERS = "osD^v<>pPX*h"
 _MOST_BPP = 1.6
@@ -44,12 +45,12 @@ class Line:
     """A curve and how to draw it.
 
     Attributes:
-        label: in the legend.
-        points: bits a pixel and dB.
-        colour: as matplotlib has it.
-        style: matplotlib's line style.
-        width: points.
-        marker: matplotlib's, or "".
+        label: text in the legend.
+        points: (bits per pixel, dB).
+        colour: a matplotlib colour.
+        style: a matplotlib line style.
+        width: line width in points.
+        marker: a matplotlib marker, or "" for none.
     """
 
     label: str
@@ -61,37 +62,40 @@ class Line:
 
 
 def line(variant: Variant, points: Curve, order: int) -> Line:
-    """A measured curve: a colour a codec; comrec and learned solid, plain dashed, jiang2017 dotted.
+    """The line of a measured curve. The colour is that of the base codec.
+
+    Solid: comrec and learned codecs. Dashed: standard codecs (dash-dotted with options, and with
+    markers). Dotted: jiang2017.
 
     Args:
-        order: among all variants: codecs without a colour of their own take one by it, and those
-            with options a marker.
+        order: index among all variants; it selects the colour of codecs without one of their own,
+            and the marker of codecs with options.
     """
     colour = _COLOURS.get(variant.base, _MORE_COLOURS[order % len(_MORE_COLOURS)])
     width, marker = 1.6, ""
-    if variant.codec.startswith("comrec-"):
+    if isinstance(variant.codec, Comrec):
         style, width = "-", 2.0
-    elif variant.codec.startswith("jiang2017-"):
+    elif isinstance(variant.codec, Jiang2017):
         style = ":"
-    elif variant.label != variant.codec:
+    elif variant.label != variant.codec.id:
         style, marker = "-.", _MARKERS[order % len(_MARKERS)]
     else:
-        style = "-" if variant.codec in _LEARNED else "--"
+        style = "-" if variant.codec.container == cmr.FORMAT else "--"
     return Line(variant.label, points, colour, style, width, marker)
 
 
 def published_line(label: str, points: Curve, order: int) -> Line:
-    """A published curve: thin, marked."""
+    """The line of a published curve: thin, gray, with markers."""
     return Line(label, points, "#8f8f8f", "-", 0.8, _MARKERS[order % len(_MARKERS)])
 
 
 def draw(lines: Sequence[Line], metric: str) -> dict[str, bytes]:
-    """The curves of a metric, up to 1.6 bits a pixel.
+    """Plot the curves of a metric, up to 1.6 bits per pixel.
 
     Args:
         metric: a key of `AXES`.
     Returns:
-        Files by format: "svg", in `INK` on `GROUND`, and "png".
+        Files by format, "svg" and "png", drawn in `INK` on `GROUND`.
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
@@ -102,7 +106,7 @@ def draw(lines: Sequence[Line], metric: str) -> dict[str, bytes]:
         raise MissingExtraError("plots", "bench") from None
     inked = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
     settings = {"svg.hashsalt": metric, "font.size": 10, **dict.fromkeys(inked, INK)}
-    # The defaults, whatever the user's own: the same bytes on every machine.
+    # Default settings whatever the user's own, for the same bytes on every machine.
     with style.context(["default", settings]):
         figure = Figure(figsize=(_WIDTH, _HEIGHT), facecolor=GROUND, layout="constrained")
         axis = figure.add_subplot(facecolor="none")
@@ -112,7 +116,7 @@ def draw(lines: Sequence[Line], metric: str) -> dict[str, bytes]:
                 rates, values, one.style, color=one.colour, lw=one.width, label=one.label,
                 marker=one.marker, ms=3.5, mfc="none",
             )  # fmt: skip
-        axis.set(xlabel="bits a pixel", ylabel=AXES[metric], xlim=(0, _MOST_BPP))
+        axis.set(xlabel="bits per pixel", ylabel=AXES[metric], xlim=(0, _MOST_BPP))
         axis.set_ylim(*_limits(lines))
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
@@ -126,6 +130,6 @@ def draw(lines: Sequence[Line], metric: str) -> dict[str, bytes]:
 
 
 def _limits(lines: Sequence[Line]) -> tuple[float, float]:
-    """Whole dB around what is measured at the rates that are shown."""
+    """Range of the dB axis: whole dB around the points at the plotted rates."""
     shown = [db for one in lines for bpp, db in one.points if bpp <= _MOST_BPP]
     return (math.floor(min(shown)), math.ceil(max(shown))) if shown else (0.0, 1.0)

@@ -1,4 +1,4 @@
-"""Rate and distortion that others published, for comparison: on Kodak."""
+"""Published rate-distortion curves on Kodak, for comparison."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from comrec.errors import InputError, OptionError
 
 _SHIPPED = Path(__file__).with_name("published.json")
 _OLD_NAMES = {"psnr-rgb": "psnr", "ms-ssim-rgb": "ms-ssim"}
-"""What CompressAI called them before 2021; many repositories still do."""
+"""CompressAI's names before 2021, which many repositories still use."""
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,11 @@ class Published:
     """A published curve, in CompressAI's schema.
 
     Attributes:
-        name: what it goes by.
-        description: the system, and what is particular about the numbers.
-        source: where they are from.
-        results: lists by "bpp", "psnr-rgb" (dB) and "ms-ssim-rgb" (0..1), where it has them.
+        name: label of the curve.
+        description: the codec, and remarks on the numbers.
+        source: publication or file of the numbers.
+        results: lists of equal length by "bpp", "psnr-rgb" (dB) and "ms-ssim-rgb" (0..1);
+            a metric may be absent.
     """
 
     name: str
@@ -32,16 +33,16 @@ class Published:
 
 
 def names() -> list[str]:
-    """Those inside the package."""
+    """Names of the curves in the package."""
     return [entry["name"] for entry in _shipped()]
 
 
 def load(name: str) -> Published:
-    """A curve of the package by name, or of a file in CompressAI's schema by path.
+    """A curve of the package, by name; or of a file in CompressAI's schema, by path.
 
     Raises:
-        OptionError: no such curve, no such file.
-        InputError: the file is something else.
+        OptionError: there is no such curve or file.
+        InputError: the file is not in CompressAI's schema.
     """
     for entry in _shipped():
         if entry["name"] == name:
@@ -49,7 +50,7 @@ def load(name: str) -> Published:
     path = Path(name)
     if not path.is_file():
         raise OptionError(
-            f"no published curve {name!r}, and no file; there are: {', '.join(names())}"
+            f"no published curve or file {name!r}; the curves are: {', '.join(names())}"
         )
     try:
         entry = json.loads(path.read_text(encoding="utf-8"))
@@ -60,7 +61,7 @@ def load(name: str) -> Published:
             if found in entry["results"]
         }
         if "bpp" not in results or len({len(values) for values in results.values()}) != 1:
-            raise ValueError("results need bpp, and as many values of each metric")
+            raise ValueError("results need bpp, and equally many values of each metric")
         return Published(
             str(entry.get("name", path.stem)), str(entry.get("description", "")), name, results
         )

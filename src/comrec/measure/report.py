@@ -1,4 +1,4 @@
-"""The report: one HTML file with everything inside; a browser asks no network for anything."""
+"""The report: one self-contained HTML file; it loads nothing from the network."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _NONE = "–"
 
 @dataclass(frozen=True)
 class Content:
-    """What the report shows.
+    """The content of the report.
 
     Attributes:
-        title: of the page, such as the folder's name.
+        title: of the page.
         measured: all points.
-        means: by variant's label, in CompressAI's schema.
+        means: means over pictures by the variant's label, in CompressAI's schema.
         comparisons: BD-rates.
-        plots: SVG by metric.
-        rows: crops at equal bytes.
-        published: the curves among the plots that others measured.
+        plots: SVG files by metric.
+        rows: crops at equal file size.
+        published: the published curves in the plots.
     """
 
     title: str
@@ -47,7 +47,7 @@ class Content:
 
 
 def html(content: Content) -> str:
-    """The page."""
+    """The HTML page."""
     measured = content.measured
     last = measured.runs[-1] if measured.runs else {}
     count = len(measured.complete)
@@ -59,20 +59,20 @@ def html(content: Content) -> str:
         f"<h1>{escape(content.title)}</h1>",
         f'<p class="quiet">{escape(head)}</p>',
         _failures(measured),
-        "<h2>Bits for the same quality</h2>",
+        "<h2>BD-rate</h2>",
         _bd_rates(content.comparisons, measured),
-        "<h2>Quality for the same bits</h2>",
+        "<h2>Quality at equal rate</h2>",
         _at_rates(content.means),
-        "<h2>Curves</h2>",
+        "<h2>Rate-distortion curves</h2>",
         *[_plot(metric, svg) for metric, svg in content.plots.items()],
         _published(content.published),
-        "<h2>Crops at equal bytes</h2>",
-        '<p class="quiet">The same part of what each codec decodes to, two screen pixels a pixel; '
-        "PSNR (RGB) of the whole picture.</p>",
+        "<h2>Crops at equal file size</h2>",
+        '<p class="quiet">The same crop of each decoded picture, enlarged by 2; '
+        "bytes and PSNR (RGB) are those of the whole picture.</p>",
         *[_crops(row) for row in content.rows],
         "<h2>All means</h2>",
         *[_all_means(label, means) for label, means in content.means.items()],
-        "<h2>How it was measured</h2>",
+        "<h2>Method</h2>",
         _method(),
         *[_run(run) for run in measured.runs],
     ]
@@ -91,8 +91,8 @@ def _failures(measured: Measured) -> str:
         return ""
     rows = [[one.picture, one.message, ", ".join(one.labels)] for one in measured.failures]
     return (
-        "<h2>What failed</h2>\n<p>These pictures count in no mean and no table below.</p>\n"
-        + _table(["picture", "why", "codecs"], rows, text=True)
+        "<h2>Failures</h2>\n<p>These pictures are left out of all means and tables below.</p>\n"
+        + _table(["picture", "error", "codecs"], rows, text=True)
     )
 
 
@@ -114,13 +114,13 @@ def _bd_rates(comparisons: list[Comparison], measured: Measured) -> str:
         (f"against {names}", len(METRICS)),
         ("against its own codec", len(METRICS)),
         ("mean seconds", 2),
-        ("most memory, MB", 2),
+        ("peak memory, MB", 2),
     ]
     heads = ["codec", *[_SHORT[metric] for _ in range(2) for metric in METRICS]]
     heads += ["encode", "decode"] * 2
     return (
-        "<p>BD-rate: by how many percent of the bits more (+) or fewer (−) for equal quality. "
-        f"Mean over pictures; points within {low} to {high} bits a pixel.</p>\n"
+        "<p>Bjøntegaard rate difference at equal quality; negative means fewer bits. "
+        f"Mean over pictures, points from {low} to {high} bits per pixel.</p>\n"
         + _table(heads, rows, groups)
     )
 
@@ -131,7 +131,7 @@ def _percent(comparison: Comparison) -> list[str]:
 
 
 def _costs(measured: Measured, label: str) -> list[str]:
-    """Mean seconds and most memory, of encoding and of decoding."""
+    """Mean seconds and peak memory, of encoding and of decoding."""
     points = [point for (name, _, _), point in measured.points.items() if name == label]
     if not points:
         return [_NONE] * 4
@@ -157,23 +157,23 @@ def _at_rates(means: dict[str, dict[str, Any]]) -> str:
             cells += [_NONE if value is None else f"{value:.{digits}f}" for value in values]
         rows.append(cells)
     groups = [("", 1), ("PSNR (RGB), dB", 3), ("PSNR (luma), dB", 3), ("MS-SSIM (RGB)", 3)]
-    heads = ["bits a pixel", *[f"{rate:g}" for _ in range(3) for rate in _RATES]]
+    heads = ["bits per pixel", *[f"{rate:g}" for _ in range(3) for rate in _RATES]]
     return (
-        "<p>Between the means of each quality, linear in the logarithm of the rate, as curves are "
-        "drawn. Codecs whose quality asks for a PSNR (JPEG 2000) give each picture another rate, "
-        "and look worse here than picture by picture, as BD-rates compare.</p>\n"
+        "<p>Interpolated between the means over pictures at each quality, linear in log rate. "
+        "Codecs whose quality sets a PSNR (JPEG 2000) spend a different rate on each picture; "
+        "this table understates them, the BD-rates (per picture) do not.</p>\n"
         + _table(heads, rows, groups)
     )
 
 
 def _plot(metric: str, svg: bytes) -> str:
-    """An SVG as a part of the page: its own identifiers, the page's ink and ground."""
+    """An SVG inlined in the page, with unique identifiers and the page's colours."""
     text = svg.decode("utf-8")
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r'(id="|url\(#|href="#)', rf"\1{metric}-", text)
     text = text.replace(INK, "currentColor").replace(f"fill: {GROUND}", "fill: none")
-    label = escape(f"{AXES[metric]} by bits a pixel")
+    label = escape(f"{AXES[metric]} over bits per pixel")
     return f"<h3>{escape(AXES[metric])}</h3>\n" + text.replace(
         "<svg", f'<svg role="img" aria-label="{label}"', 1
     )
@@ -184,9 +184,9 @@ def _published(published: list[Published]) -> str:
         return ""
     rows = [[one.name, one.description, one.source] for one in published]
     return (
-        "<h3>Published curves</h3>\n<p>Others' means over the 24 Kodak pictures, as they "
-        "published them (RGB): to be compared with measurements on Kodak only.</p>\n"
-        + _table(["curve", "what", "source"], rows, text=True)
+        "<h3>Published curves</h3>\n<p>Published means over the 24 Kodak pictures (RGB); "
+        "comparable only with measurements on Kodak.</p>\n"
+        + _table(["curve", "description", "source"], rows, text=True)
     )
 
 
@@ -226,16 +226,16 @@ def _all_means(label: str, entry: dict[str, Any]) -> str:
 def _method() -> str:
     low, high = BPP_RANGE
     lines = [
-        "Rate is the bytes of the whole file, headers and mark included, × 8 / pixels; the "
-        "pictures' own metadata is left out. Each file is decoded by comrec.",
-        "PSNR (RGB) and MS-SSIM are on 8-bit RGB; PSNR (luma) on unrounded BT.601 luma; SSIM on "
-        "BT.601 luma of 8 bits. Means are over pictures of each picture's value; MS-SSIM in dB "
-        "is −10 log₁₀(1 − MS-SSIM).",
-        "BD-rate: PCHIP of log rate over dB, over the qualities that both curves reach, points "
-        f"within {low} to {high} bits a pixel and one beyond either end; of several anchors the "
-        "best at each rate. Each picture's value, then the mean.",
-        "Seconds are wall time with networks loaded. Memory is all that the process held, the "
-        "interpreter and the libraries included.",
+        "Rate: 8 × bytes of the whole file / pixels, headers and mark included; the metadata of "
+        "the pictures is left out. All files are decoded by comrec.",
+        "PSNR (RGB) and MS-SSIM: 8-bit RGB. PSNR (luma): unrounded BT.601 luma. SSIM: 8-bit "
+        "BT.601 luma. Means are arithmetic means of the values per picture. MS-SSIM in dB is "
+        "−10 log₁₀(1 − MS-SSIM).",
+        "BD-rate: PCHIP of log rate over dB, integrated over the common range of both curves; "
+        f"points from {low} to {high} bits per pixel and one beyond each end. With several "
+        "anchors, the best at each rate. Computed per picture, then averaged.",
+        "Times are wall-clock times with networks loaded. Memory is the peak resident set size of "
+        "the process, including the interpreter and the libraries.",
     ]
     return "\n".join(f"<p>{escape(line)}</p>" for line in lines)
 
@@ -248,7 +248,7 @@ def _run(run: dict[str, Any]) -> str:
         ["date", run["date"]],
         ["comrec", f"{run['comrec']}, commit {run['commit'] or 'unknown'}"],
         ["machine", f"{run['cpu']}, {run['cores']} cores, {run['system']}"],
-        ["processes", "1" if jobs == 1 else f"{jobs} at a time: times are longer than of one"],
+        ["processes", "1" if jobs == 1 else f"{jobs} in parallel: times are longer than with one"],
         ["versions", f"Python {run['python']}, {known}"],
     ]
     return _table(["run", ""], rows, text=True)
@@ -260,10 +260,10 @@ def _table(
     groups: Sequence[tuple[str, int]] = (),
     text: bool = False,
 ) -> str:
-    """A table of numbers, the first column of names; or of text.
+    """An HTML table of numbers, with names in the first column; or of text.
 
     Args:
-        groups: heads above the heads, each over so many columns.
+        groups: a second header row above ``heads``: text and number of columns.
     """
     kind = ' class="text"' if text else ""
     over = "".join(f'<th colspan="{span}">{escape(name)}</th>' for name, span in groups)

@@ -1,4 +1,4 @@
-"""What was measured, in the forms that others read: CSV, CompressAI's JSON, BD-rates."""
+"""Results as CSV, as CompressAI's JSON, and as BD-rates."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from comrec.measure.bench import Measured, Point, Series
 from comrec.measure.curves import Curve
 
 BPP_RANGE = 0.1, 1.5
-"""Of the points that count for BD-rates, and one beyond either end to interpolate from."""
+"""Rates of the points used for BD-rates, plus one beyond each end for interpolation."""
 
 
 def decibels(similarity: float) -> float:
-    """A similarity, 0 to below 1, on a scale that is about linear in log rate: dB."""
+    """-10 log10(1 - similarity), dB: about linear in log rate; infinity at 1."""
     return -10 * math.log10(1 - similarity) if similarity < 1 else math.inf
 
 
@@ -31,7 +31,7 @@ METRICS: dict[str, Callable[[Point], float | None]] = {
     "psnr-y": lambda point: point.psnr_y,
     "ms-ssim-rgb": lambda point: None if point.ms_ssim_rgb is None else decibels(point.ms_ssim_rgb),
 }
-"""What BD-rates are of, in dB."""
+"""The metrics of BD-rates, in dB."""
 
 _MEANS: dict[str, Callable[[Point], float | None]] = {
     "bpp": lambda point: point.bpp,
@@ -44,17 +44,18 @@ _MEANS: dict[str, Callable[[Point], float | None]] = {
     "encoding_peak_bytes": lambda point: point.encode_peak,
     "decoding_peak_bytes": lambda point: point.decode_peak,
 }
-"""CompressAI's names, and ours for what it does not have."""
+"""By CompressAI's names, and by our own where it has none."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A variant against others.
+    """BD-rates of a variant against an anchor.
 
     Attributes:
-        label: the variant's.
-        anchor: labels of which the best at each rate counts.
-        rates: by metric and picture, percent; pictures whose curves do not overlap have none.
+        label: of the variant.
+        anchor: labels of the anchor; of several, the best at each rate.
+        rates: BD-rates by metric and picture, percent; pictures whose curves do not overlap have
+            none.
     """
 
     label: str
@@ -62,13 +63,13 @@ class Comparison:
     rates: dict[str, dict[str, float]]
 
     def mean(self, metric: str) -> float | None:
-        """Over pictures, percent; None if there are none."""
+        """Mean BD-rate over pictures, percent; None without pictures."""
         values = self.rates[metric].values()
         return fmean(values) if values else None
 
 
 def to_csv(measured: Measured) -> str:
-    """A line a point."""
+    """One row per point, with a header."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["codec", "picture", "quality", *(field.name for field in fields(Point))])
@@ -79,16 +80,16 @@ def to_csv(measured: Measured) -> str:
 
 
 def to_compressai(measured: Measured, series: Series) -> dict[str, Any]:
-    """A variant in the schema of CompressAI's result files: means over pictures.
+    """Means over pictures of a variant, in the schema of CompressAI's result files.
 
     Returns:
-        ``results`` maps names to lists, a value a quality; None where a mean does not exist or
-        is infinite.
+        ``results`` maps names to lists with one value per quality; None where a mean is undefined
+        or infinite.
     """
-    columns = list(zip(*(measured.of(series, s) for s in measured.complete), strict=True))
+    columns = list(zip(*(measured.points_of(series, s) for s in measured.complete), strict=True))
     return {
         "name": series.variant.label,
-        "description": series.variant.make().summary,
+        "description": series.variant.codec.summary,
         "results": {
             "quality": list(series.qualities),
             **{
@@ -105,7 +106,7 @@ def _mean(value: Callable[[Point], float | None], points: Sequence[Point]) -> fl
 
 
 def comparisons(measured: Measured, anchor: Sequence[str]) -> list[Comparison]:
-    """BD-rates: every variant against the anchor; comrec-X and jiang2017-X against X.
+    """BD-rates of every variant against the anchor, and of comrec-X and jiang2017-X against X.
 
     Raises:
         MissingExtraError: scipy is not installed.
@@ -113,9 +114,9 @@ def comparisons(measured: Measured, anchor: Sequence[str]) -> list[Comparison]:
     labels = {one.variant.label for one in measured.series}
     pairs = [(one, tuple(anchor)) for one in measured.series if [one.variant.label] != [*anchor]]
     for one in measured.series:
-        options = one.variant.label.removeprefix(one.variant.codec)
+        options = one.variant.label.removeprefix(one.variant.codec.id)
         bases = [base for base in (one.variant.base + options, one.variant.base) if base in labels]
-        if bases and one.variant.base != one.variant.codec and bases[:1] != [*anchor]:
+        if bases and one.variant.base != one.variant.codec.id and bases[:1] != [*anchor]:
             pairs.append((one, (bases[0],)))
     return [_comparison(measured, one, against) for one, against in pairs]
 
@@ -125,8 +126,10 @@ def _comparison(measured: Measured, series: Series, anchor: tuple[str, ...]) -> 
     rates: dict[str, dict[str, float]] = {metric: {} for metric in METRICS}
     for metric, found in rates.items():
         for source in measured.complete:
-            best = curves.best_of([curve(measured.of(one, source), metric) for one in against])
-            test = curve(measured.of(series, source), metric)
+            best = curves.best_of(
+                [curve(measured.points_of(one, source), metric) for one in against]
+            )
+            test = curve(measured.points_of(series, source), metric)
             try:
                 found[source.name] = curves.bd_rate(
                     curves.within(best, *BPP_RANGE), curves.within(test, *BPP_RANGE)
@@ -137,14 +140,14 @@ def _comparison(measured: Measured, series: Series, anchor: tuple[str, ...]) -> 
 
 
 def curve(points: Sequence[Point], metric: str) -> Curve:
-    """Bits a pixel and dB of the points that have the metric and lost something."""
+    """(Bits per pixel, dB) of the points where the metric is defined and finite."""
     value = METRICS[metric]
     found = [(point.bpp, value(point)) for point in points]
     return [(bpp, db) for bpp, db in found if db is not None and math.isfinite(db)]
 
 
 def mean_curve(results: Mapping[str, Sequence[float | None]], metric: str) -> Curve:
-    """Bits a pixel and dB of the lists of a result file in CompressAI's schema."""
+    """(Bits per pixel, dB) of the lists of a result file in CompressAI's schema."""
     pairs = zip(results["bpp"], results.get(metric, ()), strict=False)
     found = [(bpp, value) for bpp, value in pairs if bpp is not None and value is not None]
     if metric == "ms-ssim-rgb":
@@ -153,7 +156,7 @@ def mean_curve(results: Mapping[str, Sequence[float | None]], metric: str) -> Cu
 
 
 def at_rate(results: Mapping[str, Sequence[float | None]], metric: str, bpp: float) -> float | None:
-    """A mean between those of two qualities, linear in log rate; None beyond them."""
+    """A metric interpolated at a rate, linear in log rate; None outside the range of rates."""
     pairs = zip(results["bpp"], results[metric], strict=True)
     known = sorted((math.log(r), v) for r, v in pairs if r is not None and v is not None)
     if not known or not known[0][0] <= math.log(bpp) <= known[-1][0]:
@@ -162,13 +165,13 @@ def at_rate(results: Mapping[str, Sequence[float | None]], metric: str, bpp: flo
 
 
 def to_json(comparisons: list[Comparison], measured: Measured) -> dict[str, Any]:
-    """BD-rates with what they mean and where they come from."""
+    """BD-rates with their definition, the pictures and the runs."""
     return {
         "definition": (
-            "Bjontegaard rate difference in percent, negative is fewer bits: PCHIP of log rate "
-            "over dB, points within bpp_range and one beyond either end, each picture's value "
-            "and their mean; MS-SSIM as -10 log10(1 - MS-SSIM); of several anchors the best at "
-            "each rate"
+            "Bjontegaard rate difference in percent, negative means fewer bits: PCHIP of log rate "
+            "over dB, points within bpp_range and one beyond each end, computed per picture, "
+            "then averaged; MS-SSIM as -10 log10(1 - MS-SSIM); with several anchors, the best "
+            "at each rate"
         ),
         "bpp_range": list(BPP_RANGE),
         "pictures": [source.name for source in measured.complete],

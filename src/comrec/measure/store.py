@@ -1,4 +1,4 @@
-"""What was measured so far: a file of JSON lines that survives interruption."""
+"""Store of results: a file of JSON lines that survives interruption."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ Line = dict[str, Any]
 
 
 class Store:
-    """Results by key, each written as it comes, and the runs of the program they come from.
+    """Results by key, each written at once, and the runs that produced them.
 
-    The file has a line ``{"run": ...}`` for each run that added results, and after it theirs:
-    ``{"key": ..., ...}``. Of equal keys the last counts; a line cut short does not.
+    The file has a line ``{"run": ...}`` for each run that added results, followed by its results:
+    ``{"key": ..., ...}``. The last of equal keys is used; truncated lines are ignored.
 
     Args:
-        path: read if it exists; its folder is made where it does not.
+        path: read if it exists; otherwise created, with its folder.
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be read or written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -29,7 +29,7 @@ class Store:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             content = path.read_bytes() if path.exists() else b""
-            # Line by line, so that a kill costs the last one at most.
+            # Line-buffered: killing the process loses the last line at most.
             self._file = path.open("a", encoding="utf-8", buffering=1)
         except OSError as error:
             raise OutputError(f"{path}: {error.strerror}") from None
@@ -55,17 +55,17 @@ class Store:
         return self._results[key][1]
 
     def begin(self, run: Line) -> None:
-        """Results from here on are of this run."""
+        """Start a run; results added from now on belong to it."""
         self._runs.append(run)
         self._write({"run": run})
 
     def add(self, key: str, result: Line) -> None:
-        """Keep a result."""
+        """Add a result to the current run."""
         self._results[key] = len(self._runs) - 1, result
         self._write({"key": key, **result})
 
     def runs_of(self, keys: list[str]) -> list[Line]:
-        """The runs that these results come from, oldest first."""
+        """The runs that produced these results, oldest first."""
         return [self._runs[index] for index in sorted({self._results[key][0] for key in keys})]
 
     def close(self) -> None:

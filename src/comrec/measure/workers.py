@@ -1,8 +1,8 @@
-"""A function over many tasks in processes of their own, whatever becomes of a process.
+"""A process pool that survives the crash of a worker process.
 
-Processes are spawned, not forked: an inference session does not survive a fork. Each keeps to
-its share of the cores, where the system can bind it. Those of the pools in the standard library
-all fail when one process dies, and do not say which task it had.
+Processes are spawned, not forked: an inference session does not survive a fork. Each is bound to
+its share of the cores where the system supports it. The pools of the standard library are no
+alternative: when one process dies they fail as a whole, and do not report its task.
 """
 
 from __future__ import annotations
@@ -10,15 +10,21 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from typing import Any, Generic, TypeVar
 
 from comrec.errors import ComrecError
+
+if sys.platform == "win32":
+    from multiprocessing.connection import PipeConnection as Connection
+else:
+    from multiprocessing.connection import Connection
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -26,7 +32,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Failure:
-    """What became of a task without a result."""
+    """The result of a task that failed."""
 
     message: str
 
@@ -41,13 +47,13 @@ class _Worker(Generic[Task]):
 def run(
     function: Callable[[Task], Result], tasks: Iterable[Task], jobs: int
 ) -> Generator[tuple[Task, Result | Failure]]:
-    """Each task with its result, as they come.
+    """Each task with its result, in order of completion.
 
     Args:
         function: importable by name.
-        jobs: processes, 1 and up.
+        jobs: number of processes, at least 1.
     Returns:
-        A generator; closing it ends the processes.
+        A generator; closing it terminates the processes.
     """
     waiting = deque(tasks)
     workers = [_start(function, index, jobs) for index in range(min(jobs, len(waiting)))]
@@ -56,7 +62,7 @@ def run(
             for worker in workers:
                 if worker.task is None and waiting:
                     worker.task = waiting.popleft()
-                    with suppress(BrokenPipeError):  # it died; `wait` tells
+                    with suppress(BrokenPipeError):  # the process died; `wait` reports it
                         worker.connection.send(worker.task)
             busy = [worker for worker in workers if worker.task is not None]
             ready = wait([worker.connection for worker in busy])
@@ -69,7 +75,9 @@ def run(
                     answer = worker.connection.recv()
                 except (EOFError, ConnectionError):
                     worker.process.join()
-                    answer = Failure(f"its process died (code {worker.process.exitcode})")
+                    answer = Failure(
+                        f"the worker process died (exit code {worker.process.exitcode})"
+                    )
                     workers[index] = _start(function, index, jobs)
                 yield task, answer
     finally:
@@ -82,19 +90,21 @@ def run(
 
 def _start(function: Callable[[Any], Any], index: int, jobs: int) -> _Worker[Any]:
     context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, function, index, jobs), daemon=True)
+    parent_end, child_end = context.Pipe()
+    process = context.Process(target=_serve, args=(child_end, function, index, jobs), daemon=True)
     process.start()
-    theirs.close()  # so that reading from ours ends when the process does
-    return _Worker(process, ours)
+    child_end.close()  # so that reading fails once the process has ended
+    return _Worker(process, parent_end)
 
 
 def _serve(
     connection: Connection[Any, Any], function: Callable[[Any], Any], index: int, jobs: int
 ) -> None:
-    """Answer tasks until the parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent decides
-    _keep_to_share(index, jobs)
+    """Run tasks until the parent closes the connection."""
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches all processes; the parent handles it
+    _bind_to_cores(index, jobs)
     with suppress(EOFError, ConnectionError):
         while True:
             task = connection.recv()
@@ -103,13 +113,13 @@ def _serve(
                 answer = function(task)
             except ComrecError as error:
                 answer = Failure(str(error))
-            except Exception as error:  # of whatever library: one bad picture stops nothing
+            except Exception as error:  # any library: one bad picture must not stop the run
                 answer = Failure(f"{type(error).__name__}: {error}")
             connection.send(answer)
 
 
-def _keep_to_share(index: int, jobs: int) -> None:
-    """Bind this process to its part of the cores; codecs and networks take their number."""
-    if hasattr(os, "sched_setaffinity"):
+def _bind_to_cores(index: int, jobs: int) -> None:
+    """Bind this process to its share of the cores; libraries size their thread pools by it."""
+    if sys.platform == "linux":
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, cores[index % len(cores) :: jobs])

@@ -1,4 +1,4 @@
-"""Colour spaces: everything to sRGB, by the ICC profile where there is one."""
+"""Conversion of colour spaces to sRGB, by the ICC profile if there is one."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image, ImageCms
 
-from comrec.picture import DECODER_ERRORS, Picture, Pixels
+from comrec.picture import Picture, Pixels
+from comrec.pillow_io import DECODER_ERRORS
 
 _MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
-"""How Pillow calls the colour spaces of ICC profiles."""
+"""Pillow's modes by the colour space of an ICC profile."""
 
 
 def to_rgb(image: Image.Image, icc: bytes | None) -> Image.Image:
-    """A CMYK, Lab or HSV image in sRGB.
+    """Convert a CMYK, Lab or HSV image to sRGB.
 
     CMYK without a profile, or with one that is damaged or of another colour space, becomes
-    (1 - C) (1 - K) and so on.
+    R = (1 - C) (1 - K), and likewise for G and B.
     """
     transform = _transform(icc) if icc is not None and image.mode == "CMYK" else None
     if transform is None or transform.input_mode != "CMYK":
@@ -27,10 +28,10 @@ def to_rgb(image: Image.Image, icc: bytes | None) -> Image.Image:
 
 
 def to_srgb(picture: Picture) -> Picture:
-    """The picture in sRGB, and without its profile, which is no longer needed.
+    """Convert a picture to sRGB, and remove its ICC profile.
 
-    Gray stays gray. Pixels of a profile that is sRGB's own stay as they are. So do those of a
-    profile that is damaged or of another colour space: viewers pass over it.
+    Gray stays gray. Pixels are unchanged if the profile equals sRGB, is damaged, or is of another
+    colour space; viewers ignore the latter two.
     """
     icc = picture.metadata.icc
     if icc is None:
@@ -45,14 +46,14 @@ def to_srgb(picture: Picture) -> Picture:
         return bare
     image = Image.fromarray(picture.pixels).convert(transform.input_mode)
     pixels: Pixels = np.asarray(_applied(transform, image))
-    # Grays are neutral in sRGB too: its channels are equal but for rounding.
+    # Gray stays neutral in sRGB: the channels differ by rounding only.
     return bare.with_pixels(np.ascontiguousarray(pixels[..., 1] if picture.is_gray else pixels))
 
 
 def means_srgb(icc: bytes) -> bool:
-    """Whether a profile, gray or RGB, gives samples the meaning that sRGB gives them.
+    """Whether a gray or RGB profile equals sRGB to within one level of 255.
 
-    To within a level; a damaged one does not.
+    False for a damaged profile.
     """
     transform = _transform(icc)
     if transform is None or transform.input_mode not in ("RGB", "L"):
@@ -66,7 +67,7 @@ def means_srgb(icc: bytes) -> bool:
 
 
 def _transform(icc: bytes) -> ImageCms.ImageCmsTransform | None:
-    """From a profile to sRGB; None if it is damaged or of a colour space not listed here."""
+    """The transform from a profile to sRGB; None if damaged or of an unlisted colour space."""
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
         mode = _MODES[profile.profile.xcolor_space]
@@ -84,5 +85,5 @@ def _transform(icc: bytes) -> ImageCms.ImageCmsTransform | None:
 
 def _applied(transform: ImageCms.ImageCmsTransform, image: Image.Image) -> Image.Image:
     found = ImageCms.applyTransform(image, transform)
-    assert found is not None  # it would be None if done in place
+    assert found is not None  # None only for transforms in place
     return found

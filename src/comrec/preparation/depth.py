@@ -1,4 +1,4 @@
-"""Samples of more than 8 bits: which files have them, and how they are rounded to 8."""
+"""Samples of more than 8 bits: detection, and rounding to 8 bits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
-from comrec import picture as pictures
+from comrec import pillow_io
 from comrec.errors import UnsupportedPictureError
 from comrec.formats import boxes, jp2
 
@@ -20,9 +20,9 @@ _HALVABLE = ("RGB;16", "RGBX;16", "RGBA;16", "RGBa;16", "CMYK;16")
 
 
 def bits(image: ImageFile, data: bytes) -> int:
-    """Bits a sample, as its file declares them, of an image that is opened but not yet loaded."""
+    """Bits per sample that the file declares, of an image that is opened but not yet loaded."""
     if image.mode in ("I", "F") and image.format != "PPM":
-        return 8  # they have no agreed white, and are refused whatever is asked
+        return 8  # no defined white level: refused in any case
     if image.format == "TIFF":
         return int(max(_tag(image, _BITS_PER_SAMPLE, (1,))))
     if image.format == "JPEG2000":
@@ -30,33 +30,34 @@ def bits(image: ImageFile, data: bytes) -> int:
     if image.format == "AVIF":
         return _bits_of_items(data)
     if image.format == "PPM" and isinstance(image.tile[0].args, tuple):
-        return int(image.tile[0].args[-1]).bit_length()  # of the greatest value
+        return int(image.tile[0].args[-1]).bit_length()  # of the maximum value
     return 16 if any(";16" in _raw_mode(tile) for tile in image.tile) else 8
 
 
 def _bits_of_items(data: bytes) -> int:
-    """Of an AVIF or HEIC file: those of the deepest channel that a ``pixi`` box tells of."""
+    """Bits of the deepest channel in the ``pixi`` boxes of an AVIF or HEIC file; 8 without one."""
     properties = boxes.find(data, b"meta", b"iprp", b"ipco") or b""
     depths = [body[5:] for _, kind, body in boxes.walk(properties) if kind == b"pixi"]
     return max(b"".join(depths), default=8)
 
 
 def rounded(image: ImageFile, data: bytes) -> Image.Image:
-    """A deep image in 8 bits: each sample becomes the nearest of the same part of full range.
+    """Round a deep image to 8 bits: each sample to the nearest level of the same relative value.
 
-    Where Pillow's libraries round to 8 bits themselves (JPEG 2000, AVIF), the image is returned
-    as they give it: within one level.
+    Where Pillow's libraries convert to 8 bits themselves (JPEG 2000, AVIF), their result is
+    returned; it differs by at most one level.
 
     Args:
-        image: opened, not yet loaded; it is loaded here.
-        data: its file.
+        image: opened, not yet loaded; this loads it.
+        data: the bytes of its file.
     Raises:
-        UnsupportedPictureError: TIFF planes that Pillow misreads.
+        UnsupportedPictureError: planar TIFF, which Pillow misreads.
     """
     modes = {_raw_mode(tile) for tile in image.tile}
     if image.format == "TIFF" and len(modes) > 1:
         raise UnsupportedPictureError(
-            "deep TIFF files of separate planes are not supported; save the samples together"
+            "TIFF files of more than 8 bits with separate planes are not supported; "
+            "save with interleaved samples"
         )
     mode = modes.pop()
     if mode == "LA;16B":
@@ -68,7 +69,7 @@ def rounded(image: ImageFile, data: bytes) -> Image.Image:
 
 
 def rounded_gray(image: Image.Image) -> Image.Image:
-    """A loaded image of deep gray samples in 8 bits."""
+    """Round a loaded image of deep gray samples to 8 bits."""
     samples = np.asarray(image)
     levels = 65535
     if image.format == "TIFF":
@@ -87,15 +88,15 @@ def _raw_mode(tile: Any) -> str:
 
 
 def _gray_and_alpha(image: ImageFile) -> Image.Image:
-    """From PNG's four bytes a pixel, which Pillow gives as they are if they are called RGBA."""
+    """16-bit gray with alpha of PNG. Read as RGBA, Pillow returns its four bytes per pixel."""
     image.tile = [tile._replace(args="RGBA") for tile in image.tile]
     image.load()
     return _image(np.asarray(image).copy().view(">u2"), 65535, "LA")
 
 
 def _from_halves(image: ImageFile, data: bytes, mode: str) -> Image.Image:
-    """From colours of which Pillow keeps one byte a sample: it reads them twice, for each byte."""
-    again = pictures.pillow_open(data)
+    """16-bit colour. Pillow keeps one byte per sample, so the image is read once per byte."""
+    again = pillow_io.pillow_open(data)
     again.seek(image.tell())
     first, second = (_bytes(image, mode, "B"), _bytes(again, mode, "L"))
     big_endian = mode.endswith("B") or (mode.endswith("N") and sys.byteorder == "big")
@@ -108,7 +109,7 @@ def _from_halves(image: ImageFile, data: bytes, mode: str) -> Image.Image:
 
 
 def _bytes(image: ImageFile, mode: str, order: str) -> NDArray[np.uint16]:
-    """The byte of each sample that is the high one in an order, B or L."""
+    """The high byte of each sample in byte order ``order``, "B" or "L"."""
     mode = mode[:-1].replace("a", "A") + order
     image.tile = [
         tile._replace(args=mode if isinstance(tile.args, str) else (mode, *(tile.args or ())[1:]))
@@ -121,9 +122,9 @@ def _bytes(image: ImageFile, mode: str, order: str) -> NDArray[np.uint16]:
 def _image(
     samples: NDArray[np.integer[Any]], levels: int, mode: str, key: Any = None
 ) -> Image.Image:
-    """The 8-bit image of samples in 0..``levels``; those that equal the key are transparent."""
+    """The 8-bit image of samples in 0..``levels``; samples equal to ``key`` are transparent."""
     eight = (samples.astype(np.uint32) * 255 + levels // 2) // levels
     image = Image.fromarray(eight.astype(np.uint8), mode)
     if key is not None:
-        image.putalpha(Image.fromarray(pictures.key_alpha(samples, key)))
+        image.putalpha(Image.fromarray(pillow_io.key_alpha(samples, key)))
     return image

@@ -1,21 +1,24 @@
-"""EXIF orientation, for formats whose files show the picture upright by themselves.
+"""EXIF orientation, for formats that store the picture upright.
 
-Readers of JPEG XL and HEIC must ignore EXIF's tag, and their decoders give the picture upright.
-So pixels are turned upright on the way in and back on the way out. The tag stays as it is, and
-`Picture` holds the pixels as they were given, as with the other codecs.
+Readers of JPEG XL and HEIC must ignore the EXIF tag; their decoders return the picture upright.
+Encoding therefore rotates the pixels upright, and decoding rotates them back. The tag is kept, and
+a `Picture` holds the pixels as they were before encoding, as with the other codecs.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from comrec.picture import DECODER_ERRORS, Picture, Pixels
+from comrec.picture import Picture
+from comrec.pillow_io import DECODER_ERRORS
 
-_TURNS: dict[int, Callable[[Pixels], Pixels]] = {
+_TURNS: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
     2: np.fliplr,
     3: lambda plane: np.rot90(plane, 2),
     4: np.flipud,
@@ -24,13 +27,13 @@ _TURNS: dict[int, Callable[[Pixels], Pixels]] = {
     7: lambda plane: np.rot90(plane, 2).swapaxes(0, 1),
     8: lambda plane: np.rot90(plane),
 }
-"""What makes a picture upright, by EXIF's tag."""
+"""The operation that makes a picture upright, by EXIF orientation."""
 
-_BACK = {6: 8, 8: 6}  # all others undo themselves
+_BACK = {6: 8, 8: 6}  # the others are their own inverse
 
 
 def upright(picture: Picture) -> Picture:
-    """The picture turned as its EXIF orientation asks; EXIF itself unchanged."""
+    """The picture rotated or mirrored by its EXIF orientation; the tag is unchanged."""
     return _turned(picture, orientation_of(picture.metadata.exif))
 
 
@@ -40,13 +43,13 @@ def turned_back(picture: Picture) -> Picture:
     return _turned(picture, _BACK.get(tag, tag))
 
 
-def size_turned_back(size: tuple[int, int], exif: bytes | None) -> tuple[int, int]:
-    """(width, height) before `upright`, of the size after it."""
-    return (size[1], size[0]) if orientation_of(exif) >= 5 else size
+def size_turned_back(size: tuple[int, int], tag: int) -> tuple[int, int]:
+    """The (width, height) before `upright`, from that after it."""
+    return (size[1], size[0]) if tag >= 5 else size
 
 
 def orientation_of(exif: bytes | None) -> int:
-    """EXIF's tag: 2..8; 1 (upright) too where it is absent or nonsense."""
+    """EXIF orientation, 1..8; 1 (upright) if the tag is absent or invalid."""
     found = Image.Exif()
     try:
         with warnings.catch_warnings():
@@ -59,8 +62,4 @@ def orientation_of(exif: bytes | None) -> int:
 
 
 def _turned(picture: Picture, tag: int) -> Picture:
-    if tag == 1:
-        return picture
-    turn = _TURNS[tag]
-    alpha = None if picture.alpha is None else np.ascontiguousarray(turn(picture.alpha))
-    return Picture(np.ascontiguousarray(turn(picture.pixels)), alpha, picture.metadata)
+    return picture if tag == 1 else picture.mapped(_TURNS[tag])

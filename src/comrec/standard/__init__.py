@@ -1,4 +1,4 @@
-"""Standard codecs: through Pillow, or a library that is an extra."""
+"""Standard codecs, by Pillow or by libraries that are extras."""
 
 from comrec.codec import register
 from comrec.standard.avif import Avif

@@ -1,65 +1,73 @@
-"""HEIC (ISO/IEC 23008-12 with HEVC), by libheif, x265 and libde265 through pillow-heif: the
-extra ``heic``."""
+"""HEIC (ISO/IEC 23008-12 with HEVC), by pillow-heif (libheif, x265, libde265): extra ``heic``."""
 
 from __future__ import annotations
 
 import io
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from comrec import picture as pictures
-from comrec import preparation
-from comrec.codec import Codec, check_effort, check_quality
+from comrec import pillow_io
+from comrec.codec import Codec, check_quality, effort_option
 from comrec.errors import (
     MissingExtraError,
-    OptionError,
     UnsupportedPictureError,
 )
-from comrec.picture import DECODER_ERRORS, Metadata, Picture
-from comrec.preparation import VIEWED, Kind, orientation
+from comrec.formats import boxes, detection
+from comrec.formats.detection import Brand
+from comrec.formats.mark import UUID
+from comrec.picture import Metadata, Picture
+from comrec.pillow_io import DECODER_ERRORS
+from comrec.preparation import orientation, sources
+from comrec.preparation.header import Header
+from comrec.preparation.policy import VIEWED
 from comrec.standard.bpg.hevc import PRESETS
-from comrec.standard.jpeg import Subsampling
+from comrec.standard.jpeg import Subsampling, subsampling_option
 
 if TYPE_CHECKING:
     import pillow_heif
 
 _X265 = {
-    # One thread without wavefronts: the same bytes on every machine.
+    # One thread without wavefronts, for the same bytes on every machine.
     "x265:pools": "none",
     "x265:frame-threads": "1",
     "x265:wpp": "0",
-    # For narrow pictures libheif takes smaller ones, which HEVC forbids beyond level 4.
+    # libheif uses smaller ones for narrow pictures, which HEVC forbids above level 4.
     "x265:ctu": "64",
 }
 
 
+@dataclass(frozen=True)
 class Heic(Codec):
     """HEIC: one HEVC intra picture, 8 bits, BT.601, 4:0:0 for gray.
 
-    Quality is libheif's: x265 at a constant rate factor of (100 - quality) / 2, rounded down.
-    Gray with transparency comes back as RGB.
+    Quality is that of libheif: x265 with CRF (100 - quality) / 2, rounded down. Gray with alpha
+    is decoded as RGB.
 
-    Args:
-        effort: x265's presets, "ultrafast" to "placebo"; 7 is "slow".
-        subsampling: of chroma.
+    Attributes:
+        effort: 1..10, x265's presets from "ultrafast" to "placebo"; 7 is "slow".
+        subsampling: chroma subsampling, "4:2:0" or "4:4:4".
     """
 
     id = "heic"
     summary = "HEIC (HEVC intra), 4:2:0"
     extension = ".heic"
+    aliases = (".heif",)
+    signatures = tuple(Brand(name) for name in (b"heic", b"heix", b"heim", b"heis"))
     extra = "heic"
-    step = 2.0
+    modules = ("pillow_heif",)
+    packages = ("pillow-heif",)
+    quality_step = 2.0
+    bench_qualities = (8, 16, 24, 31, 39, 47, 56, 66)
+    mark_overhead = 24
 
-    def __init__(self, effort: int = 7, subsampling: Subsampling = "4:2:0") -> None:
-        self.effort = check_effort(effort)
-        if subsampling not in ("4:2:0", "4:4:4"):
-            raise OptionError(f"subsampling must be 4:2:0 or 4:4:4, not {subsampling}")
-        self.subsampling = subsampling
+    effort: int = effort_option()
+    subsampling: Subsampling = subsampling_option()
 
     def encode(self, picture: Picture, quality: float) -> bytes:
         check_quality(quality)
+        self.check(picture)
         library = _library()
         stored = orientation.upright(picture)
         mode, samples = ("L" if stored.is_gray else "RGB"), stored.pixels
@@ -80,24 +88,30 @@ class Heic(Codec):
             )
         except DECODER_ERRORS as error:
             raise UnsupportedPictureError(
-                f"heic cannot carry this picture of {picture.width}x{picture.height} or its "
+                f"heic cannot store this picture of {picture.width}x{picture.height} or its "
                 f"metadata ({error}): --metadata none leaves that out"
             ) from None
         return buffer.getvalue()
 
-    def decode(self, data: bytes) -> Picture:
+    def decode(self, data: bytes, *, partial: bool = False) -> Picture:
         file = _open(data)
-        with pictures.decoding(data, "input"):
-            decoded = preparation.of_image(file.to_pillow(), VIEWED)
+        with pillow_io.decoding(data, "input"):
+            decoded = sources.from_image(file.to_pillow(), VIEWED)
         return orientation.turned_back(replace(decoded, metadata=_metadata(file)))
 
-    def size(self, data: bytes) -> tuple[int, int]:
+    def header(self, data: bytes) -> Header:
         file = _open(data)
-        return orientation.size_turned_back(file.size, _metadata(file).exif)
+        tag = orientation.orientation_of(_metadata(file).exif)
+        width, height = orientation.size_turned_back(file.size, tag)
+        channels = (1 if file.mode.startswith("L") else 3) + file.has_alpha
+        return Header(width, height, file.info["bit_depth"], channels, len(file), tag)
 
-    def kind(self, data: bytes) -> Kind:
-        file = _open(data)
-        return Kind(file.info["bit_depth"], len(file))
+    def with_mark(self, data: bytes, mark: bytes) -> bytes:
+        # At the end, because the offsets of the item location box count from the start of the file.
+        return data + boxes.pack_uuid(UUID, mark)
+
+    def mark_in(self, data: bytes) -> bytes | None:
+        return boxes.find_uuid(data, UUID)
 
 
 def _library() -> Any:
@@ -111,10 +125,10 @@ def _library() -> Any:
 def _items(metadata: Metadata) -> list[dict[str, Any]]:
     """EXIF and XMP as items of the file.
 
-    Given as ``exif`` and ``xmp``, pillow-heif would also turn the picture by what they say.
+    With the arguments ``exif`` and ``xmp``, pillow-heif would also rotate the picture.
     """
     items = []
-    if metadata.exif is not None:  # after the offset of its TIFF header
+    if metadata.exif is not None:  # preceded by the offset of its TIFF header
         items.append({"type": "Exif", "content_type": "", "data": bytes(4) + metadata.exif})
     if metadata.xmp is not None:
         kind = "application/rdf+xml"
@@ -128,11 +142,11 @@ def _open(data: bytes) -> pillow_heif.HeifFile:
     Raises:
         UnknownFormatError, DamagedFileError, TooLargeError.
     """
-    pictures.expect(data, Heic.id)
+    detection.expect(data, Heic.id)
     library = _library()
-    with pictures.decoding(data, "input"):
+    with pillow_io.decoding(data, "input"):
         file: pillow_heif.HeifFile = library.open_heif(data)
-        pictures.refuse_bomb(*file.size)
+        pillow_io.refuse_bomb(*file.size)
     return file
 
 

@@ -2,60 +2,78 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
 from comrec.errors import OptionError
+from comrec.formats import mark as marks
 from comrec.formats import segments
+from comrec.formats.detection import Signature
+from comrec.options import option
 from comrec.picture import Picture
 from comrec.standard.pillow import PillowCodec
 
 Subsampling = Literal["4:2:0", "4:4:4"]
 
+_APP9 = 0xE9
 
+
+def subsampling_option() -> Any:
+    """The option of codecs with 4:2:0 or 4:4:4 chroma."""
+    return option("4:2:0", "chroma subsampling", get_args(Subsampling))
+
+
+@dataclass(frozen=True)
 class Jpeg(PillowCodec):
     """JPEG by libjpeg-turbo.
 
-    Args:
-        effort: below 3 the scans are baseline, otherwise progressive; Huffman tables are
-            always optimised.
-        subsampling: of chroma.
-        tables: one or two quantisation tables of 64 steps in raster order (luma, chroma)
-            in place of the quality's scaled Annex K tables; quality is then ignored.
+    Attributes:
+        effort: 1..10; below 3 baseline, otherwise progressive. Huffman tables are always
+            optimised.
+        subsampling: chroma subsampling, "4:2:0" or "4:4:4".
+        tables: one or two quantisation tables (luma, chroma) of 64 steps in raster order, 1..255,
+            instead of the Annex K tables scaled by quality; quality then has no effect.
+    Raises:
+        OptionError: an option is out of range.
     """
 
     id = "jpeg"
     summary = "JPEG, optimised and progressive"
     extension = ".jpg"
+    aliases = (".jpeg",)
+    signatures = (Signature(b"\xff\xd8\xff"),)
+    mark_overhead = 4
     pillow_format = "JPEG"
     carries_alpha = False
-    max_side = 65500  # libjpeg's limit; the format's is 65535
+    max_side = 65500  # limit of libjpeg; that of the format is 65535
 
-    def __init__(
-        self,
-        effort: int = 7,
-        subsampling: Subsampling = "4:2:0",
-        tables: Sequence[Sequence[int]] | None = None,
-    ) -> None:
-        super().__init__(effort)
-        if subsampling not in ("4:2:0", "4:4:4"):
-            raise OptionError(f"subsampling must be 4:2:0 or 4:4:4, not {subsampling}")
-        if tables is not None and (
-            len(tables) not in (1, 2)
-            or any(len(t) != 64 or min(t) < 1 or max(t) > 255 for t in tables)
+    subsampling: Subsampling = subsampling_option()
+    tables: Sequence[Sequence[int]] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.tables is not None and (
+            len(self.tables) not in (1, 2)
+            or any(len(t) != 64 or min(t) < 1 or max(t) > 255 for t in self.tables)
         ):
             raise OptionError("tables must be one or two lists of 64 steps in 1..255")
-        self.subsampling = subsampling
-        self.tables = tables
-        if tables is not None:
-            self.step = math.inf
+        if self.tables is not None:  # hashable
+            object.__setattr__(self, "tables", tuple(map(tuple, self.tables)))
+
+    @property
+    def quality_step(self) -> float | None:
+        return 1.0 if self.tables is None else None
+
+    @property
+    def bench_qualities(self) -> tuple[float, ...]:
+        return (2, 6, 11, 20, 35, 58, 78, 90)
 
     def encode(self, picture: Picture, quality: float) -> bytes:
         extra = segments.metadata_segments(picture.metadata)
         return segments.insert(super().encode(picture.bare, quality), extra)
 
-    def options(self, picture: Picture, quality: float) -> dict[str, Any]:
+    def save_options(self, picture: Picture, quality: float) -> dict[str, Any]:
         options: dict[str, Any] = {
             "quality": max(1, round(quality)),
             "optimize": True,
@@ -66,3 +84,12 @@ class Jpeg(PillowCodec):
         if self.tables is not None:
             options["qtables"] = [list(table) for table in self.tables]
         return options
+
+    def with_mark(self, data: bytes, mark: bytes) -> bytes:
+        return segments.insert(data, [(_APP9, mark)])
+
+    def mark_in(self, data: bytes) -> bytes | None:
+        for marker, body in segments.segments(data):
+            if marker == _APP9 and body.startswith(marks.MAGIC):
+                return body
+        return None

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from comrec.formats import jp2
+from comrec.formats import boxes, jp2
+from comrec.formats.detection import Signature
+from comrec.formats.mark import UUID
 from comrec.picture import Picture
 from comrec.standard.pillow import PillowCodec
 
 
+@dataclass(frozen=True)
 class Jpeg2000(PillowCodec):
     """JPEG 2000 by OpenJPEG in a JP2 file.
 
-    Quality asks for a PSNR, so that equal qualities look alike on different pictures:
-    20 + 0.3 * quality dB, per component as OpenJPEG measures it. OpenJPEG has no effort scale.
+    Quality sets a target PSNR of 20 + 0.3 * quality dB, per component as measured by OpenJPEG.
+    Effort has no effect.
     """
 
     id = "jpeg2000"
     summary = "JPEG 2000, 9/7 wavelet"
     extension = ".jp2"
-    step = 0.1
+    signatures = (Signature(b"jP  \r\n\x87\n", 4),)
+    quality_step = 0.1
+    bench_qualities = (15, 21, 27, 34, 41, 49, 58, 68)
+    mark_overhead = 24
     pillow_format = "JPEG2000"
     max_side = 2**31 - 1
 
     def encode(self, picture: Picture, quality: float) -> bytes:
         return jp2.embed(super().encode(picture.bare, quality), picture.metadata)
 
-    def options(self, picture: Picture, quality: float) -> dict[str, Any]:
+    def save_options(self, picture: Picture, quality: float) -> dict[str, Any]:
         options: dict[str, Any] = {
             "quality_mode": "dB",
             "quality_layers": [20 + 0.3 * quality],
@@ -36,3 +43,9 @@ class Jpeg2000(PillowCodec):
         if not picture.is_gray:
             options["mct"] = 1
         return options
+
+    def with_mark(self, data: bytes, mark: bytes) -> bytes:
+        return boxes.insert_uuid(data, UUID, mark, before=(b"jp2c",))
+
+    def mark_in(self, data: bytes) -> bytes | None:
+        return boxes.find_uuid(data, UUID)

@@ -1,22 +1,27 @@
-"""JPEG XL (ISO/IEC 18181), by libjxl through pyjpegxl: the extra ``jpegxl``."""
+"""JPEG XL (ISO/IEC 18181), by pyjpegxl (libjxl): extra ``jpegxl``."""
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from comrec import picture as pictures
-from comrec.codec import Codec, check_effort, check_quality
+from comrec import pillow_io
+from comrec.codec import Codec, check_quality, effort_option
 from comrec.errors import (
     MissingExtraError,
     UnsupportedPictureError,
 )
-from comrec.formats import boxes, jxl
-from comrec.picture import DECODER_ERRORS, Metadata, Picture
-from comrec.preparation import Kind, orientation
+from comrec.formats import boxes, detection, jxl
+from comrec.formats.detection import Signature
+from comrec.formats.mark import UUID
+from comrec.options import option
+from comrec.picture import EXIF_HEAD, Metadata, Picture
+from comrec.pillow_io import DECODER_ERRORS
+from comrec.preparation import orientation
 from comrec.preparation.colour import means_srgb
+from comrec.preparation.header import Header
 
 if TYPE_CHECKING:
     import pyjpegxl
@@ -25,47 +30,54 @@ _SPEEDS = (
     "Lightning", "Thunder", "Falcon", "Cheetah", "Hare", "Wombat", "Squirrel", "Kitten",
     "Tortoise", "Tortoise",
 )  # fmt: skip
-"""libjxl's efforts 1 to 9. pyjpegxl has no 10, which is for lossless files alone."""
+"""libjxl's efforts 1 to 9; 10, which only affects lossless files, is missing in pyjpegxl."""
 
 COARSEST = 9.9
-"""Of the Butteraugli distances. From 10 up libjxl 0.12 halves the picture: files get larger and
-worse. (And above 15 pyjpegxl takes a distance for a percentage.)"""
+"""Largest Butteraugli distance. From 10 up libjxl 0.12 downsamples the picture, and files get
+larger and worse. Above 15 pyjpegxl interprets the distance as a percentage."""
 
 _TIFF_HEADS = (b"II*\0", b"MM\0*")
 
 
+@dataclass(frozen=True)
 class Jpegxl(Codec):
     """JPEG XL, lossy (VarDCT, XYB), or lossless.
 
-    A file without metadata is a bare codestream, 4:4:4. The codestream says sRGB, so only ICC
-    profiles that mean sRGB are carried; they lie in pyjpegxl's box ``prof``. libjxl is
-    deterministic whatever the number of threads.
+    A file without metadata is a bare codestream, 4:4:4. The codestream declares sRGB, so only ICC
+    profiles equal to sRGB can be stored; they are in pyjpegxl's box ``prof``. The output of
+    libjxl does not depend on the number of threads.
 
-    Args:
-        effort: cjxl's; 10 is 9.
-        lossless: code the same pixels; quality then changes nothing.
+    Attributes:
+        effort: 1..10, that of cjxl; 10 is the same as 9.
+        lossless: lossless coding; quality then has no effect.
     """
 
     id = "jpegxl"
     summary = "JPEG XL"
     extension = ".jxl"
     extra = "jpegxl"
-    step = 0.1
+    signatures = (Signature(jxl.CODESTREAM), Signature(jxl.BOXES))
+    modules = ("pyjpegxl",)
+    packages = ("pyjpegxl",)
+    bench_qualities = (0, 20, 36, 52, 66, 78, 87, 93)
+    mark_overhead = 64
 
-    def __init__(self, effort: int = 7, lossless: bool = False) -> None:
-        self.effort = check_effort(effort)
-        self.lossless = lossless
-        if lossless:
-            self.step = math.inf
+    effort: int = effort_option("1 (fast) to 10 (small); 10 equals 9")
+    lossless: bool = option(False, "lossless coding; quality then has no effect")
+
+    @property
+    def quality_step(self) -> float | None:
+        return None if self.lossless else 0.1
 
     def encode(self, picture: Picture, quality: float) -> bytes:
         check_quality(quality)
+        self.check(picture)
         library = _library()
         icc = picture.metadata.icc
         if icc is not None and not means_srgb(icc):
             raise UnsupportedPictureError(
-                "jpegxl carries pictures in sRGB only: --metadata exif,xmp converts this one from "
-                "its ICC profile; or use avif, heic or webp, which carry any profile"
+                "jpegxl can store sRGB only: --metadata exif,xmp converts this picture from its "
+                "ICC profile; or use avif, heic or webp, which can store any profile"
             )
         stored = orientation.upright(picture)
         samples = stored.pixels
@@ -78,24 +90,25 @@ class Jpegxl(Codec):
                 lossless=self.lossless,
                 quality=distance(quality),
                 speed=getattr(library.EncoderSpeed, _SPEEDS[self.effort - 1]),
-                exif=None if exif is None else bytes(4) + exif,  # where the TIFF header begins
+                exif=None if exif is None else bytes(4) + exif,  # offset of the TIFF header
                 xmp=picture.metadata.xmp,
                 icc=icc,
             )
         except DECODER_ERRORS as error:
             raise UnsupportedPictureError(
-                f"jpegxl cannot carry this picture of {picture.width}x{picture.height} or its "
+                f"jpegxl cannot store this picture of {picture.width}x{picture.height} or its "
                 f"metadata ({error}): --metadata none leaves that out"
             ) from None
         return data
 
-    def decode(self, data: bytes) -> Picture:
+    def decode(self, data: bytes, *, partial: bool = False) -> Picture:
         found = _probe(data)
         if jxl.is_animated(data):
             raise UnsupportedPictureError(
-                "input: an animation, of which pyjpegxl gives the last frame only; convert it first"
+                "input: an animation, of which pyjpegxl decodes only the last frame; "
+                "convert it first"
             )
-        with pictures.decoding(data, "input"):
+        with pillow_io.decoding(data, "input"):
             _, samples = _library().decode_to_numpy(data, dtype="uint8")
         alpha = np.ascontiguousarray(samples[..., -1]) if found.has_alpha else None
         colour = samples[..., : found.num_color_channels]
@@ -104,19 +117,25 @@ class Jpegxl(Codec):
             Picture(np.ascontiguousarray(pixels), alpha, _metadata(found))
         )
 
-    def size(self, data: bytes) -> tuple[int, int]:
+    def header(self, data: bytes) -> Header:
         found = _probe(data)
-        return orientation.size_turned_back((found.width, found.height), _exif(found))
+        tag = orientation.orientation_of(_exif(found))
+        width, height = orientation.size_turned_back((found.width, found.height), tag)
+        channels = found.num_color_channels + found.has_alpha
+        return Header(width, height, found.bits_per_sample, channels, orientation=tag)
 
-    def kind(self, data: bytes) -> Kind:
-        return Kind(_probe(data).bits_per_sample)
+    def with_mark(self, data: bytes, mark: bytes) -> bytes:
+        return boxes.insert_uuid(jxl.in_boxes(data), UUID, mark, before=(b"jxlc", b"jxlp"))
+
+    def mark_in(self, data: bytes) -> bytes | None:
+        return None if data.startswith(jxl.CODESTREAM) else boxes.find_uuid(data, UUID)
 
 
 def distance(quality: float) -> float:
-    """The Butteraugli distance of a quality.
+    """The Butteraugli distance of a quality in 0..100.
 
-    From 30 up it is cjxl's (`JxlEncoderDistanceFromQuality`): 0.1 at 100, 1 at 90, 6.4 at 30.
-    Below, it grows evenly to `COARSEST` at 0, where cjxl's would reach 25.
+    From 30 up it is that of cjxl (`JxlEncoderDistanceFromQuality`): 0.1 at 100, 1 at 90, 6.4 at
+    30. Below, it increases linearly to `COARSEST` at 0, where cjxl has 25.
     """
     if quality >= 30:
         return 0.1 + 0.09 * (100 - quality)
@@ -132,30 +151,30 @@ def _library() -> Any:
 
 
 def _probe(data: bytes) -> pyjpegxl.Metadata:
-    """What the header says.
+    """The fields of the header.
 
     Raises:
         UnknownFormatError, DamagedFileError, TooLargeError.
     """
-    pictures.expect(data, Jpegxl.id)
+    detection.expect(data, Jpegxl.id)
     if not data.startswith(jxl.CODESTREAM):
-        list(boxes.walk(data, complete=True))  # pyjpegxl takes memory for what boxes declare
-    with pictures.decoding(data, "input"):
+        list(boxes.walk(data, complete=True))  # pyjpegxl allocates what boxes declare
+    with pillow_io.decoding(data, "input"):
         header: pyjpegxl.Metadata = _library().probe(data)
-        pictures.refuse_bomb(header.width, header.height)
+        pillow_io.refuse_bomb(header.width, header.height)
     return header
 
 
 def _metadata(found: pyjpegxl.Metadata) -> Metadata:
     icc = found.icc
     if icc is not None and icc[4:8] == b"jxl " and means_srgb(icc):
-        icc = None  # made by libjxl, where the file only says "sRGB"
+        icc = None  # made by libjxl for a file that only declares sRGB
     return Metadata(_exif(found), icc, found.xmp)
 
 
 def _exif(found: pyjpegxl.Metadata) -> bytes | None:
-    """The EXIF block without the offset before it, which some writers forget."""
+    """The EXIF block without the offset before it, which some encoders omit."""
     exif = found.exif
-    if exif is None or exif.startswith((*_TIFF_HEADS, pictures.EXIF_HEAD)):
+    if exif is None or exif.startswith((*_TIFF_HEADS, EXIF_HEAD)):
         return exif
     return exif[4 + int.from_bytes(exif[:4], "big") :] or None

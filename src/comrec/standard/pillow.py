@@ -1,50 +1,56 @@
-"""What the codecs that Pillow provides have in common."""
+"""Base class of the codecs that Pillow provides."""
 
 from __future__ import annotations
 
 import io
-from typing import Any
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from comrec import picture as pictures
-from comrec import preparation
-from comrec.codec import Codec, check_effort, check_quality
+from comrec.codec import Codec, check_quality, effort_option
 from comrec.errors import UnsupportedPictureError
-from comrec.picture import DECODER_ERRORS, Picture
-from comrec.preparation import Kind
+from comrec.formats import detection
+from comrec.picture import Picture
+from comrec.pillow_io import DECODER_ERRORS
+from comrec.preparation import sources
+from comrec.preparation.header import Header
 
 
+@dataclass(frozen=True)
 class PillowCodec(Codec):
     """A codec that Pillow reads and writes; a subclass maps quality and effort to its options.
 
-    Args:
+    Attributes:
+        pillow_format: Pillow's name of the format.
+        carries_alpha: whether the format can store alpha.
+        max_side: longest side, pixels, of the format or its library.
         effort: 1 (fast) to 10 (small).
     """
 
-    pillow_format: str
-    carries_alpha: bool = True
-    max_side: int
+    pillow_format: ClassVar[str]
+    carries_alpha: ClassVar[bool] = True
+    max_side: ClassVar[int]
 
-    def __init__(self, effort: int = 7) -> None:
-        self.effort = check_effort(effort)
+    effort: int = effort_option()
 
-    def options(self, picture: Picture, quality: float) -> dict[str, Any]:
-        """Pillow's save options."""
-        raise NotImplementedError
+    @property
+    def packages(self) -> tuple[str, ...]:
+        return ("Pillow",)
+
+    @abstractmethod
+    def save_options(self, picture: Picture, quality: float) -> dict[str, Any]:
+        """Options of Pillow's `Image.save` at a quality in 0..100."""
 
     def check(self, picture: Picture) -> None:
-        """Refuse what the format cannot carry.
-
-        Raises:
-            UnsupportedPictureError.
-        """
+        super().check(picture)
         if picture.alpha is not None and not self.carries_alpha:
             raise UnsupportedPictureError(
-                f"{self.id} carries no transparency: --background white lays the picture over "
-                "white; or use webp, avif, jpeg2000 or png"
+                f"{self.id} cannot store transparency: --background white composites the picture "
+                "over white; or use webp, avif, jpeg2000 or png"
             )
         if max(picture.width, picture.height) > self.max_side:
             raise UnsupportedPictureError(
-                f"{self.id} carries sides of at most {self.max_side} pixels; "
+                f"{self.id} can store sides of at most {self.max_side} pixels; "
                 f"this picture is {picture.width}x{picture.height}"
             )
 
@@ -57,25 +63,20 @@ class PillowCodec(Codec):
         }
         image.info.clear()
         buffer = io.BytesIO()
-        options = metadata | self.options(picture, quality)
+        options = metadata | self.save_options(picture, quality)
         try:
             image.save(buffer, self.pillow_format, **options)
         except DECODER_ERRORS as error:  # such as damaged EXIF, where AVIF needs the orientation
             raise UnsupportedPictureError(
-                f"{self.id} cannot carry this picture or its metadata ({error}): "
+                f"{self.id} cannot store this picture or its metadata ({error}): "
                 "--metadata none leaves that out"
             ) from None
         return buffer.getvalue()
 
-    def decode(self, data: bytes) -> Picture:
-        pictures.expect(data, self.id)
-        return preparation.view(data)
+    def decode(self, data: bytes, *, partial: bool = False) -> Picture:
+        detection.expect(data, self.container)
+        return sources.view(data)
 
-    def size(self, data: bytes) -> tuple[int, int]:
-        pictures.expect(data, self.id)
-        with pictures.decoding(data, "input"):
-            return pictures.pillow_open(data).size
-
-    def kind(self, data: bytes) -> Kind:
-        pictures.expect(data, self.id)
-        return preparation.kind_of(data)
+    def header(self, data: bytes) -> Header:
+        detection.expect(data, self.container)
+        return sources.header_of(data)

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
 from typing import Any
 
 from PIL.PngImagePlugin import MAX_TEXT_CHUNK, PngInfo
 
 from comrec.errors import UnsupportedPictureError
+from comrec.formats import png
+from comrec.formats.detection import Signature
 from comrec.picture import Picture
 from comrec.standard.pillow import PillowCodec
 
 _LONGEST_ICC = MAX_TEXT_CHUNK
-"""Pillow opens no file that has a longer one."""
+"""Pillow refuses files with a longer ICC profile."""
+
+_MARK = b"cmRC"  # ancillary, private
 
 
+@dataclass(frozen=True)
 class Png(PillowCodec):
-    """PNG. Lossless: quality changes nothing. Effort 7 and above is zlib level 9."""
+    """PNG, lossless: quality has no effect. Effort 1..10 is zlib level effort + 2, at most 9."""
 
     id = "png"
     summary = "PNG, lossless"
     extension = ".png"
-    step = math.inf
+    signatures = (Signature(b"\x89PNG\r\n\x1a\n"),)
+    quality_step = None
+    bench_qualities = (100,)
+    mark_overhead = 12
     pillow_format = "PNG"
-    lossless = True
     max_side = 2**31 - 1
 
     def check(self, picture: Picture) -> None:
@@ -31,13 +38,19 @@ class Png(PillowCodec):
         size = len(picture.metadata.icc or b"")
         if size > _LONGEST_ICC:
             raise UnsupportedPictureError(
-                f"png carries ICC of at most {_LONGEST_ICC:,} bytes, not {size:,}: "
+                f"png can store ICC of at most {_LONGEST_ICC:,} bytes, not {size:,}: "
                 "--metadata exif,xmp leaves it out"
             )
 
-    def options(self, picture: Picture, quality: float) -> dict[str, Any]:
+    def save_options(self, picture: Picture, quality: float) -> dict[str, Any]:
         options: dict[str, Any] = {"compress_level": min(9, self.effort + 2)}
-        if picture.metadata.xmp is not None:  # Pillow reads XMP from PNG, but writes none
+        if picture.metadata.xmp is not None:  # Pillow reads XMP from PNG, but does not write it
             options["pnginfo"] = PngInfo()
             options["pnginfo"].add_itxt("XML:com.adobe.xmp", picture.metadata.xmp)
         return options
+
+    def with_mark(self, data: bytes, mark: bytes) -> bytes:
+        return png.append(data, _MARK, mark)
+
+    def mark_in(self, data: bytes) -> bytes | None:
+        return png.find(data, _MARK)

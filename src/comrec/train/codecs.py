@@ -14,20 +14,22 @@ from torch import Tensor
 from comrec import codec
 from comrec.codec import Codec
 from comrec.picture import Picture
-from comrec.wrapped import comrec, conditions, jiang2017
+from comrec.sandwich import conditions
+from comrec.sandwich.base import Sandwich
+from comrec.train.families import FAMILIES
 
 Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class RealCodec:
-    """A real codec's damage to a photograph: what RecCNN learns to undo.
+    """A real codec's degradation of a photograph: what RecCNN learns to undo.
 
     Attributes:
-        family, base: name the wrapped codec, "FAMILY-BASE".
+        family, base: name the sandwich codec, "FAMILY-BASE".
         scale: 2 halves the picture first, through the package's ComCNN.
         lowest, highest: range of the codec's quality.
-        plain: code with the standard codec as others use it, not with the wrapped codec's choice.
+        plain: code with the standard codec as others use it, not as the sandwich codec does.
     """
 
     family: str
@@ -46,25 +48,20 @@ class RealCodec:
         picture = Picture(pixels if pixels.shape[2] == 3 else pixels[..., 0])
         quality = self.lowest + fraction * (self.highest - self.lowest)
         if self.scale == 2:
-            picture = self._compact(picture, quality)
+            picture = FAMILIES[self.family].compact(self.base, picture, quality)
         coder = codec.get(self.base) if self.plain else payload(self.family, self.base)
         data = coder.encode(picture, quality)
         decoded = coder.decode(data)
-        condition = conditions.of_file(self.base, data, quality)
+        condition = conditions.from_file(self.base, data, quality)
         coded = decoded.rgb if pixels.shape[2] == 3 else decoded.pixels[..., None]
         return coded, condition / 100
 
-    def _compact(self, picture: Picture, quality: float) -> Picture:
-        if self.family == "jiang2017":
-            return jiang2017.compact(self.base, picture)
-        return comrec.halved(self.base, picture, quality)
-
 
 def payload(family: str, base: str) -> Codec:
-    """The standard codec inside a wrapped one, with the options that it has there."""
-    wrapped = codec.get(f"{family}-{base}")
-    assert isinstance(wrapped, comrec.Comrec | jiang2017.Jiang2017)
-    return wrapped.payload
+    """The standard codec inside a sandwich codec, with the options that it has there."""
+    sandwich = codec.get(f"{family}-{base}")
+    assert isinstance(sandwich, Sandwich)
+    return sandwich.payload
 
 
 def through_codec(coder: Codec, compact: Tensor, quality: float) -> tuple[Tensor, float]:

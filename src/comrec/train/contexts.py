@@ -16,7 +16,7 @@ from comrec.entropy.contexts import (
     KINDS,
     MEAN_STEPS,
     ONE,
-    PHASES,
+    PASSES,
     ContextModel,
     Integers,
     Place,
@@ -24,7 +24,7 @@ from comrec.entropy.contexts import (
     walk,
 )
 from comrec.entropy.tables import TOTAL, Table
-from comrec.learned.liu2018 import Z_LIMIT
+from comrec.learned.hyperprior import Z_LIMIT
 from comrec.progress import progress
 from comrec.train.data import PhotoStore
 
@@ -42,9 +42,9 @@ Latents = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]
 
 
 class Surrogate(nn.Module):
-    """What its context tells of a latent: where it is likely to lie, and how near.
+    """A differentiable context model: predicts each latent, and its scale index, from its context.
 
-    It sees what `entropy.contexts` does: neighbours that are coded before, earlier groups of
+    The context is what `entropy.contexts` uses: neighbours that are coded before, earlier groups of
     channels at its place, and the index.
 
     Attributes:
@@ -89,9 +89,9 @@ class Surrogate(nn.Module):
 def _kinds(like: Tensor) -> list[Tensor]:
     """(h, w) masks of the latents whose known neighbours are of each kind."""
     masks = torch.zeros(KINDS, *like.shape[2:], device=like.device)
-    for phase in PHASES:
-        if phase.kind is not None:
-            masks[phase.kind, phase.top :: phase.stride, phase.left :: phase.stride] = 1
+    for one in PASSES:
+        if one.kind is not None:
+            masks[one.kind, one.top :: one.stride, one.left :: one.stride] = 1
     return list(masks)
 
 
@@ -99,7 +99,7 @@ def _sums(values: Tensor) -> list[Tensor]:
     """Over the four neighbours of each kind; right where these are known."""
     height, width = values.shape[2:]
     around = F.pad(values, (BORDER,) * 4)
-    neighbours = {phase.kind: phase.neighbours for phase in PHASES}
+    neighbours = {one.kind: one.neighbours for one in PASSES}
     sums = []
     for kind in range(KINDS):
         total = torch.zeros_like(values)
@@ -253,4 +253,4 @@ def _table(probabilities: Counts) -> Table:
     values = probabilities[:-1]
     likely = np.flatnonzero(values * TOTAL >= 0.5)
     low, high = (likely[0], likely[-1]) if likely.size else (_REACH, _REACH)
-    return Table.of_pmf(values[low : high + 1], int(low) - _REACH)
+    return Table.from_pmf(values[low : high + 1], int(low) - _REACH)

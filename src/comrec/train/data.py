@@ -1,7 +1,7 @@
 """Training pictures: decoded once into flat files, cropped at random from there.
 
-A `PhotoStore` holds the originals and, for each of a few slots, what a real codec made of
-them, as memory-mapped uint8. Slot k of n holds each photograph at a quality drawn from the
+A `PhotoStore` holds the originals and, for each of a few quality bins, what a real codec made of
+them, as memory-mapped uint8. Bin k of n holds each photograph at a quality drawn from the
 k-th of n equal parts of the recipe's range, so that all qualities are seen and a crop costs
 no decoding.
 """
@@ -23,11 +23,11 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from comrec.errors import InputError, OptionError
-from comrec.picture import open_image
+from comrec.errors import DamagedFileError, InputError, OptionError
+from comrec.pillow_io import open_image
 
 Pixels = NDArray[np.uint8]
-Damage = Callable[[Pixels, float], tuple[Pixels, float]]
+Degradation = Callable[[Pixels, float], tuple[Pixels, float]]
 """(H, W, C) uint8 and a fraction 0..1 of the quality range, to what the decoder returns,
 (H/s, W/s, C), and the condition 0..1 that the networks are given."""
 Track = Callable[[Iterable[Any], int, str], Iterable[Any]]
@@ -68,8 +68,8 @@ def _load(path: Path, mode: str, patch: int, enlarged: float) -> Pixels:
     return np.ascontiguousarray(pixels[top : top + height, left : left + width])
 
 
-def _damage_one(damage: Damage, job: tuple[Pixels, float]) -> tuple[Pixels, float]:
-    return damage(*job)
+def _degrade_one(degrade: Degradation, job: tuple[Pixels, float]) -> tuple[Pixels, float]:
+    return degrade(*job)
 
 
 class PhotoStore:
@@ -83,7 +83,8 @@ class PhotoStore:
         patch: side of the one patch that is kept of each photograph (0: all of it).
         enlarged: share of the photographs that are enlarged 1.2 to 1.9 times first.
     Raises:
-        InputError: a photograph is damaged, or all are too small.
+        InputError: a photograph or a file of the store cannot be read, or all photographs are too
+            small.
         OptionError: the folder holds the store of other photographs, or one made otherwise.
     """
 
@@ -110,17 +111,17 @@ class PhotoStore:
             load = partial(_load, mode=mode, patch=patch, enlarged=enlarged)
             shapes = self._write_originals(photos, load, minimum)
             index_file.write_text(json.dumps({**made, "shapes": shapes}))
-        index = json.loads(index_file.read_text())
-        self.shapes: list[tuple[int, int]] = [(h, w) for h, w in index.pop("shapes")]
-        if index != made:
+        index = _read_json(index_file)
+        if not isinstance(index, dict) or {k: index.get(k) for k in made} != made:
             raise OptionError(f"{folder}: holds other pictures; choose another folder")
+        self.shapes: list[tuple[int, int]] = [(h, w) for h, w in index["shapes"]]
         if min(map(min, self.shapes)) < minimum:
             raise OptionError(
                 f"{folder}: was made for crops smaller than {minimum}; choose another folder"
             )
         self.original = _Flat(folder / "original.u8", self.shapes, self.channels)
-        self.slots: list[tuple[_Flat, list[float]]] = []
-        self.slot_weights: list[float] = []
+        self.bins: list[tuple[_Flat, list[float]]] = []
+        self.bin_weights: list[float] = []
         self._resident: dict[str, torch.Tensor] = {}
 
     def _write_originals(
@@ -143,43 +144,44 @@ class PhotoStore:
         os.replace(part, self.folder / "original.u8")
         return shapes
 
-    def add_slots(
+    def add_quality_bins(
         self,
         name: str,
-        damage: Damage,
-        slots: int,
+        degrade: Degradation,
+        count: int,
         scale: int,
         workers: int,
         track: Track,
         weight: Callable[[float], float],
     ) -> None:
-        """Code every photograph once a slot, in parallel; finished slots are kept on disk.
+        """Code every photograph once per quality bin, in parallel; finished bins stay on disk.
 
         Args:
-            name: tells these slots from others of the store.
+            name: tells these bins from others of the store.
+            count: of bins.
             scale: how many times smaller the coded pictures' sides are.
-            weight: how often a slot is drawn, by the middle of its part of the quality range.
+            weight: how often a bin is drawn, by its middle, as a fraction of the quality range.
         """
         shapes = [(h // scale, w // scale) for h, w in self.shapes]
-        for slot in range(slots):
-            path = self.folder / f"{name}-{slot}of{slots}.u8"
+        for index in range(count):
+            path = self.folder / f"{name}-{index}of{count}.u8"
             labels = path.with_suffix(".json")
             if not labels.exists():
-                random = np.random.default_rng([slot, slots])
-                fractions = (slot + random.random(len(shapes))) / slots
+                random = np.random.default_rng([index, count])
+                fractions = (index + random.random(len(shapes))) / count
                 jobs = ((self.original[i], float(f)) for i, f in enumerate(fractions))
                 part, conditions = path.with_suffix(".part"), []
                 # Fresh processes: forking one that runs torch's threads can deadlock.
                 fresh = multiprocessing.get_context("spawn")
                 with part.open("wb") as out, ProcessPoolExecutor(workers, fresh) as pool:
-                    done = pool.map(partial(_damage_one, damage), jobs)
+                    done = pool.map(partial(_degrade_one, degrade), jobs)
                     for pixels, condition in track(done, len(shapes), path.stem):
                         out.write(np.ascontiguousarray(pixels).tobytes())
                         conditions.append(condition)
                 os.replace(part, path)
                 labels.write_text(json.dumps(conditions))
-            self.slots.append((_Flat(path, shapes, self.channels), json.loads(labels.read_text())))
-            self.slot_weights.append(weight((slot + 0.5) / slots))
+            self.bins.append((_Flat(path, shapes, self.channels), _read_json(labels)))
+            self.bin_weights.append(weight((index + 0.5) / count))
 
     def sample(
         self, random: np.random.Generator, batch: int, crop: int, scale: int = 1
@@ -188,10 +190,10 @@ class PhotoStore:
 
         Returns:
             original (batch, C, crop, crop) and coded (batch, C, crop/scale, crop/scale) in 0..1,
-            channels last; conditions (batch,) in 0..1. Without slots, coded is empty.
+            channels last; conditions (batch,) in 0..1. Without quality bins, coded is empty.
         """
         originals, coded, conditions = [], [], []
-        shares = np.array(self.slot_weights) / sum(self.slot_weights) if self.slots else None
+        shares = np.array(self.bin_weights) / sum(self.bin_weights) if self.bins else None
         weights = np.array([h * w for h, w in self.shapes], np.float64)
         for index in random.choice(len(self.shapes), batch, p=weights / weights.sum()):
             height, width = self.shapes[index]
@@ -201,8 +203,8 @@ class PhotoStore:
 
             place = (top, left, crop, turn, flip)
             originals.append(_cut(self.original[index], scale, scale, *place))
-            if self.slots:
-                flat, labels = self.slots[int(random.choice(len(self.slots), p=shares))]
+            if self.bins:
+                flat, labels = self.bins[int(random.choice(len(self.bins), p=shares))]
                 coded.append(_cut(flat[index], 1, scale, *place))
                 conditions.append(labels[index])
         return _tensor(originals), _tensor(coded), torch.tensor(conditions, dtype=torch.float32)
@@ -246,6 +248,13 @@ class PhotoStore:
         return self._resident[device]
 
 
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except ValueError:
+        raise DamagedFileError(f"{path}: is damaged; delete its folder") from None
+
+
 class _Flat:
     """Pictures one after the other in one memory-mapped file."""
 
@@ -255,7 +264,9 @@ class _Flat:
         self.channels = channels
         self.starts = np.cumsum([0] + [h * w * channels for h, w in shapes])
         if len(self.data) != self.starts[-1]:
-            raise ValueError(f"{path}: {len(self.data)} bytes, expected {self.starts[-1]}")
+            raise DamagedFileError(
+                f"{path}: {len(self.data)} bytes, expected {self.starts[-1]}; delete its folder"
+            )
 
     def __getitem__(self, index: int) -> Pixels:
         height, width = self.shapes[index]

@@ -21,8 +21,10 @@ from torch import Tensor, nn
 
 from comrec.entropy.contexts import ContextModel
 from comrec.entropy.tables import pack
-from comrec.inference.store import Network, file_name
+from comrec.inference import patch
+from comrec.inference.store import Network, file_name, patch_name
 from comrec.train import integer, losses, rate
+from comrec.train.families import Family
 from comrec.train.gradient import differentiate
 from comrec.train.recipe import Recipe
 
@@ -49,6 +51,15 @@ LEARNED_GEOMETRY = {
     "gradient": (1, 4, 64),  # further away it is too small to matter
 }
 
+# By how much their outputs' sides are larger, or smaller, than their inputs': up, down.
+LEARNED_SCALES = {
+    "g_a": (1, 16),
+    "h_a": (1, 4),
+    "h_s": (4, 1),
+    "g_s": (16, 1),
+    "gradient": (1, 1),
+}
+
 
 def to_onnx(module: nn.Module, conditioned: bool, channels: int, takes: str = "picture") -> bytes:
     """An ONNX model with dynamic height and width; weights stored as float16.
@@ -63,7 +74,7 @@ def to_onnx(module: nn.Module, conditioned: bool, channels: int, takes: str = "p
 
 
 def gradient_to_onnx(g_s: nn.Module, recipe: Recipe, channels: int) -> bytes:
-    """The gradient of price * distortion with respect to latents, in bits: what refines them.
+    """The gradient of lambda * distortion with respect to latents, in bits: what refines them.
 
     Inputs "latents" (1, M, h, w), "quality" (1,) and "picture" (1, 3, 16h, 16w) in 0..1; outputs
     "gradient", as the latents, and "result", what it is the gradient of.
@@ -77,7 +88,7 @@ def gradient_to_onnx(g_s: nn.Module, recipe: Recipe, channels: int) -> bytes:
 
 
 class _Cost(nn.Module):
-    """What a picture's distortion is worth, in bits."""
+    """lambda * distortion of a picture, in bits."""
 
     def __init__(self, g_s: nn.Module, recipe: Recipe) -> None:
         super().__init__()
@@ -161,7 +172,7 @@ def write(
     folder: Path,
     name: str,
     module: nn.Module,
-    family: str,
+    family: Family,
     codec: str,
     role: str,
     scale: int,
@@ -169,25 +180,20 @@ def write(
     training: dict[str, Any],
 ) -> Network:
     """Export a network into a folder and append it to the folder's manifest."""
-    conditioned = family == "comrec"
-    align, reach, tile = GEOMETRY[type(module).__name__]
-    data = to_onnx(module, conditioned, channels)
-    network = Network(
+    return _enter(
+        folder,
+        to_onnx(module, family.conditioned, channels),
+        training,
         name=name,
-        family=family,
-        codec=codec,
+        family=family.name,
+        variant=codec,
         role=role,
-        scale=scale,
+        up=scale if role == "rec" else 1,
+        down=scale if role == "com" else 1,
         channels=channels,
-        conditioned=conditioned,
-        align=align,
-        reach=reach,
-        tile=tile,
-        sha256=hashlib.sha256(data).hexdigest(),
-        training=training,
+        conditioned=family.conditioned,
+        geometry=GEOMETRY[type(module).__name__],
     )
-    _enter(folder, network, data)
-    return network
 
 
 def write_learned(
@@ -206,7 +212,8 @@ def write_learned(
       that a file pins all that decodes it. There too, in base64: "hyper_tables", the tables of z by
       channel, as `entropy.tables.pack` packs them, and "contexts", how y is coded, as
       `entropy.contexts.ContextModel` packs itself.
-    * "gradient", but for the perceptual metric: see `gradient_to_onnx`.
+    * "gradient", but for the perceptual metric: see `gradient_to_onnx`. It holds the weights of g_s
+      and is stored as a patch of it.
     """
     g_a, h_a, h_s, g_s, prior = (pair[k] for k in ("g_a", "h_a", "h_s", "g_s", "prior"))
     assert isinstance(h_s, integer.HyperDecoder)
@@ -214,29 +221,30 @@ def write_learned(
     latents = h_s.conv3.out_channels // 2
     networks: dict[str, Network] = {}
 
-    def enter(role: str, channels: int, data: bytes) -> None:
-        align, reach, tile = LEARNED_GEOMETRY[role]
-        networks[role] = Network(
+    def enter(role: str, channels: int, data: bytes, base: bytes | None = None) -> None:
+        up, down = LEARNED_SCALES[role]
+        networks[role] = _enter(
+            folder,
+            data,
+            training,
             name=f"{recipe.name}-{role}",
             family="liu2018",
-            codec=recipe.codec,
+            variant=recipe.codec,
             role=role,
-            scale=4 if role in ("h_a", "h_s") else 16,
+            up=up,
+            down=down,
             channels=channels,
             conditioned=role not in ("h_a", "h_s"),
-            align=align,
-            reach=reach,
-            tile=tile,
-            sha256=hashlib.sha256(data).hexdigest(),
-            training=training,
+            geometry=LEARNED_GEOMETRY[role],
+            base=base,
         )
-        _enter(folder, networks[role], data)
 
     enter("g_a", 3, to_onnx(g_a, True, 3))
     enter("h_a", latents, to_onnx(h_a, False, latents, "latents"))
-    enter("g_s", latents, to_onnx(g_s, True, latents, "latents"))
-    if recipe.scheme == "ladder":
-        enter("gradient", latents, gradient_to_onnx(g_s, recipe, latents))
+    decoder = to_onnx(g_s, True, latents, "latents")
+    enter("g_s", latents, decoder)
+    if recipe.codec != "perceptual":
+        enter("gradient", latents, gradient_to_onnx(g_s, recipe, latents), decoder)
     metadata = {role: network.id for role, network in networks.items()}
     metadata["hyper_tables"] = base64.b64encode(pack(prior.tables())).decode()
     metadata["contexts"] = base64.b64encode(contexts.pack()).decode()
@@ -244,13 +252,58 @@ def write_learned(
     return networks
 
 
-def _enter(folder: Path, network: Network, data: bytes) -> None:
-    """Put a network into a folder and at the end of its manifest."""
+def _enter(
+    folder: Path,
+    data: bytes,
+    training: dict[str, Any],
+    *,
+    name: str,
+    family: str,
+    variant: str,
+    role: str,
+    up: int,
+    down: int,
+    channels: int,
+    conditioned: bool,
+    geometry: tuple[int, int, int],
+    base: bytes | None = None,
+) -> Network:
+    """Put a network into a folder and at the end of its manifest.
+
+    Args:
+        variant: the standard codec, or the metric.
+        up, down: the factor by which the output's sides are larger, or smaller, than the input's.
+        geometry: align, reach and tile.
+        base: the file of another network, of which this one is stored as a patch.
+    """
+    align, reach, tile = geometry
+    network = Network(
+        name=name,
+        family=family,
+        variant=variant,
+        role=role,
+        up=up,
+        down=down,
+        channels=channels,
+        conditioned=conditioned,
+        align=align,
+        reach=reach,
+        tile=tile,
+        sha256=hashlib.sha256(data).hexdigest(),
+        training=training,
+        patch_of=None if base is None else hashlib.sha256(base).hexdigest(),
+    )
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / file_name(network.name, network.sha256)).write_bytes(data)
+    file = file_name(name, network.sha256)
+    if base is None:
+        (folder / file).write_bytes(data)
+    else:
+        (folder / patch_name(file)).write_bytes(patch.make(base, data))
     manifest = folder / "manifest.json"
     entries = json.loads(manifest.read_text())["networks"] if manifest.exists() else []
-    entries = [e for e in entries if e["sha256"] != network.sha256] + [asdict(network)]
+    entries = [e for e in entries if e["sha256"] != network.sha256]
+    entries.append({k: v for k, v in asdict(network).items() if v is not None})
     part = manifest.with_suffix(".part")
     part.write_text(json.dumps({"networks": entries}, indent=1) + "\n", encoding="utf-8")
     os.replace(part, manifest)
+    return network

@@ -75,9 +75,9 @@ class Analysis(nn.Module):
         ┌─ unshuffle 16 ─ conv 1x1 M ───────────────────────────────────────────────────┐
         ┴─ unshuffle 2 ─ conv 3N/16 ─ [conv /2, blocks] of 3N/8, 3N/4, N ─ conv M ─ + ──┴─ gain
 
-    2 blocks are at 1/4, 3 at 1/8, 4 at 1/16; their convolutions are 3x3. The straight way starts
-    as a DCT of blocks of 16x16 pixels, the other as nothing: so training starts from a transform
-    codec.
+    2 blocks are at 1/4, 3 at 1/8, 4 at 1/16; their convolutions are 3x3. The linear
+    skip branch (`straight`) starts as a DCT of blocks of 16x16 pixels, the other branch as zero: so
+    training starts from a transform codec.
     """
 
     def __init__(self, width: int) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from comrec.errors import DamagedFileError, OptionError
 from comrec.train.muon import Muon
 
 Step = Callable[[np.random.Generator, int], Tensor]
@@ -105,17 +106,28 @@ class Trainer:
         os.replace(part, self.checkpoint)
 
     def resume(self) -> bool:
-        """Continue from the checkpoint, if there is one."""
+        """Continue from the checkpoint, if there is one.
+
+        Raises:
+            DamagedFileError: it cannot be read.
+            OptionError: it is of other networks or another optimiser.
+        """
         if not self.checkpoint.exists():
             return False
-        state: dict[str, Any] = torch.load(self.checkpoint, map_location=self.device)
-        self.module.load_state_dict(state["module"])
-        self.average = state["average"]
-        for optimiser, kept in zip(self.optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(kept)
-        self.step, self.seconds = state["step"], state["seconds"]
-        self.norm = state["norm"]
-        torch.set_rng_state(state["torch_rng"].cpu())
+        state = read_checkpoint(self.checkpoint, self.device)
+        try:
+            self.module.load_state_dict(state["average"])  # only to see that it fits
+            self.module.load_state_dict(state["module"])
+            self.average = state["average"]
+            for optimiser, kept in zip(self.optimisers, state["optimisers"], strict=True):
+                optimiser.load_state_dict(kept)
+            self.step, self.seconds = int(state["step"]), float(state["seconds"])
+            self.norm = float(state["norm"])
+            torch.set_rng_state(state["torch_rng"].cpu())
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError):
+            raise OptionError(
+                f"{self.checkpoint}: is not of a run of this recipe; choose another -o"
+            ) from None
         return True
 
     def run(
@@ -124,18 +136,22 @@ class Trainer:
         validate: Callable[[], dict[str, float]],
         every: int,
         track: Callable[[Iterator[int], int, int], Iterator[int]],
-    ) -> None:
+    ) -> dict[str, float]:
         """Train to the end of the schedule.
 
         Args:
             step_loss: draws a batch from a generator seeded by the step number, so that a
                 resumed run sees the batches it would have seen.
-            validate: scores of the averaged weights, written to the curve.
+            validate: scores the module, which then has the averaged weights and is in evaluation
+                mode. The scores are written to the curve.
             every: steps between validations and checkpoints.
             track: wraps the step counter in a progress bar.
+        Returns:
+            the scores of the averaged weights after the last step.
         """
         started = time.monotonic() - self.seconds
         running = 0.0
+        scores: dict[str, float] | None = None
         with _Interruptions() as asked:
             left = iter(range(self.step, self.schedule.steps))
             for step in track(left, self.step, self.schedule.steps):
@@ -156,11 +172,16 @@ class Trainer:
                 if self.step % every == 0 or self.step == self.schedule.steps:
                     self.save()
                     with self.averaged():
-                        self._log({"loss": running, **validate()})
+                        scores = validate()
+                    self._log({"loss": running, **scores})
                 if asked:
                     self.save()
                     raise KeyboardInterrupt
+        if scores is None:  # resumed after the last step
+            with self.averaged():
+                scores = validate()
         self.module.load_state_dict(self.average)
+        return scores
 
     def _clip(self) -> None:
         limit = self.schedule.clip * self.norm if self.norm else float("inf")
@@ -179,7 +200,7 @@ class Trainer:
         torch._foreach_lerp_(averages, values, 1 - decay)  # one launch on a GPU, not hundreds
 
     def averaged(self) -> _Averaged:
-        """A context in which the module has the averaged weights."""
+        """A context in which the module has the averaged weights and is in evaluation mode."""
         return _Averaged(self)
 
     def _log(self, row: dict[str, float]) -> None:
@@ -190,6 +211,23 @@ class Trainer:
             if new:
                 writer.writerow(["step", "seconds", *row])
             writer.writerow([self.step, round(self.seconds), *(round(v, 5) for v in row.values())])
+
+
+def read_checkpoint(path: Path, device: str) -> dict[str, Any]:
+    """What `Trainer.save` saved; "average" is a state dict, the rest is not checked.
+
+    Raises:
+        DamagedFileError: this is no checkpoint, or a damaged one.
+    """
+    with path.open("rb") as file:
+        try:
+            state = torch.load(file, map_location=device, weights_only=True)
+        except Exception:  # damaged bytes make it raise anything
+            state = None
+    average = state.get("average") if isinstance(state, dict) else None
+    if not isinstance(average, dict) or not all(isinstance(v, Tensor) for v in average.values()):
+        raise DamagedFileError(f"{path}: is no checkpoint, or damaged")
+    return dict(state)
 
 
 def _optimisers(
@@ -239,9 +277,11 @@ class _Averaged:
     def __enter__(self) -> None:
         module = self.trainer.module
         self.kept = {k: v.clone() for k, v in module.state_dict().items()}
+        self.modes = [(part, part.training) for part in module.modules()]
         module.load_state_dict(self.trainer.average)
         module.eval()
 
     def __exit__(self, *error: object) -> None:
         self.trainer.module.load_state_dict(self.kept)
-        self.trainer.module.train()
+        for part, training in self.modes:
+            part.training = training  # of this part alone; train() would set its children, too

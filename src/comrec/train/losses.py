@@ -33,14 +33,14 @@ def squares_255(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 def price(quality: Tensor, lambdas: tuple[float, float]) -> Tensor:
-    """(N,) bits a pixel that a unit of distortion is worth: from the first lambda at quality 0 to
-    the other at 1, even steps in the logarithm."""
+    """(N,) lambda, in bits per pixel per unit of distortion: from the first of ``lambdas`` at
+    quality 0 to the other at 1, interpolated in the logarithm."""
     low, high = (math.log(value) for value in lambdas)
     return torch.exp(low + (high - low) * quality)
 
 
 def distortion(metric: str) -> Callable[[Tensor, Tensor], Tensor]:
-    """What `price` is for: of prediction and target, (N,)."""
+    """What lambda weighs, by metric: a function of prediction and target, (N, C, H, W), to (N,)."""
     return _dissimilarity if metric == "ms-ssim" else squares_255
 
 

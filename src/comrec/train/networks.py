@@ -2,7 +2,7 @@
 
 Pixels are float tensors (N, C, H, W) in 0..1; a quality is a float tensor (N,) in 0..1.
 
-ComCNN makes the compact picture that a standard codec stores; RecCNN rebuilds the picture
+ComCNN makes the compact picture that a standard codec stores; RecCNN reconstructs the picture
 from what the codec gives back:
 
     x ──► ComCNN ──► codec ──► RecCNN ──► x_hat
@@ -138,7 +138,7 @@ class ComrecRec1(nn.Module):
 
 
 class ComrecRec2(nn.Module):
-    """Our RecCNN at scale 1/2: rebuilds the full picture from the decoded compact one.
+    """Our RecCNN at scale 1/2: reconstructs the full picture from the decoded compact one.
 
     (N, 3, h, w) decoded RGB to (N, 3, 2h, 2w). Residual over bicubic.
     """

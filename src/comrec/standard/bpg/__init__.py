@@ -1,7 +1,7 @@
 """BPG (F. Bellard, specification 0.9.5): HEVC intra pictures in a small container.
 
-The container and the rewriting of HEVC's headers are ours; HEVC itself is PyAV's x265 and
-FFmpeg, the extra ``bpg``, imported when a picture is coded or decoded.
+Container and HEVC headers are implemented here. HEVC itself is coded by x265 and decoded by
+FFmpeg, both through PyAV (extra ``bpg``), which is imported when needed.
 """
 
 from comrec.standard.bpg.codec import Bpg

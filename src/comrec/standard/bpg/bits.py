@@ -1,4 +1,4 @@
-"""Bits, and the integer codes of BPG and HEVC headers."""
+"""Bit input and output, and the integer codes of BPG and HEVC headers."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from comrec.errors import DamagedFileError
 
 
 class BitReader:
-    """Reads unsigned integers from the most significant bit on.
+    """Reads unsigned integers, most significant bit first.
 
-    Every method raises DamagedFileError where the data end first.
+    Every method raises DamagedFileError at the end of the data.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -20,7 +20,7 @@ class BitReader:
     def bits(self, count: int) -> int:
         """An integer of ``count`` bits: u(count)."""
         if count > self._left:
-            raise DamagedFileError("input: damaged BPG file (a header ends too early)")
+            raise DamagedFileError("input: damaged BPG file (truncated header)")
         self._left -= count
         return self._value >> self._left & ((1 << count) - 1)
 
@@ -33,12 +33,12 @@ class BitReader:
         while not self.bits(1):
             zeros += 1
             if zeros > 32:
-                raise DamagedFileError("input: damaged BPG file (a header has an impossible code)")
+                raise DamagedFileError("input: damaged BPG file (invalid code in a header)")
         return (1 << zeros) - 1 + self.bits(zeros)
 
 
 class BitWriter:
-    """What `BitReader` reads."""
+    """Writes the codes that `BitReader` reads."""
 
     def __init__(self) -> None:
         self._bits: list[str] = []
@@ -54,17 +54,17 @@ class BitWriter:
         self._bits.append("0" * (len(code) - 1) + code)
 
     def packed(self) -> bytes:
-        """Everything written, filled up to whole bytes with zeros."""
+        """All bits written, padded with zeros to whole bytes."""
         bits = "".join(self._bits)
         bits += "0" * (-len(bits) % 8)
         return int(bits or "0", 2).to_bytes(len(bits) // 8)
 
 
 def read_ue7(data: bytes, at: int) -> tuple[int, int]:
-    """The ue7(32) at an offset, and the offset after it.
+    """The ue7(32) value at an offset, and the offset after it.
 
-    Seven bits a byte, most significant first, the eighth bit set where more follow; the
-    shortest form only.
+    Seven bits per byte, most significant first; the eighth bit is set if more bytes follow.
+    Only the shortest form is valid.
 
     Raises:
         DamagedFileError: cut short, too large, or not the shortest form.
@@ -92,10 +92,10 @@ def pack_ue7(value: int) -> bytes:
 
 
 def escape(payload: bytes) -> bytes:
-    """Insert the bytes that keep start codes out of a NAL unit."""
+    """Insert the emulation prevention bytes of a NAL unit."""
     return re.sub(rb"\x00\x00(?=[\x00-\x03])", b"\0\0\3", payload)
 
 
 def unescape(payload: bytes) -> bytes:
-    """Undo `escape`."""
+    """Remove emulation prevention bytes: the inverse of `escape`."""
     return payload.replace(b"\0\0\3", b"\0\0")

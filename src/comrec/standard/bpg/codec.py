@@ -1,15 +1,17 @@
-"""The codec: pictures to BPG files and back."""
+"""The BPG codec."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
-from comrec.codec import Codec, check_effort, check_quality
-from comrec.errors import OptionError
+from comrec import preparation
+from comrec.codec import Codec, check_quality, effort_option
+from comrec.formats.detection import Signature
+from comrec.options import option
 from comrec.picture import Metadata, Picture
-from comrec.preparation import Kind
+from comrec.preparation import orientation
 from comrec.standard.bpg import colour, container, hevc
 from comrec.standard.bpg.colour import Plane
 from comrec.standard.bpg.container import (
@@ -26,6 +28,8 @@ from comrec.standard.bpg.container import (
 
 Subsampling = Literal["4:2:0", "4:2:2", "4:4:4"]
 
+_MARK = 0x636D5243  # "cmRC": BPG's own tags are small numbers, and readers skip unknown tags
+
 _FORMATS = {
     "4:2:0": PixelFormat.YUV420,
     "4:2:2": PixelFormat.YUV422,
@@ -33,57 +37,52 @@ _FORMATS = {
 }
 
 
+@dataclass(frozen=True)
 class Bpg(Codec):
-    """BPG: one HEVC intra picture in a small header, by x265 and FFmpeg.
+    """BPG: one HEVC intra picture with a small header, by x265 and FFmpeg.
 
-    Colour is BT.601 full range. Gray is 4:0:0, alpha a second 4:0:0 picture. Quality is the QP,
-    see `quantiser`; 100 is QP 0, near lossless.
+    Colour is BT.601 full range. Gray is 4:0:0, alpha a second 4:0:0 picture. Quality maps to the
+    QP (see `quantiser`); 100 is QP 0, near-lossless.
 
-    Args:
-        effort: 1 to 10, x265's presets from ultrafast to placebo.
-        subsampling: of chroma.
-        bit_depth: that HEVC works at, 8, 10 or 12; pictures have 8 bits before and after.
+    Attributes:
+        effort: 1..10, x265's presets from "ultrafast" to "placebo".
+        subsampling: chroma subsampling, "4:2:0", "4:2:2" or "4:4:4".
+        bit_depth: internal bit depth of HEVC, 8, 10 or 12; pictures always have 8 bits.
         chroma_offset: added to the QP of chroma, -12 (finer) to 12.
-        lossless: store GBR 4:4:4 without loss; quality, subsampling and offset are then ignored.
+        lossless: lossless GBR 4:4:4; quality, subsampling and offset then have no effect.
     Raises:
-        OptionError: an option out of range.
+        OptionError: an option is out of range.
     """
 
     id = "bpg"
     summary = "BPG (HEVC intra), 4:2:0"
     extension = ".bpg"
     extra = "bpg"
-    step = 100 / 51  # one QP
+    signatures = (Signature(container.MAGIC),)
+    modules = ("av",)
+    packages = ("av",)
+    bench_qualities = (13, 20, 28, 36, 44, 52, 60, 68)
+    mark_overhead = 7
 
-    def __init__(
-        self,
-        effort: int = 7,
-        subsampling: Subsampling = "4:2:0",
-        bit_depth: int = 8,
-        chroma_offset: int = 0,
-        lossless: bool = False,
-    ) -> None:
-        if subsampling not in _FORMATS:
-            raise OptionError(f"subsampling must be {', '.join(_FORMATS)}, not {subsampling}")
-        if bit_depth not in (8, 10, 12):
-            raise OptionError(f"bit_depth must be 8, 10 or 12, not {bit_depth}")
-        if chroma_offset not in range(-12, 13):
-            raise OptionError(f"chroma_offset must be in -12..12, not {chroma_offset}")
-        self.effort = check_effort(effort)
-        self.subsampling = subsampling
-        self.bit_depth = bit_depth
-        self.chroma_offset = chroma_offset
-        self.lossless = lossless
-        if lossless:
-            self.step = math.inf
+    effort: int = effort_option()
+    subsampling: Subsampling = option("4:2:0", "chroma subsampling", tuple(_FORMATS))
+    bit_depth: int = option(8, "internal bit depth; pictures always have 8 bits", (8, 10, 12))
+    chroma_offset: int = option(0, "added to the QP of chroma; below 0 is finer", range(-12, 13))
+    lossless: bool = option(False, "lossless coding; quality then has no effect")
+
+    @property
+    def quality_step(self) -> float | None:
+        return None if self.lossless else 100 / 51  # one QP
 
     def encode(self, picture: Picture, quality: float) -> bytes:
-        """The file of a picture.
+        """Encode a picture at a quality in 0..100.
 
         Raises:
+            UnsupportedPictureError: the picture cannot be stored.
             MissingExtraError: PyAV is not installed.
         """
         check_quality(quality)
+        self.check(picture)
         depth = self.bit_depth
         layout, space = _FORMATS[self.subsampling], ColourSpace.BT601
         if picture.is_gray:
@@ -120,12 +119,12 @@ class Bpg(Codec):
             chroma_offset=self.chroma_offset,
         )
 
-    def decode(self, data: bytes) -> Picture:
-        """The picture of a file, of an animation the first, with 8 bits a sample.
+    def decode(self, data: bytes, *, partial: bool = False) -> Picture:
+        """Decode a file to 8 bits per sample; of an animation, the first frame.
 
         Raises:
-            InputError: the file cannot be used.
-            UnsupportedPictureError: of a kind that FFmpeg does not decode.
+            InputError: the file cannot be decoded.
+            UnsupportedPictureError: FFmpeg does not decode this kind.
             MissingExtraError: PyAV is not installed.
         """
         file = container.parse(data)
@@ -145,18 +144,29 @@ class Bpg(Codec):
                     pixels = colour.divided(pixels, alpha)
         return Picture(pixels, alpha, _metadata(file))
 
-    def size(self, data: bytes) -> tuple[int, int]:
-        return container.size(data)
+    def header(self, data: bytes) -> preparation.Header:
+        file = container.parse(data)
+        header = file.header
+        # The bit depth is not a loss: encoders use more bits than their sources have.
+        return preparation.Header(
+            header.width,
+            header.height,
+            channels=(1 if header.pixel_format is PixelFormat.GRAY else 3)
+            + (header.alpha in (Alpha.STRAIGHT, Alpha.PREMULTIPLIED)),
+            frames=2 if header.animation else 1,
+            orientation=orientation.orientation_of(_metadata(file).exif),
+            mode="CMYK" if header.alpha is Alpha.WHITE else "RGB",
+        )
 
-    def kind(self, data: bytes) -> Kind:
-        header = container.parse(data).header
-        frames = 2 if header.animation else 1
-        # The bit depth is no loss: encoders work with more bits than their sources have.
-        return Kind(8, frames, "CMYK" if header.alpha is Alpha.WHITE else "RGB")
+    def with_mark(self, data: bytes, mark: bytes) -> bytes:
+        return container.with_extension(data, _MARK, mark)
+
+    def mark_in(self, data: bytes) -> bytes | None:
+        return container.extension(data, _MARK)
 
 
 def quantiser(quality: float) -> int:
-    """HEVC's QP, 0..51, for a quality: 51 at 0, one less for about every two, 0 at 100."""
+    """The QP of HEVC, 0..51, for a quality: 51 at 0, linear to 0 at 100, rounded."""
     return round(51 * (100 - quality) / 100)
 
 
@@ -168,5 +178,5 @@ def _extensions(metadata: Metadata) -> tuple[tuple[int, bytes], ...]:
 def _metadata(file: BpgFile) -> Metadata:
     exif = file.extension(EXIF)
     if exif is not None:
-        exif = exif.lstrip(b"\0")  # bpgenc leaves the last byte of "Exif\0\0" in front
+        exif = exif.lstrip(b"\0")  # bpgenc keeps the last byte of "Exif\0\0"
     return Metadata(exif, file.extension(ICC), file.extension(XMP))

@@ -1,8 +1,7 @@
-"""RGB to planes and back, in the reference programs' own integer arithmetic.
+"""RGB to planes and back, in the integer arithmetic of the reference programs.
 
-The BPG specification leaves rounding and the filters of chroma to the programs. Decoded pixels
-here equal those that ``bpgdec`` writes as 8-bit PNG, sample by sample; the way there follows
-``bpgenc``.
+The BPG specification leaves rounding and chroma filters to implementations. Decoded pixels are
+identical to those that ``bpgdec`` writes as 8-bit PNG; encoding follows ``bpgenc``.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from comrec.standard.bpg.container import ColourSpace, Header, PixelFormat
 
 Pixels = NDArray[np.uint8]
 Plane = NDArray[np.unsignedinteger[Any]]
-"""(H, W) samples of 8 bits as uint8, of more as uint16."""
+"""(H, W) samples: uint8 for 8 bits, otherwise uint16."""
 
 _Integers = NDArray[np.int32]
 _Wide = NDArray[np.signedinteger[Any]]
@@ -44,7 +43,7 @@ _BAND = 64  # rows; even
 
 
 def deepen(samples: Pixels, bit_depth: int) -> Plane:
-    """8-bit samples at another depth: 255 becomes the largest value."""
+    """Scale 8-bit samples to another depth; 255 becomes the largest value."""
     if bit_depth == 8:
         return samples
     shift = 31 - bit_depth
@@ -53,14 +52,14 @@ def deepen(samples: Pixels, bit_depth: int) -> Plane:
 
 
 def flatten(plane: Plane, bit_depth: int) -> Pixels:
-    """Full-range samples of any depth with 8 bits."""
+    """Scale full-range samples of any depth to 8 bits."""
     if bit_depth == 8:
         return np.ascontiguousarray(plane, dtype=np.uint8)
     return _to_bytes(plane.astype(np.int32) * round(_one(bit_depth, 8, 22)) + (1 << 21))
 
 
 def ycc_planes(rgb: Pixels, chroma_format: int, bit_depth: int) -> list[Plane]:
-    """Y, Cb and Cr (BT.601, full range) of (H, W, 3).
+    """Y, Cb and Cr (BT.601, full range) of (H, W, 3) RGB.
 
     Args:
         chroma_format: 1 for 4:2:0, 2 for 4:2:2, 3 for 4:4:4; chroma of odd sides is rounded up.
@@ -88,12 +87,12 @@ def ycc_planes(rgb: Pixels, chroma_format: int, bit_depth: int) -> list[Plane]:
 
 
 def gbr_planes(rgb: Pixels, bit_depth: int) -> list[Plane]:
-    """G, B and R of (H, W, 3): without loss."""
+    """G, B and R of (H, W, 3) RGB, lossless."""
     return [deepen(np.ascontiguousarray(rgb[..., channel]), bit_depth) for channel in (1, 2, 0)]
 
 
 def pixels(header: Header, planes: Sequence[Plane]) -> Pixels:
-    """(H, W) of a gray file's plane, (H, W, 3) RGB of a colour file's three."""
+    """8-bit pixels: (H, W) gray of one plane, (H, W, 3) RGB of three."""
     shape = (header.height, header.width)
     out = np.empty(shape if len(planes) == 1 else (*shape, 3), np.uint8)
     for rows in _bands(header.height):
@@ -104,7 +103,7 @@ def pixels(header: Header, planes: Sequence[Plane]) -> Pixels:
 
 
 def _channels(header: Header, planes: Sequence[Plane], rows: slice) -> Sequence[_Wide]:
-    """Gray; or red, green and blue; times 2**22."""
+    """Gray; or red, green and blue; scaled by 2**22."""
     depth = header.bit_depth
     chroma_one = _one(depth, 8, 22)
     luma_one, offset = round(chroma_one), 1 << 21
@@ -136,7 +135,7 @@ def _channels(header: Header, planes: Sequence[Plane], rows: slice) -> Sequence[
 
 
 def divided(premultiplied: Pixels, alpha: Pixels) -> Pixels:
-    """Pixels whose colour was multiplied by alpha, (H, W) or (H, W, 3); white where alpha is 0."""
+    """Undo premultiplication by alpha, (H, W) or (H, W, 3); white where alpha is 0."""
     opacity = alpha.astype(np.int64).reshape(alpha.shape + (1,) * (premultiplied.ndim - 2))
     divisor = np.maximum(opacity, 1)
     inverse = ((255 << 16) + divisor // 2 + 128) // divisor
@@ -156,12 +155,12 @@ def _wide(header: Header, plane: Plane) -> _Wide:
 
 
 def _one(from_depth: int, to_depth: int, shift: int) -> float:
-    """What a sample of one depth is multiplied by for another, times 2**shift."""
+    """Scale factor from one sample depth to another, times 2**shift."""
     return ((1 << to_depth) - 1) * (1 << shift) / ((1 << from_depth) - 1)
 
 
 def _rounded(values: _Integers, shift: int) -> _Integers:
-    """Divided by 2**shift, halves up. In place."""
+    """Divide by 2**shift, rounding half up, in place."""
     values += np.int32((1 << shift) >> 1)
     values >>= np.int32(shift)
     return values
@@ -177,30 +176,30 @@ def _clipped(values: _Integers, bit_depth: int) -> Plane:
 
 
 def _to_bytes(values: _Wide) -> Pixels:
-    """The 8-bit samples of values times 2**22."""
+    """8-bit samples of values scaled by 2**22, clipped."""
     samples: Pixels = np.clip(values >> 22, 0, 255).astype(np.uint8)
     return samples
 
 
 def _bands(height: int) -> list[slice]:
-    """Rows to work on at a time: in cache, and in little memory for large pictures."""
+    """Bands of rows, to limit memory and stay in the cache."""
     return [slice(top, min(top + _BAND, height)) for top in range(0, height, _BAND)]
 
 
 def _rows(plane: Plane, first: int, end: int) -> _Integers:
-    """Rows of a plane; beyond its edges the first and the last one repeated."""
+    """Rows of a plane; beyond its edges, the first or last row repeated."""
     return plane[np.clip(np.arange(first, end), 0, len(plane) - 1)].astype(np.int32)
 
 
 def _widened(lines: _Integers, before: int, behind: int) -> _Integers:
-    """The first and the last column repeated."""
+    """Pad with the first and the last column repeated."""
     return np.pad(lines, ((0, 0), (before, behind)), mode="edge")
 
 
 def _filtered(
     plane: _Integers, taps: Sequence[int], axis: int, count: int, step: int = 1
 ) -> _Integers:
-    """``count`` weighted sums along an axis, each ``step`` samples further."""
+    """FIR filter along an axis: ``count`` outputs, ``step`` samples apart."""
     span = (count - 1) * step + 1
     parts = [
         plane[at : at + span : step] if axis == 0 else plane[:, at : at + span : step]
@@ -213,7 +212,7 @@ def _filtered(
 
 
 def _halved(plane: Plane, bit_depth: int, rows: bool) -> Plane:
-    """Chroma at half the width and with ``rows`` half the height, between the samples."""
+    """Downsample chroma to half the width and, with ``rows``, half the height; centred siting."""
     height, width = plane.shape
     count = (width + 1) // 2
     out = np.empty(((height + 1) // 2 if rows else height, count), _kind(bit_depth))
@@ -231,7 +230,7 @@ def _halved(plane: Plane, bit_depth: int, rows: bool) -> Plane:
 
 
 def _full_size(header: Header, plane: Plane, rows: slice) -> Plane:
-    """Chroma with a sample for each pixel, of some rows of the picture, from an even one on."""
+    """Upsample chroma for some rows of the picture; the first row is even."""
     layout, depth = header.pixel_format, header.bit_depth
     if layout.chroma_format == 3:
         return plane[rows]

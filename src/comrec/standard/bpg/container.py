@@ -7,8 +7,8 @@
     [ue7 length of extensions, then for each: ue7 tag, ue7 length, bytes]
     body: [hevc_header of alpha], hevc_header of colour, NAL units
 
-The NAL units are those of Annex B without parameter sets other than the PPS, without the first
-start code; alpha's have nuh_layer_id 1 and come each before colour's.
+The NAL units are as in Annex B, without the first start code and without parameter sets other
+than the PPS. Those of alpha have nuh_layer_id 1; each is before the corresponding one of colour.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from enum import IntEnum
 from itertools import zip_longest
 
 from comrec.errors import DamagedFileError, TooLargeError
-from comrec.picture import MAX_PIXELS, expect
+from comrec.formats.detection import expect
+from comrec.picture import MAX_PIXELS
 from comrec.standard.bpg import parameters
 from comrec.standard.bpg.bits import pack_ue7, read_ue7
 from comrec.standard.bpg.parameters import SPS, VPS, HevcHeader
@@ -27,7 +28,7 @@ from comrec.standard.bpg.parameters import SPS, VPS, HevcHeader
 MAGIC = b"BPG\xfb"
 
 START_CODE = b"\0\0\1"
-"""Before each NAL unit but the first."""
+"""Before each NAL unit except the first."""
 
 EXIF, ICC, XMP = 1, 2, 3
 """Extension tags."""
@@ -37,7 +38,7 @@ _SUFFIX_SEI = 40
 
 
 class PixelFormat(IntEnum):
-    """Subsampling and siting of chroma: JPEG's between luma samples, MPEG-2's on them."""
+    """Chroma subsampling and siting: between luma samples (as JPEG), or cosited (as MPEG-2)."""
 
     GRAY = 0
     YUV420 = 1
@@ -48,17 +49,17 @@ class PixelFormat(IntEnum):
 
     @property
     def chroma_format(self) -> int:
-        """HEVC's chroma_format_idc."""
+        """chroma_format_idc of HEVC."""
         return self - 3 if self > 3 else int(self)
 
     @property
     def cosited(self) -> bool:
-        """Whether chroma samples lie on luma samples horizontally."""
+        """Whether chroma samples are horizontally cosited with luma samples."""
         return self > 3
 
 
 class ColourSpace(IntEnum):
-    """How planes become RGB."""
+    """The conversion of planes to RGB."""
 
     BT601 = 0
     GBR = 1
@@ -68,7 +69,7 @@ class ColourSpace(IntEnum):
 
 
 class Alpha(IntEnum):
-    """What the fourth plane is: (alpha1_flag, alpha2_flag) as two bits."""
+    """Kind of the fourth plane: (alpha1_flag, alpha2_flag) as two bits."""
 
     NONE = 0b00
     WHITE = 0b01
@@ -78,13 +79,13 @@ class Alpha(IntEnum):
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of its picture.
+    """The fields of the file header.
 
     Attributes:
-        pixel_format, colour_space, alpha: see there.
-        bit_depth: of every sample, 8..14.
-        limited_range: whether colour leaves head and foot room, as video does; alpha never does.
-        animation: whether more pictures follow the first.
+        pixel_format, colour_space, alpha: see the types.
+        bit_depth: bits per sample, 8..14.
+        limited_range: whether colour has limited (video) range; alpha always has full range.
+        animation: whether more frames follow the first.
         width, height: pixels; the coded picture may be larger.
     """
 
@@ -100,11 +101,11 @@ class Header:
 
 @dataclass(frozen=True)
 class BpgFile:
-    """A BPG file, taken apart as far as its body.
+    """A parsed BPG file, the body as bytes.
 
     Attributes:
-        header: what it says of its picture.
-        extensions: (tag, bytes) in the file's order.
+        header: the fields of the file header.
+        extensions: (tag, bytes) in the order of the file.
         body: HEVC headers and NAL units, see `streams` and `pack_streams`.
     """
 
@@ -113,11 +114,11 @@ class BpgFile:
     body: bytes
 
     def extension(self, tag: int) -> bytes | None:
-        """What the first extension of that tag holds; None where there is none."""
+        """The content of the first extension with this tag; None if absent."""
         return next((payload for found, payload in self.extensions if found == tag), None)
 
     def pack(self) -> bytes:
-        """The file. The body's length is written, so that truncation shows."""
+        """The bytes of the file, with the length of the body, which makes truncation detectable."""
         head = self.header
         flags = bytes(
             [
@@ -139,7 +140,7 @@ class BpgFile:
 
 
 def _header(data: bytes) -> tuple[Header, int]:
-    """The header and the offset behind width and height."""
+    """The header, and the offset after width and height."""
     expect(data, "bpg")
     if len(data) < 6:
         raise DamagedFileError("input: damaged or cut short BPG header")
@@ -163,7 +164,7 @@ def _header(data: bytes) -> tuple[Header, int]:
         header.colour_space is not ColourSpace.BT601 or header.alpha is Alpha.WHITE
     )
     if header.bit_depth > 14 or 0 in (width, height) or gray_misfit:
-        raise DamagedFileError("input: damaged BPG header (impossible fields)")
+        raise DamagedFileError("input: damaged BPG header (invalid fields)")
     if width * height > MAX_PIXELS:
         raise TooLargeError(
             f"input: declares {width}x{height}, more than {MAX_PIXELS:,} pixels; "
@@ -173,12 +174,12 @@ def _header(data: bytes) -> tuple[Header, int]:
 
 
 def parse(data: bytes) -> BpgFile:
-    """Take a file apart. Bytes behind its body are ignored.
+    """Parse a file. Bytes after its body are ignored.
 
     Raises:
         UnknownFormatError: not a BPG file.
         DamagedFileError: cut short or altered.
-        TooLargeError: declares more than MAX_PIXELS.
+        TooLargeError: declares more pixels than `MAX_PIXELS`.
     """
     header, at = _header(data)
     length, at = read_ue7(data, at)
@@ -196,14 +197,14 @@ def parse(data: bytes) -> BpgFile:
     body = data[at : at + length] if length else data[at:]
     if not body or len(body) < length:
         raise DamagedFileError(
-            f"input: cut short: a BPG file of at least {at + max(length, 1):,} bytes, "
-            f"these are {len(data):,}"
+            f"input: cut short: the BPG file has at least {at + max(length, 1):,} bytes, "
+            f"of which {len(data):,} are present"
         )
     return BpgFile(header, tuple(extensions), body)
 
 
 def size(data: bytes) -> tuple[int, int]:
-    """(width, height) of a file or of its first bytes, pixels; only the header is read.
+    """(Width, height) in pixels; the first bytes of the file are enough.
 
     Raises:
         InputError: as `parse`.
@@ -213,7 +214,7 @@ def size(data: bytes) -> tuple[int, int]:
 
 
 def extension(data: bytes, tag: int) -> bytes | None:
-    """What a file's first extension of that tag holds; None where there is none.
+    """The content of the first extension of a file with this tag; None if absent.
 
     Raises:
         InputError: as `parse`.
@@ -222,7 +223,7 @@ def extension(data: bytes, tag: int) -> bytes | None:
 
 
 def with_extension(data: bytes, tag: int, payload: bytes) -> bytes:
-    """The same file with that extension, in place of any of the same tag.
+    """The file with an extension, which replaces those of the same tag.
 
     Raises:
         InputError: as `parse`.
@@ -234,27 +235,27 @@ def with_extension(data: bytes, tag: int, payload: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Stream:
-    """One coded picture: its header and its NAL units, the PPS first, with nuh_layer_id 0."""
+    """One coded picture: header, and NAL units with nuh_layer_id 0, the PPS first."""
 
     header: HevcHeader
     units: list[bytes]
 
 
 def pack_streams(colour: Stream, alpha: Stream | None) -> bytes:
-    """The body of a file."""
+    """The body of a file with these streams."""
     headers, units = [], []
     for stream in (alpha, colour):
         if stream is not None:
             packed = stream.header.pack()
             headers.append(pack_ue7(len(packed)) + packed)
-    behind = [bytes([unit[0], unit[1] | 8]) + unit[2:] for unit in alpha.units] if alpha else []
-    for pair in zip_longest(behind, colour.units):
+    alphas = [bytes([unit[0], unit[1] | 8]) + unit[2:] for unit in alpha.units] if alpha else []
+    for pair in zip_longest(alphas, colour.units):
         units += [unit for unit in pair if unit is not None]
     return b"".join(headers) + START_CODE.join(units)
 
 
 def streams(file: BpgFile) -> tuple[Stream, Stream | None]:
-    """The coded colour picture and, where there is one, alpha's; of an animation the first.
+    """The streams of colour and, if present, of alpha; of an animation, the first frame.
 
     Raises:
         DamagedFileError: cut short or altered.
@@ -264,10 +265,10 @@ def streams(file: BpgFile) -> tuple[Stream, Stream | None]:
         length, at = read_ue7(file.body, at)
         headers.append(parameters.unpack(file.body[at : at + length]))
         at += length
-    # Zeros before a start code belong to it: no NAL unit ends in a zero byte.
+    # Zeros before a start code are part of it: no NAL unit ends with a zero byte.
     layers: tuple[list[bytes], list[bytes]] = [], []
     for unit in re.split(rb"\x00*\x00\x00\x01", file.body[at:]):
-        # Parameter sets of its own, which BPG forbids, would take the place of the header's.
+        # Parameter sets in the body, which BPG forbids, would replace those of the header.
         if len(unit) > 2 and unit[0] >> 1 & 63 not in (VPS, SPS):
             is_alpha = len(headers) == 2 and unit[1] >> 3 == 1
             layers[is_alpha].append(bytes([unit[0], unit[1] & 7]) + unit[2:])
@@ -276,7 +277,7 @@ def streams(file: BpgFile) -> tuple[Stream, Stream | None]:
 
 
 def _first_picture(units: list[bytes]) -> list[bytes]:
-    """NAL units up to where a second picture begins."""
+    """The NAL units of the first picture."""
     out: list[bytes] = []
     started = False
     for unit in units:

@@ -1,4 +1,4 @@
-"""HEVC intra pictures by PyAV: planes to a stream (x265), a stream to planes (FFmpeg)."""
+"""HEVC intra pictures by PyAV: encoding by x265, decoding by FFmpeg."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ PRESETS = (
     "ultrafast", "superfast", "veryfast", "faster", "fast",
     "medium", "slow", "slower", "veryslow", "placebo",
 )  # fmt: skip
-"""Of x265, fast to small."""
+"""Presets of x265, fastest to smallest."""
 
 _LAYOUTS = ("gray", "yuv420p", "yuv422p", "yuv444p")
 _DECODED_DEPTHS = (8, 9, 10, 12)  # FFmpeg's
 
 _PARAMETERS = {
-    "ipratio": 1,  # otherwise the QP is 3 below the one asked for
-    "psy-rd": 0,  # 2.6 % larger at equal PSNR otherwise, with coarser chroma at 4:4:4
+    "ipratio": 1,  # otherwise the QP is 3 below the requested one
+    "psy-rd": 0,  # otherwise 2.6 % larger at equal PSNR, with coarser chroma at 4:4:4
     "psy-rdoq": 0,
-    "tu-intra-depth": 3,  # 0.9 % smaller for a sixth more time, on validation photographs
-    "tu-inter-depth": 1,  # unused, but the slowest presets' is refused for small units
+    "tu-intra-depth": 3,  # 0.9 % smaller in 1/6 more time, on validation photographs
+    "tu-inter-depth": 1,  # unused, but the value of the slowest presets is refused for small units
     "keyint": 1,
-    "info": 0,  # 2 kB of settings otherwise
-    # One thread: on few cores a pool only spins, and wavefronts change the bytes.
+    "info": 0,  # otherwise 2 kB of settings
+    # One thread: a pool wastes time on few cores, and wavefronts change the bytes.
     "pools": "none",
     "wpp": 0,
     "frame-threads": 1,
@@ -51,10 +51,10 @@ def encode(
     quantiser: int | None,
     chroma_offset: int = 0,
 ) -> Stream:
-    """Code one picture.
+    """Encode one picture.
 
     Args:
-        planes: luma (H, W); unless `chroma_format` is 0, two of chroma, odd sides rounded up.
+        planes: luma (H, W); unless `chroma_format` is 0, two of chroma, sides rounded up.
         chroma_format: 0 for 4:0:0, 1 for 4:2:0, 2 for 4:2:2, 3 for 4:4:4.
         bit_depth: 8, 10 or 12.
         effort: 1..10, see `PRESETS`.
@@ -62,10 +62,10 @@ def encode(
         chroma_offset: added to the QP of chroma, -12..12.
     Raises:
         MissingExtraError: PyAV is not installed.
-        UnsupportedPictureError: too large for FFmpeg.
+        UnsupportedPictureError: the picture is too large for FFmpeg.
     """
     side = min(planes[0].shape)
-    # x265 takes no picture smaller than a coding tree unit, whose side is 16 at least.
+    # x265 needs pictures of at least a coding tree unit, whose side is at least 16.
     unit = next((unit for unit in (64, 32) if side >= unit), 16)
     block = 8 if side > 8 else 16
     chosen: dict[str, Any] = {"lossless": 1} if quantiser is None else {"qp": quantiser}
@@ -86,21 +86,21 @@ def encode(
 def decode(
     stream: Stream, width: int, height: int, chroma_format: int, bit_depth: int
 ) -> list[Plane]:
-    """The planes of a stream, cropped to the picture; odd sides of chroma rounded up.
+    """Decode a stream to planes, cropped to the picture; sides of chroma are rounded up.
 
     Raises:
-        DamagedFileError: no picture comes out, or its checksum, where it has one, is wrong.
-        UnsupportedPictureError: of a kind that FFmpeg does not decode, or decodes wrongly.
+        DamagedFileError: there is no picture, or its checksum (optional in HEVC) is wrong.
+        UnsupportedPictureError: FFmpeg does not decode this kind, or not correctly.
         MissingExtraError: PyAV is not installed.
     """
     if bit_depth not in _DECODED_DEPTHS:
         raise UnsupportedPictureError(
-            f"input: a BPG file of {bit_depth} bits a sample; FFmpeg decodes 8, 9, 10 and 12"
+            f"input: a BPG file of {bit_depth} bits per sample; FFmpeg decodes 8, 9, 10 and 12"
         )
     if stream.header.implicit_rdpcm:
         raise UnsupportedPictureError(
-            "input: a BPG file with implicit RDPCM, as bpgenc's jctvc encoder writes with "
-            "-lossless; FFmpeg decodes it wrongly: convert it with bpgdec"
+            "input: a BPG file with implicit RDPCM, as written by the jctvc encoder of "
+            "bpgenc with -lossless; FFmpeg decodes it incorrectly: convert it with bpgdec"
         )
     block = stream.header.smallest_block
     sets = [
@@ -149,7 +149,7 @@ def x265(planes: Sequence[Plane], layout: str, preset: str, chosen: dict[str, An
         return b"".join(map(bytes, [*coder.encode(frame), *coder.encode(None)]))
     except av.FFmpegError as error:
         raise UnsupportedPictureError(
-            f"bpg cannot carry a picture of {width}x{height} ({error.strerror})"
+            f"bpg cannot store a picture of {width}x{height} ({error.strerror})"
         ) from None
 
 
@@ -168,7 +168,7 @@ def ffmpeg(data: bytes) -> Any:
     except av.FFmpegError as error:
         raise DamagedFileError(f"input: damaged BPG file ({error.strerror})") from None
     if not frames:
-        raise DamagedFileError("input: damaged BPG file (no picture comes out)")
+        raise DamagedFileError("input: damaged BPG file (no picture decoded)")
     return frames[0]
 
 
@@ -185,14 +185,14 @@ def _kind(unit: bytes) -> int:
 
 
 def _steps(chroma_format: int, at: int) -> tuple[int, int]:
-    """How many rows and columns of the picture a sample of a plane stands for."""
+    """Rows and columns of the picture per sample of a plane."""
     if at == 0:
         return 1, 1
     return 2 if chroma_format == 1 else 1, 2 if chroma_format < 3 else 1
 
 
 def _padded(plane: Plane, rows: int, columns: int) -> Plane:
-    """The last row and column repeated up to multiples."""
+    """Pad to multiples of ``rows`` and ``columns``, repeating the last row and column."""
     height, width = plane.shape
     around = ((0, -height % rows), (0, -width % columns))
     return np.pad(plane, around, mode="edge") if any(map(any, around)) else plane

@@ -1,7 +1,7 @@
-"""HEVC parameter sets: what BPG keeps of them, and how to rebuild them (ITU-T H.265, 7.3.2).
+"""HEVC parameter sets: the fields that BPG stores, and their reconstruction (H.265, 7.3.2).
 
 BPG drops the video and sequence parameter sets and stores a few fields of the latter, the
-`HevcHeader`. An intra picture needs no more: the other fields are fixed, or concern motion.
+`HevcHeader`. The other fields are fixed, or have no effect on intra pictures.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from comrec.standard.bpg.bits import BitReader, BitWriter, escape, unescape
 VPS, SPS = 32, 33
 """NAL unit types."""
 
-_PROFILE, _LEVEL = 4, 255  # format range extensions, unconstrained: never binding
+_PROFILE, _LEVEL = 4, 255  # format range extensions, unconstrained level
 _IMPLICIT_RDPCM = 0b001000000
 
 
@@ -51,7 +51,7 @@ class HevcHeader:
         return bool((self.range_flags or 0) & _IMPLICIT_RDPCM)
 
     def pack(self) -> bytes:
-        """The bytes of BPG's hevc_header, without its length."""
+        """The bytes of BPG's hevc_header, without the length field."""
         writer = BitWriter()
         self._write_blocks(writer)
         writer.golomb(self.depth)
@@ -82,10 +82,10 @@ class HevcHeader:
 
 
 def unpack(data: bytes) -> HevcHeader:
-    """The header of the bytes that `HevcHeader.pack` gives.
+    """Parse the bytes that `HevcHeader.pack` writes.
 
     Raises:
-        DamagedFileError: cut short, or block sizes that HEVC does not have.
+        DamagedFileError: truncated, or block sizes that HEVC does not allow.
     """
     reader = BitReader(data)
     blocks = _read_blocks(reader)
@@ -96,7 +96,7 @@ def unpack(data: bytes) -> HevcHeader:
     smallest, largest = blocks[0] + 3, blocks[0] + 3 + blocks[1]
     transform, widest = blocks[2] + 2, blocks[2] + 2 + blocks[3]
     if not (largest <= 6 and transform < smallest and widest <= min(largest, 5) and depth <= 4):
-        raise DamagedFileError("input: damaged BPG file (impossible block sizes)")
+        raise DamagedFileError("input: damaged BPG file (invalid block sizes)")
     return HevcHeader(blocks, depth, offset, pcm, strong, range_flags)
 
 
@@ -150,10 +150,10 @@ def video_parameter_set() -> bytes:
 def sequence_parameter_set(
     header: HevcHeader, width: int, height: int, chroma_format: int, bit_depth: int
 ) -> bytes:
-    """The NAL unit of the SPS that a BPG stream goes with.
+    """The NAL unit of the SPS of a BPG stream.
 
     Args:
-        width, height: coded, that is multiples of the header's smallest block.
+        width, height: coded size, multiples of `HevcHeader.smallest_block`.
         chroma_format: 0 for 4:0:0, 1 for 4:2:0, 2 for 4:2:2, 3 for 4:4:4.
     """
     writer = BitWriter()
@@ -165,7 +165,7 @@ def sequence_parameter_set(
         writer.flag(False)  # planes not coded separately
     writer.golomb(width)
     writer.golomb(height)
-    writer.flag(False)  # no window: BPG's own header says what to crop
+    writer.flag(False)  # no conformance window: the BPG header has the cropped size
     writer.golomb(bit_depth - 8)
     writer.golomb(bit_depth - 8)
     writer.golomb(4)  # picture order counts of 8 bits, as BPG fixes them
@@ -186,10 +186,11 @@ def sequence_parameter_set(
 
 
 def read_sequence(nal: bytes) -> HevcHeader:
-    """What BPG keeps of the SPS of an encoder's NAL unit.
+    """The fields that BPG stores, from the NAL unit of an SPS.
 
     Raises:
-        UnsupportedPictureError: it uses what BPG cannot express, such as scaling lists.
+        UnsupportedPictureError: the SPS uses features that BPG does not have, such as scaling
+            lists.
     """
     reader = BitReader(unescape(nal[2:]))
     reader.bits(4)
@@ -227,7 +228,7 @@ def read_sequence(nal: bytes) -> HevcHeader:
 
 
 def _skip_usability(reader: BitReader) -> None:
-    """Walk the video usability information (H.265, E.2.1)."""
+    """Skip the video usability information (H.265, E.2.1)."""
     if reader.flag() and reader.bits(8) == 255:  # aspect ratio
         reader.bits(32)
     if reader.flag():  # overscan

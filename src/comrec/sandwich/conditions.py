@@ -10,13 +10,13 @@ from comrec.picture import Picture
 
 
 def before(base: str, quality: float) -> float:
-    """The condition that `of_file` will give for a file about to be written at a quality."""
+    """The condition that `from_file` will give for a file about to be written at a quality."""
     if base == "jpeg":
         return 100 * tables.fineness(tables.step_tables(quality)[0])
     return quality
 
 
-def of_file(base: str, data: bytes, quality: float) -> float:
+def from_file(base: str, data: bytes, quality: float) -> float:
     """The condition of a marked file: JPEG says it in its tables, others in the mark."""
     if base == "jpeg":
         return 100 * tables.fineness(segments.luma_table(data))
@@ -24,13 +24,13 @@ def of_file(base: str, data: bytes, quality: float) -> float:
 
 
 def estimate(base: str, data: bytes, decoded: Picture) -> float:
-    """The condition of a stranger's file.
+    """The condition of a third-party file.
 
     For JPEG read from the tables. Otherwise the quality at which coding the decoded picture
     again gives a file as large: coding twice changes little.
     """
     if base == "jpeg":
-        return of_file(base, data, 0)
+        return from_file(base, data, 0)
     try:
         return codec.get(base).encode_within(decoded, len(data)).quality
     except TargetError:

@@ -1,4 +1,4 @@
-"""The mark: what tells comrec that a standard file holds a compact picture.
+"""The mark: a data block in standard files that comrec's decoder reconstructs by a network.
 
 32 bytes, big-endian, specified in docs/format.md:
 
@@ -21,6 +21,9 @@ from dataclasses import dataclass
 from comrec.errors import DamagedFileError
 
 MAGIC = b"comrec"
+UUID = bytes.fromhex("636f6d7265632d6d61726b2d76310000")  # "comrec-mark-v1"
+"""Type of the ``uuid`` box of the mark, in formats with boxes."""
+
 VERSION = 1
 _BODY = struct.Struct(">6sBBHII10s")
 SIZE = _BODY.size + 4
@@ -28,13 +31,13 @@ SIZE = _BODY.size + 4
 
 @dataclass(frozen=True)
 class Mark:
-    """What the decoder must know beside the standard file itself.
+    """Side information for the decoder.
 
     Attributes:
-        scale: 1 or 2.
-        quality: 0..100, what the networks are conditioned on; kept to 1/100.
+        scale: 1 or 2; the stored picture has 1/scale of each side.
+        quality: 0..100, input of the networks; stored in steps of 0.01.
         width, height: of the full picture, pixels.
-        network: 20 hexadecimal digits, the head of the RecCNN's SHA-256.
+        network: the first 20 hexadecimal digits of the SHA-256 of the RecCNN.
     """
 
     scale: int
@@ -57,10 +60,10 @@ class Mark:
 
 
 def unpack(data: bytes) -> Mark:
-    """The mark of its bytes.
+    """Parse a mark.
 
     Raises:
-        DamagedFileError: the checksum or a field is wrong, or a later version wrote it.
+        DamagedFileError: truncated, the checksum or a field is wrong, or of another version.
     """
     if len(data) < SIZE or data[:6] != MAGIC:
         raise DamagedFileError("input: the comrec mark is cut short")
@@ -75,5 +78,5 @@ def unpack(data: bytes) -> Mark:
         raise DamagedFileError("input: the comrec mark is damaged (checksum)")
     _, _, scale, quality, width, height, network = _BODY.unpack(body)
     if scale not in (1, 2) or quality > 10000 or 0 in (width, height):
-        raise DamagedFileError("input: the comrec mark has impossible fields")
+        raise DamagedFileError("input: the comrec mark has invalid fields")
     return Mark(scale, quality / 100, width, height, network.hex())

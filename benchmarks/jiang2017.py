@@ -1,5 +1,7 @@
 """The tables of Jiang et al. 2017 beside what comrec measures on the same pictures.
 
+    python benchmarks/jiang2017.py --data TEST [-o benchmarks/results/jiang2017.json]
+
 The paper's protocol, as its released code has it: gray, 8 bits; "QF 10" and "QF 5" mean the
 bytes of baseline JPEG with default Huffman tables at that quality, and the compact picture is
 coded at JPEG quality 50 and about 30. PSNR in dB, SSIM; means over pictures.
@@ -10,8 +12,10 @@ RecCNN stand in a table of their own.
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -24,14 +28,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from comrec import codec as registry
-from comrec import metrics
+from comrec import files, metrics
+from comrec.cli import terminal
 from comrec.errors import InputError
-from comrec.measure import workers
+from comrec.measure import machine, workers
 from comrec.measure.bench import SUFFIXES, read
 from comrec.measure.workers import Failure
 from comrec.picture import Picture
 from comrec.progress import progress
-from comrec.wrapped import files
 
 Gray = NDArray[np.uint8]
 
@@ -189,7 +193,7 @@ def _measure(task: _Task) -> dict[str, Score]:
     if task.compact_quality is None:
         original = _studio_range(task.path)
         data, plain = _baseline(original, task.factor)
-        return {BASELINE: plain, ENHANCED: _score(original, data, files.enhance(data))}
+        return {BASELINE: plain, ENHANCED: _score(original, data, files.parse(data).enhance())}
     original = _full_range(task.path)
     picture = Picture(original)
     ours, jpeg = registry.get("jiang2017-jpeg"), registry.get("jpeg")
@@ -322,3 +326,25 @@ def _by_picture(folder: Path, scores: Scores) -> dict[str, Any]:
             arm: asdict(score) for arm, score in of_task.items()
         }
     return out
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--data", required=True, type=Path, help="test pictures, in any layout")
+    parser.add_argument("-o", "--output", type=Path, help="JSON of each picture's values")
+    parser.add_argument("-j", "--jobs", type=int, default=1, help="processes")
+    options = parser.parse_args()
+    outcome = compare(options.data, options.jobs)
+    for table in outcome.tables:
+        print(table.title)
+        print(terminal.table(table.head, table.rows), end="\n\n")
+    for note in outcome.notes:
+        print(note, file=sys.stderr)
+    if options.output is not None:
+        content = {"machine": machine.facts(), "pictures": outcome.scores}
+        options.output.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return 0 if outcome.complete else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -15,14 +15,14 @@ Pixels = NDArray[np.uint8]
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
-def rebuild(network: Network, small: Pixels, condition: float, size: tuple[int, int]) -> Pixels:
+def reconstruct(network: Network, small: Pixels, condition: float, size: tuple[int, int]) -> Pixels:
     """Apply a RecCNN.
 
     Args:
         small: decoded pixels, (h, w) gray or (h, w, 3) RGB.
         condition: see `conditions`.
         size: (width, height) of the full picture; h and w are its halves, rounded up, where
-            the network's scale is 2.
+            the network doubles sides.
     Returns:
         (height, width) or (height, width, 3), as ``small`` is gray or RGB.
     """
@@ -37,8 +37,7 @@ def apply(network: Network, pixels: Pixels, condition: float) -> Pixels:
         pixels: (H, W) gray or (H, W, 3) RGB.
         condition: see `conditions`.
     Returns:
-        gray or RGB as ``pixels`` is. ComCNN of scale s: sides of ceil(H/s) and ceil(W/s);
-        RecCNN: of s*H and s*W.
+        gray or RGB as ``pixels`` is, with sides of ceil(H*up/down) and ceil(W*up/down).
     """
     if network.channels == 3:
         if pixels.ndim == 3:

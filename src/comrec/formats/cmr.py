@@ -1,10 +1,10 @@
 """The .cmr file of learned codecs, specified in docs/format.md.
 
-A magic of 8 bytes in the manner of PNG, then chunks: length of the body, type of four letters,
-body, CRC-32 of type and body. ``HEAD`` is the first; then ``exif``, ``icc ``, ``xmp `` and
-``ALPH``, a gray PNG file; then ``DATA``, once or more. A chunk of an unknown type is skipped, but
-not if its first letter is a capital. One bad byte is located by its chunk, and progressive codecs
-decode a file up to there.
+A magic number of 8 bytes, as in PNG, then chunks: length of the body, four-letter type, body,
+CRC-32 of type and body. ``HEAD`` is the first; then the optional ``exif``, ``icc ``, ``xmp `` and
+``ALPH`` (a gray PNG file); then one or more ``DATA``. Chunks of unknown type are skipped if the
+first letter is lower case, otherwise refused. Errors name the damaged chunk; progressive codecs
+can decode the file up to it.
 
 HEAD, big-endian:
 
@@ -13,8 +13,8 @@ HEAD, big-endian:
     4   width
     4   height
     2   quality in hundredths, 0..10000
-    10  network: the first 10 bytes of the SHA-256 that its entry in the weight store has
-    2   how many DATA chunks there are, at least 1
+    10  network: the first 10 bytes of its SHA-256 in the weight store
+    2   number of DATA chunks, at least 1
     1.. codec: its id, 1 to 64 printable ASCII characters
 """
 
@@ -24,25 +24,20 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from comrec.codec import check_quality
-from comrec.errors import (
-    DamagedFileError,
-    InputError,
-    OptionError,
-    TooLargeError,
-    UnknownFormatError,
-)
-from comrec.picture import MAX_PIXELS, SIGNATURES, Metadata, Picture, Pixels, format_of
-from comrec.standard.png import Png
+from comrec.errors import DamagedFileError, OptionError, TooLargeError, UnknownFormatError
+from comrec.formats import detection
+from comrec.formats.detection import Signature
+from comrec.picture import MAX_PIXELS, Metadata
 
 FORMAT = "cmr"
-"""What `comrec.picture.format_of` calls it."""
+"""The id of this format in `detection`."""
 
 EXTENSION = ".cmr"
 
-MAGIC = SIGNATURES[FORMAT][0][1]
+MAGIC = b"\x89CMR\r\n\x1a\n"
+detection.register(FORMAT, (Signature(MAGIC),))
 VERSION = 1
 
 _FIELDS = struct.Struct(">BBIIH10sH")
@@ -57,15 +52,16 @@ _METADATA = {b"exif": "exif", b"icc ": "icc", b"xmp ": "xmp"}
 
 @dataclass(frozen=True)
 class Header:
-    """What the file says of its picture.
+    """The fields of the ``HEAD`` chunk.
 
     Attributes:
-        codec: the id in the registry that decodes it.
-        network: 20 hexadecimal digits, the head of the SHA-256 of its network.
+        codec: id of the codec in the registry.
+        network: the first 20 hexadecimal digits of the SHA-256 of its network.
         width, height: pixels.
-        channels: 1 (gray) or 3 (RGB); alpha is not counted.
-        quality: 0..100, kept to 1/100: an encoder that needs it exactly rounds it first.
-        payloads: how many there are.
+        channels: 1 (gray) or 3 (RGB), without alpha.
+        quality: 0..100, stored in steps of 0.01; an encoder that needs the exact value rounds it
+            first.
+        payloads: number of ``DATA`` chunks.
     """
 
     codec: str
@@ -74,7 +70,7 @@ class Header:
     height: int
     channels: int
     quality: float
-    payloads: int
+    payloads: int = 1
 
     def pack(self) -> bytes:
         fields = _FIELDS.pack(
@@ -91,13 +87,14 @@ class Header:
 
 @dataclass(frozen=True)
 class Container:
-    """A file taken apart; nothing in it is decoded.
+    """The parsed content of a file; payloads and alpha are not decoded.
 
     Attributes:
         header: the picture's size, the codec, the network.
         metadata: EXIF, ICC and XMP.
-        alpha: a gray PNG file; None where the picture is opaque.
-        payloads: what the codec wrote, in order; fewer than the header says of a file cut short.
+        alpha: a gray PNG file; None if the picture is opaque.
+        payloads: the output of the codec, in order; fewer than in the header if the file is
+            truncated.
     """
 
     header: Header
@@ -105,66 +102,55 @@ class Container:
     alpha: bytes | None
     payloads: tuple[bytes, ...]
 
-    def picture(self, pixels: Pixels) -> Picture:
-        """The pixels that the codec decoded, with the file's alpha and metadata.
-
-        Raises:
-            DamagedFileError: alpha cannot be decoded, or is of another size.
-        """
-        return Picture(pixels, self._alpha_plane(), self.metadata)
-
-    def _alpha_plane(self) -> Pixels | None:
-        if self.alpha is None:
-            return None
-        size = self.header.width, self.header.height
-        try:
-            found = Png().size(self.alpha)
-            if found != size:  # before the decoder takes memory for it
-                raise DamagedFileError(f"{found[0]}x{found[1]}, not {size[0]}x{size[1]}")
-            plane = Png().decode(self.alpha)
-            if not plane.is_gray:
-                raise DamagedFileError("RGB, not gray")
-        except InputError as error:
-            reason = str(error).removeprefix("input: ")
-            raise DamagedFileError(f"input: damaged chunk ALPH ({reason})") from None
-        return plane.pixels
-
 
 def write(
-    picture: Picture, codec_id: str, network: str, quality: float, payloads: Sequence[bytes]
+    header: Header, metadata: Metadata, alpha: bytes | None, payloads: Sequence[bytes]
 ) -> bytes:
-    """The file of a picture that a learned codec coded.
+    """Write a .cmr file.
 
     Args:
-        picture: whose size, alpha and metadata go into the file.
-        codec_id: the codec's id in the registry.
-        network: 20 hexadecimal digits, as `comrec.inference.store.Network.id`.
-        quality: 0..100.
-        payloads: the coded pixels: one, or those of a progressive codec, coarse ones first.
+        header: the field `payloads` is set here.
+        metadata: EXIF, ICC and XMP.
+        alpha: a gray PNG file of the same size; None if the picture is opaque.
+        payloads: the coded pixels: one payload, or several of a progressive codec, coarse to fine.
     Raises:
-        OptionError: quality out of range, or no payload, or over 65535.
+        OptionError: no payload, or more than 65535.
     """
-    check_quality(quality)
     if not 1 <= len(payloads) <= _MOST_PAYLOADS:
         raise OptionError(f"a .cmr file has 1..{_MOST_PAYLOADS} payloads, not {len(payloads)}")
-    header = Header(
-        codec_id,
-        network,
-        picture.width,
-        picture.height,
-        1 if picture.is_gray else 3,
-        quality,
-        len(payloads),
-    )
-    chunks = [(b"HEAD", header.pack())]
+    chunks = [(b"HEAD", replace(header, payloads=len(payloads)).pack())]
     for kind, name in _METADATA.items():
-        body = getattr(picture.metadata, name)
+        body = getattr(metadata, name)
         if body is not None:
             chunks.append((kind, body))
-    if picture.alpha is not None:
-        chunks.append((b"ALPH", Png().encode(Picture(picture.alpha), 100)))
+    if alpha is not None:
+        chunks.append((b"ALPH", alpha))
     chunks += [(b"DATA", payload) for payload in payloads]
     return MAGIC + b"".join(_framed(kind, body) for kind, body in chunks)
+
+
+def cut(data: bytes, budget: int) -> bytes | None:
+    """Truncate a file to as many payloads as fit into ``budget`` bytes.
+
+    Only for progressive codecs, whose payloads each refine those before.
+
+    Returns:
+        The file; None if not even one payload fits.
+    Raises:
+        InputError: as `parse`.
+    """
+    file = parse(data)
+    bare = write(file.header, file.metadata, file.alpha, file.payloads[:1])
+    size = len(bare) - len(file.payloads[0]) - _AROUND
+    count = 0
+    for payload in file.payloads:
+        size += len(payload) + _AROUND
+        if size > budget:
+            break
+        count += 1
+    if count == 0:
+        return None
+    return write(file.header, file.metadata, file.alpha, file.payloads[:count])
 
 
 def _framed(kind: bytes, body: bytes) -> bytes:
@@ -172,22 +158,22 @@ def _framed(kind: bytes, body: bytes) -> bytes:
 
 
 def header(data: bytes) -> Header:
-    """The header of a file, or of its first bytes.
+    """The header of a file; its first bytes are enough.
 
     Raises:
         UnknownFormatError: not a .cmr file.
         DamagedFileError: the header is damaged, or of a later version.
-        TooLargeError: it declares more than `MAX_PIXELS`.
+        TooLargeError: it declares more pixels than `MAX_PIXELS`.
     """
     return _header(next(_chunks(data)))
 
 
 def parse(data: bytes, *, partial: bool = False) -> Container:
-    """Take a file apart; bytes behind its last payload are ignored.
+    """Parse a file; bytes after its last payload are ignored.
 
     Args:
-        partial: of a file that is cut short or damaged, take the payloads before that, if there
-            is one at least.
+        partial: of a truncated or damaged file, return the payloads before the damage, if there
+            is at least one.
     Raises:
         InputError: as `header`; a DamagedFileError names the chunk.
     """
@@ -207,7 +193,7 @@ def parse(data: bytes, *, partial: bool = False) -> Container:
                 raise DamagedFileError(f"input: damaged: {chunk.name} is out of place")
             elif chunk.kind[:1].isupper():
                 raise DamagedFileError(
-                    f"input: {chunk.name} is of a kind that this comrec does not know: "
+                    f"input: {chunk.name} is of a type unknown to this version of comrec: "
                     "upgrade comrec"
                 )
     except DamagedFileError:
@@ -226,7 +212,7 @@ class _Chunk:
 
     @property
     def name(self) -> str:
-        """As messages call it."""
+        """The name of the chunk in error messages."""
         return _name(self.number, self.at, self.kind)
 
 
@@ -235,19 +221,21 @@ def _name(number: int, at: int, kind: bytes) -> str:
 
 
 def _chunks(data: bytes) -> Iterator[_Chunk]:
-    """The chunks from the first on, without end: the reader knows which is the last."""
+    """The chunks in order. The caller stops after the last; reading on raises an error."""
     if not data.startswith(MAGIC):
-        raise UnknownFormatError(f"input: a {format_of(data)} file, not {FORMAT}")
+        raise UnknownFormatError(f"input: a {detection.format_of(data)} file, not {FORMAT}")
     at, number = len(MAGIC), 1
     while True:
         if at + _FRAME.size > len(data):
-            raise DamagedFileError(f"input: cut short: no chunk {number} after {len(data):,} bytes")
+            raise DamagedFileError(
+                f"input: cut short: chunk {number} is missing after {len(data):,} bytes"
+            )
         length, kind = _FRAME.unpack_from(data, at)
         end = at + _AROUND + length
         if end > len(data):
             raise DamagedFileError(
                 f"input: cut short in {_name(number, at, kind)}: it has {length + _AROUND:,} "
-                f"bytes, of which {len(data) - at:,} are here"
+                f"bytes, of which {len(data) - at:,} are present"
             )
         body = data[at + _FRAME.size : end - _CRC.size]
         (checksum,) = _CRC.unpack_from(data, end - _CRC.size)
@@ -260,7 +248,7 @@ def _chunks(data: bytes) -> Iterator[_Chunk]:
 def _header(chunk: _Chunk) -> Header:
     body = chunk.body
     if chunk.kind != b"HEAD" or not body:
-        raise DamagedFileError(f"input: damaged: {chunk.name} is no header")
+        raise DamagedFileError(f"input: damaged: {chunk.name} is not a header")
     if body[0] != VERSION:
         raise DamagedFileError(
             f"input: a .cmr file of version {body[0]}; this comrec reads version {VERSION}: "
@@ -268,10 +256,10 @@ def _header(chunk: _Chunk) -> Header:
         )
     codec_id = body[_FIELDS.size :].decode("latin-1")
     if len(body) < _FIELDS.size or not _CODEC_ID.fullmatch(codec_id):
-        raise DamagedFileError(f"input: {chunk.name} has impossible fields")
+        raise DamagedFileError(f"input: {chunk.name} has invalid fields")
     _, channels, width, height, quality, network, payloads = _FIELDS.unpack_from(body)
     if channels not in (1, 3) or quality > 10000 or 0 in (width, height, payloads):
-        raise DamagedFileError(f"input: {chunk.name} has impossible fields")
+        raise DamagedFileError(f"input: {chunk.name} has invalid fields")
     if width * height > MAX_PIXELS:
         raise TooLargeError(
             f"input: declares {width}x{height}, more than {MAX_PIXELS:,} pixels; "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,18 +19,19 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 import comrec
-from comrec import codec
+from comrec import codec, files
 from comrec.errors import DamagedFileError, OptionError, UnsupportedPictureError, WeightsError
+from comrec.formats.detection import format_of
+from comrec.formats.mark import SIZE as MARK_SIZE
+from comrec.formats.mark import Mark
 from comrec.inference import session as sessions
 from comrec.inference import store
 from comrec.metrics import psnr
-from comrec.picture import Metadata, Picture, format_of
-from comrec.ratecontrol import Trials
+from comrec.picture import Metadata, Picture
+from comrec.ratecontrol import QualitySearch
+from comrec.sandwich import marked as marked_files
+from comrec.sandwich.contest import CLEAR_WIN, Contest
 from comrec.standard.bpg import container as bpg
-from comrec.wrapped import containers, files
-from comrec.wrapped.comrec import CLEAR_WIN, _Contest
-from comrec.wrapped.mark import SIZE as MARK_SIZE
-from comrec.wrapped.mark import Mark
 
 Pixels = NDArray[np.uint8]
 
@@ -48,7 +50,8 @@ def shown(data: bytes) -> Image.Image:
     """What a file's plain decoder alone makes of it: Pillow, where it can."""
     container = format_of(data)
     if container == "jpegxl":
-        return pyjpegxl.to_pil(data)
+        opened: Image.Image = pyjpegxl.to_pil(data)
+        return opened
     if container == "heic":
         return pillow_heif.open_heif(data).to_pillow()
     if container == "bpg":
@@ -89,8 +92,8 @@ def pictures(photo: Picture, gray_photo: Picture) -> dict[str, Picture]:
 
 def test_the_networks_of_the_package_make_these_codecs() -> None:
     assert set(OURS) | set(PUBLISHED) <= set(comrec.codecs())
-    wrapped = [name for name in comrec.codecs() if name.startswith(("comrec-", "jiang2017-"))]
-    assert set(wrapped) == set(OURS) | set(PUBLISHED)
+    made = [name for name in comrec.codecs() if name.startswith(("comrec-", "jiang2017-"))]
+    assert set(made) == set(OURS) | set(PUBLISHED)
 
 
 @pytest.mark.parametrize("codec_id", OURS + PUBLISHED)
@@ -102,7 +105,7 @@ def test_every_size_opens_elsewhere_and_decodes_in_full(
     picture = crop(photo, width, height, gray)
     one = codec.get(codec_id)
     data = one.encode(picture, 30)
-    mark = files.mark_of(data)
+    mark = files.parse(data).mark
     scale = 1 if mark is None else mark.scale
     assert format_of(data) == base_of(codec_id)
     assert shown(data).size == (-(-width // scale), -(-height // scale))
@@ -151,10 +154,11 @@ def test_never_worse_than_the_plain_codec_at_the_same_bytes(
         # bytes is then known only around a quality.
         start = None if name in ("photo", "gray") else quality
         plain_codec = codec.get(base_of(codec_id))
-        trials = Trials(partial(plain_codec.encode, picture), plain_codec.step, pixels)
-        fit = trials.largest_within(len(data), start, thorough=True)
+        encode = partial(plain_codec.encode, picture)
+        search = QualitySearch(encode, plain_codec.quality_step, pixels)
+        fit = search.largest_within(len(data), start, thorough=True)
         if fit is not None:
-            plain = psnr(files.plain(fit.data).rgb, picture.rgb)
+            plain = psnr(files.parse(fit.data).plain().rgb, picture.rgb)
             assert ours >= plain, (quality, ours, plain)
 
 
@@ -177,7 +181,7 @@ def test_any_picture_quality_and_scale_comes_back_whole(
     data = codec.get(codec_id, scale=scale).encode(picture, quality)
     back = codec.get(codec_id).decode(data)
     assert (back.width, back.height) == (width, height)
-    mark = files.mark_of(data)
+    mark = files.parse(data).mark
     if mark is not None:
         assert (mark.width, mark.height) == (width, height)
         assert scale == "auto" or mark.scale == {"1": 1, "1/2": 2}[scale]
@@ -193,9 +197,9 @@ def test_scale_half_stores_half_the_sides(
     picture = crop(photo, 131, 101, gray)
     one = codec.get(codec_id, scale="1/2")
     # Plain may be better by now.
-    monkeypatch.setattr(_Contest, "winner", lambda _, budget, quality, first: first)
+    monkeypatch.setattr(Contest, "_winner", lambda _, budget, quality, first: first)
     data = one.encode(picture, 20)
-    mark = files.mark_of(data)
+    mark = files.parse(data).mark
     assert mark is not None
     assert (mark.scale, mark.width, mark.height) == (2, 131, 101)
     assert shown(data).size == (66, 51)
@@ -211,7 +215,7 @@ def test_scale_one_never_surprises_other_viewers(
     for picture in pictures.values():
         for quality in (0, 30):
             data = codec.get(codec_id, scale="1").encode(picture, quality)
-            mark = files.mark_of(data)
+            mark = files.parse(data).mark
             assert mark is None or mark.scale == 1
             assert shown(data).size == (picture.width, picture.height)
 
@@ -224,7 +228,7 @@ def test_auto_takes_half_only_where_it_wins_clearly(
     picture = pictures[name]
     for quality in (0, 5, 12, 30):
         auto = codec.get(codec_id, scale="auto").encode(picture, quality)
-        mark = files.mark_of(auto)
+        mark = files.parse(auto).mark
         if mark is not None and mark.scale == 2:
             one = codec.get(codec_id, scale="1").encode(picture, quality)
             gain = psnr(files.decode(auto).rgb, picture.rgb) - psnr(
@@ -323,15 +327,15 @@ def marked(codec_id: str, picture: Picture) -> bytes:
     family, base = codec_id.split("-")
     half = picture.to_pil().resize((-(-picture.width // 2), -(-picture.height // 2)))
     payload = codec.get(base).encode(Picture(np.asarray(half).copy()), 40)
-    network = store.find(family, base, "rec", 2) or store.find(family, "jpeg", "rec", 2)
+    network = store.find(family, base, "rec", up=2) or store.find(family, "jpeg", "rec", up=2)
     assert network is not None
-    return files.write(base, payload, picture, 40, network)
+    return marked_files.write(codec.get(base), payload, picture, 40, network)
 
 
 def stripped(data: bytes) -> bytes:
     """The file without its mark, by the container's own rules."""
     container = format_of(data)
-    mark = containers.extract(container, data)
+    mark = codec.get(container).mark_in(data)
     assert mark is not None
     at = data.index(mark)
     if container == "bpg":
@@ -349,7 +353,7 @@ def stripped(data: bytes) -> bytes:
 def test_without_the_mark_it_is_a_plain_file(codec_id: str, photo: Picture) -> None:
     data = marked(codec_id, crop(photo, 131, 101))
     bare = stripped(data)
-    assert files.mark_of(bare) is None
+    assert files.parse(bare).mark is None
     assert len(bare) <= len(data) - MARK_SIZE
     viewed = np.asarray(shown(data))
     assert np.array_equal(np.asarray(shown(bare)), viewed)
@@ -383,9 +387,9 @@ def test_a_mark_around_an_edited_picture_is_noticed(
     codec_id: str, size: tuple[int, int], photo: Picture
 ) -> None:
     base = base_of(codec_id)
-    mark = containers.extract(base, marked(codec_id, crop(photo, 131, 101)))
+    mark = codec.get(base).mark_in(marked(codec_id, crop(photo, 131, 101)))
     assert mark is not None
-    edited = containers.embed(base, codec.get(base).encode(crop(photo, *size), 30), mark)
+    edited = codec.get(base).with_mark(codec.get(base).encode(crop(photo, *size), 30), mark)
     with pytest.raises(DamagedFileError, match="131x101"):
         comrec.decode(edited)
     assert comrec.decode(edited, plain=True).size == size
@@ -395,7 +399,7 @@ def test_a_mark_around_an_edited_picture_is_noticed(
 def test_a_network_of_another_version_is_named(base: str, photo: Picture) -> None:
     picture = crop(photo, 40, 30)
     mark = Mark(1, 50, 40, 30, "0123456789abcdef0123").pack()
-    data = containers.embed(base, codec.get(base).encode(picture, 50), mark)
+    data = codec.get(base).with_mark(codec.get(base).encode(picture, 50), mark)
     with pytest.raises(WeightsError, match=r"0123456789abcdef0123.*upgrade"):
         comrec.decode(data)
     assert comrec.decode(data, plain=True).size == (40, 30)
@@ -405,17 +409,18 @@ def test_a_network_of_another_version_is_named(base: str, photo: Picture) -> Non
 
 
 @pytest.fixture
-def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A copy of the package's weights that may be damaged."""
     folder = tmp_path / "weights"
     shutil.copytree(store.FOLDER, folder)
     monkeypatch.setattr(store, "FOLDER", folder)
-    monkeypatch.setattr(sessions, "_sessions", {})
-    return folder
+    sessions.forget()
+    yield folder
+    sessions.forget()
 
 
 def network_of(data: bytes) -> store.Network:
-    mark = files.mark_of(data)
+    mark = files.parse(data).mark
     assert mark is not None
     return store.by_id(mark.network)
 
@@ -429,7 +434,7 @@ def test_altered_weights_are_refused(codec_id: str, photo: Picture, weights: Pat
     altered = bytearray(path.read_bytes())
     altered[len(altered) // 2] ^= 1
     path.write_bytes(altered)
-    sessions._sessions.clear()
+    sessions.forget()
     with pytest.raises(WeightsError, match=rf"{path.name}.*checksum"):
         comrec.decode(data)
     assert comrec.decode(data, plain=True).size == (66, 51)
@@ -440,6 +445,6 @@ def test_missing_weights_are_named(codec_id: str, photo: Picture, weights: Path)
     data = marked(codec_id, crop(photo, 131, 101))
     path = network_of(data).path
     path.unlink()
-    sessions._sessions.clear()
+    sessions.forget()
     with pytest.raises(WeightsError, match=rf"{path.name}.*missing"):
         comrec.decode(data)

@@ -1,0 +1,164 @@
+"""Files of every codec here, marked or not: which codec it is, and decoding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from comrec import codec, preparation
+from comrec.codec import Codec
+from comrec.errors import (
+    DamagedFileError,
+    InputError,
+    MissingExtraError,
+    UnknownCodecError,
+    UnknownFormatError,
+    UnsupportedPictureError,
+    WeightsError,
+)
+from comrec.formats import cmr, detection
+from comrec.formats.mark import Mark
+from comrec.inference import store
+from comrec.picture import Picture
+from comrec.preparation import STRICT, Preparation
+from comrec.sandwich import conditions, marked
+from comrec.sandwich.reconstruct import reconstruct
+from comrec.standard.pillow import PillowCodec
+
+UNUSABLE = (
+    InputError,
+    UnsupportedPictureError,
+    WeightsError,
+    UnknownCodecError,
+    MissingExtraError,
+)
+"""What decoding a file may raise; to be given the file's name."""
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of a codec here; each of its parts is read once, when it is asked for.
+
+    Attributes:
+        data: its bytes.
+        format: as `detection.format_of` names it.
+    """
+
+    data: bytes
+    format: str
+
+    @cached_property
+    def mark(self) -> Mark | None:
+        """The mark, or None: .cmr files have none.
+
+        Raises:
+            DamagedFileError: the mark, or the file's structure, is damaged.
+        """
+        return None if self.format == cmr.FORMAT else marked.mark_of(self.codec, self.data)
+
+    @cached_property
+    def codec(self) -> Codec:
+        """What decodes it without its mark: its format's codec, or the one a .cmr file names.
+
+        Raises:
+            DamagedFileError.
+            UnknownCodecError: this version does not have the one named.
+        """
+        if self.format != cmr.FORMAT:
+            return codec.get(self.format)
+        named = cmr.header(self.data).codec
+        try:
+            found = codec.get(named)
+        except UnknownCodecError:
+            raise UnknownCodecError(
+                f"input: a .cmr file of the codec {named!r}, which this comrec does not have; "
+                "upgrade comrec, or install the package that brings it"
+            ) from None
+        if found.container != cmr.FORMAT:  # it would look for its own format
+            raise DamagedFileError(
+                f"input: a .cmr file of the codec {named!r}, which writes {found.extension} files"
+            )
+        return found
+
+    @property
+    def beyond_pillow(self) -> bool:
+        """Whether it is marked, or of a format that Pillow does not read.
+
+        Raises:
+            DamagedFileError.
+            UnknownCodecError: as `codec`.
+        """
+        return self.mark is not None or not isinstance(self.codec, PillowCodec)
+
+    def plain(self, *, partial: bool = False) -> Picture:
+        """What other viewers show: the standard file alone. A .cmr file is decoded in full."""
+        return self.codec.decode(self.data, partial=partial)
+
+    def decode(self, *, partial: bool = False) -> Picture:
+        """The full picture of a marked or .cmr file; the plain picture of an unmarked one.
+
+        Args:
+            partial: see `Codec.decode`.
+        Raises:
+            InputError: the file cannot be used.
+            WeightsError: the file names a network that this version does not have.
+            UnknownCodecError: it names a codec that this version does not have.
+            MissingExtraError: what reads its format is not installed.
+        """
+        if self.mark is None:
+            return self.plain(partial=partial)
+        return marked.decode(self.codec, self.data, self.mark)
+
+    def enhance(self) -> Picture:
+        """The artefacts of a plain file removed by our RecCNN; a marked or .cmr file decoded.
+
+        Raises:
+            WeightsError: there is no network for this codec.
+        """
+        if self.format == cmr.FORMAT or self.mark is not None:
+            return self.decode()
+        network = store.find("comrec", self.format, "rec")
+        if network is None:
+            raise WeightsError(f"there is no network that enhances {self.format} files")
+        decoded = self.plain()
+        condition = conditions.estimate(self.format, self.data, decoded)
+        size = decoded.width, decoded.height
+        return decoded.with_pixels(reconstruct(network, decoded.pixels, condition, size))
+
+
+def parse(data: bytes) -> File:
+    """
+    Raises:
+        DamagedFileError: the file is empty.
+        UnknownFormatError: of no codec here.
+    """
+    return File(data, detection.format_of(data))
+
+
+def decode(data: bytes, *, partial: bool = False) -> Picture:
+    """As `File.decode`."""
+    return parse(data).decode(partial=partial)
+
+
+def read(data: bytes, name: str, how: Preparation = STRICT) -> Picture:
+    """Any picture file that Pillow or a codec here reads, prepared; a marked one in full.
+
+    Raises:
+        InputError: naming the file.
+        UnsupportedPictureError: something cannot be carried, and ``how`` does not allow for it.
+        WeightsError, UnknownCodecError, MissingExtraError.
+    """
+    try:
+        file = parse(data)
+        if file.beyond_pillow:
+            preparation.allow(file.codec.header(data), how)
+            if how.frame:
+                raise UnsupportedPictureError(
+                    f"only the first frame of {file.format} files can be taken"
+                )
+            return preparation.finish(file.decode(), how)
+    except UnknownFormatError:
+        pass  # Pillow reads more formats than ours
+    except UNUSABLE as error:
+        raise error.naming(name) from None
+    return preparation.read(data, name, how)

@@ -1,0 +1,69 @@
+"""Pictures to .cmr files and back, but for the coded pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from comrec.codec import check_quality
+from comrec.errors import DamagedFileError, InputError
+from comrec.formats import cmr
+from comrec.picture import Picture, Pixels
+from comrec.preparation.header import Header
+from comrec.standard.png import Png
+
+
+def write(
+    picture: Picture, codec_id: str, network: str, quality: float, payloads: Sequence[bytes]
+) -> bytes:
+    """The file of a picture that a learned codec coded.
+
+    Args:
+        picture: whose size, alpha and metadata go into the file.
+        codec_id: the codec's id in the registry.
+        network: 20 hexadecimal digits, as `comrec.inference.store.Network.id`.
+        quality: 0..100.
+        payloads: the coded pixels: one, or those of a progressive codec, coarse ones first.
+    Raises:
+        OptionError: quality out of range, or no payload, or over 65535.
+    """
+    check_quality(quality)
+    channels = 1 if picture.is_gray else 3
+    head = cmr.Header(codec_id, network, picture.width, picture.height, channels, quality)
+    alpha = None if picture.alpha is None else Png().encode(Picture(picture.alpha), 100)
+    return cmr.write(head, picture.metadata, alpha, payloads)
+
+
+def header(data: bytes) -> Header:
+    """What a .cmr file's header says of its picture; alpha, which it does not tell, not counted.
+
+    Raises:
+        InputError: the file cannot be used.
+    """
+    head = cmr.header(data)
+    return Header(head.width, head.height, channels=head.channels)
+
+
+def picture(file: cmr.Container, pixels: Pixels) -> Picture:
+    """The pixels that a codec decoded, with the file's alpha and metadata.
+
+    Raises:
+        DamagedFileError: alpha cannot be decoded, or is of another size.
+    """
+    return Picture(pixels, _alpha_plane(file), file.metadata)
+
+
+def _alpha_plane(file: cmr.Container) -> Pixels | None:
+    if file.alpha is None:
+        return None
+    size = file.header.width, file.header.height
+    try:
+        found = Png().header(file.alpha)
+        if (found.width, found.height) != size:  # before the decoder takes memory for it
+            raise DamagedFileError(f"{found.width}x{found.height}, not {size[0]}x{size[1]}")
+        plane = Png().decode(file.alpha)
+        if not plane.is_gray:
+            raise DamagedFileError("RGB, not gray")
+    except InputError as error:
+        reason = str(error).removeprefix("input: ")
+        raise DamagedFileError(f"input: damaged chunk ALPH ({reason})") from None
+    return plane.pixels

@@ -1,0 +1,154 @@
+"""Networks trained together around a mean and scale hyperprior, and the coding of latents.
+
+Minnen, Ballé, Toderici, "Joint Autoregressive and Hierarchical Priors for Learned Image
+Compression" (NeurIPS 2018), with contexts in place of the autoregressive model
+(`entropy.contexts`): hyper-latents z are coded under one table per channel; h_s computes from them,
+in integers, a scale index and a mean for each latent.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from comrec.entropy.coder import Decoder, Encoder
+from comrec.entropy.contexts import ContextModel
+from comrec.entropy.tables import Table, unpack
+from comrec.errors import DamagedFileError, WeightsError
+from comrec.inference import store, tiles
+from comrec.inference.session import session
+from comrec.inference.store import Network
+
+ALIGN = 16
+"""Pixels per latent, along each side."""
+HYPER = 4
+"""Latents per hyper-latent, along each side."""
+Z_LIMIT = 63
+"""Hyper-latents are -Z_LIMIT..Z_LIMIT."""
+
+Floats = NDArray[np.float32]
+Integers = NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The networks that were trained together, and their entropy model.
+
+    Attributes:
+        tables: of z, by channel.
+        contexts: the context model of y.
+        gradient: for refining y; None where there is none.
+    """
+
+    g_a: Network
+    h_a: Network
+    h_s: Network
+    g_s: Network
+    tables: tuple[Table, ...]
+    contexts: ContextModel
+    gradient: Network | None
+
+    @classmethod
+    def trained_for(cls, family: str, metric: str) -> Self:
+        """The current ones.
+
+        Raises:
+            WeightsError: none are in the package.
+        """
+        h_s = store.find(family, metric, "h_s", up=HYPER)
+        if h_s is None:
+            raise WeightsError(f"{family}: this version ships no networks for {metric}")
+        return cls._around(h_s)
+
+    @classmethod
+    def named(cls, family: str, network_id: str) -> Self:
+        """Those that a file names.
+
+        Raises:
+            WeightsError: they are not in this version.
+            DamagedFileError: the file names something else.
+        """
+        h_s = store.by_id(network_id)
+        if (h_s.family, h_s.role) != (family, "h_s"):
+            raise DamagedFileError(f"input: damaged: it names {h_s.name}, which is no h_s")
+        return cls._around(h_s)
+
+    @classmethod
+    def _around(cls, h_s: Network) -> Self:
+        named: dict[str, str] = session(h_s).get_modelmeta().custom_metadata_map
+        try:
+            tables, contexts = _entropy_model(named["hyper_tables"], named["contexts"])
+            others = {role: store.by_id(named[role]) for role in ("g_a", "h_a", "g_s")}
+            gradient = store.by_id(named["gradient"]) if "gradient" in named else None
+        except (KeyError, binascii.Error):
+            raise WeightsError(f"{h_s.name} lacks its tables; reinstall comrec") from None
+        if (len(tables), len(contexts.order)) != (h_s.channels, others["h_a"].channels):
+            raise WeightsError(f"{h_s.name}: its tables are of other channels; reinstall comrec")
+        return cls(h_s=h_s, tables=tables, contexts=contexts, gradient=gradient, **others)
+
+    def entropy_parameters(self, z: Integers, height: int, width: int) -> tuple[Integers, Integers]:
+        """Scale index and mean of each latent, (M, height, width) each; see `ContextModel`."""
+        outputs = tiles.apply(self.h_s, z, 0.0, np.ascontiguousarray, _as_bytes, _as_short)
+        scale_index, mean = (output[:, :height, :width] for output in outputs)
+        return scale_index, mean
+
+    def analysed(self, planes: NDArray[np.uint8], quality: float) -> tuple[Floats, Integers]:
+        """The latents y, (M, H / `ALIGN`, W / `ALIGN`), and the hyper-latents z of a picture.
+
+        Args:
+            planes: (3, H, W), sides in multiples of `ALIGN`.
+            quality: 0..100.
+        """
+        (y,) = tiles.apply(self.g_a, planes, quality, tiles.from_pixels)
+        (hyper,) = tiles.apply(self.h_a, y)
+        return y, np.clip(np.rint(hyper), -Z_LIMIT, Z_LIMIT).astype(np.int32)
+
+    def encode(self, y: Floats, z: Integers, parameters: tuple[Integers, Integers]) -> bytes:
+        """The coded latents; ``parameters`` are the `entropy_parameters` of z."""
+        encoder = Encoder()
+        encoder.add(z, _channels(z.shape), self.tables)
+        self.contexts.encode(encoder, y, *parameters)
+        return encoder.finish()
+
+    def decode(self, payload: bytes, height: int, width: int) -> Floats:
+        """The latents y, (M, height, width), of their coded bytes.
+
+        Raises:
+            DamagedFileError: the bytes are damaged.
+        """
+        shape = len(self.tables), -(-height // HYPER), -(-width // HYPER)
+        decoder = Decoder(payload)
+        z = decoder.take(_channels(shape), self.tables)
+        if np.abs(z).max() > Z_LIMIT:
+            raise DamagedFileError("input: damaged coded values (a hyper-latent is out of range)")
+        y = self.contexts.decode(decoder, *self.entropy_parameters(z, height, width))
+        decoder.finish()
+        return y
+
+
+@cache  # so that the coder's models, which tables keep, are made once too
+def _entropy_model(tables: str, contexts: str) -> tuple[tuple[Table, ...], ContextModel]:
+    """The tables of z and the context model of y, from base64 in the metadata of h_s."""
+    return (
+        unpack(base64.b64decode(tables, validate=True)),
+        ContextModel.unpack(base64.b64decode(contexts, validate=True)),
+    )
+
+
+def _as_bytes(scale_index: Integers) -> Integers:
+    return scale_index.astype(np.uint8)
+
+
+def _as_short(mean: Integers) -> Integers:
+    return mean.astype(np.int16)
+
+
+def _channels(shape: tuple[int, ...]) -> Integers:
+    """The channel of each hyper-latent, which is the index of its table."""
+    return np.broadcast_to(np.arange(shape[0])[:, None, None], shape)

@@ -1,0 +1,117 @@
+"""Options that a dataclass declares once: name, allowed values, default, one line of help.
+
+The command line, the text form of codecs and error messages are derived from what is declared.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from comrec.errors import OptionError
+
+_KEY = "comrec.option"
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option.
+
+    Attributes:
+        name: as Python and the text form have it, such as "bit_depth".
+        type: bool, int, float or str.
+        default: where none is given.
+        allowed: the values, in a range or one by one; None for any of the type.
+        help: one line, for people.
+    """
+
+    name: str
+    type: type
+    default: Any
+    allowed: range | tuple[Any, ...] | None
+    help: str
+
+    @property
+    def values(self) -> str:
+        """The allowed values, in words."""
+        if self.type is bool:
+            return "true or false"
+        if isinstance(self.allowed, range):
+            return f"in {self.allowed.start}..{self.allowed.stop - 1}"
+        if self.allowed:
+            *others, last = map(str, self.allowed)
+            return f"{', '.join(others)} or {last}" if others else last
+        return {int: "a whole number", float: "a number", str: "a text"}[self.type]
+
+    def check(self, value: Any) -> None:
+        """
+        Raises:
+            OptionError: the value is of another type, or not allowed.
+        """
+        if value is None and self.default is None:
+            return
+        types = (int, float) if self.type is float else self.type
+        right = isinstance(value, types) and isinstance(value, bool) == (self.type is bool)
+        if not right or (self.allowed is not None and value not in self.allowed):
+            raise OptionError(f"{self.name} must be {self.values}, not {value}")
+
+    def parse(self, text: str) -> Any:
+        """The value of a text such as "9", "true" or "4:2:0".
+
+        Raises:
+            OptionError: not of the type, or not allowed.
+        """
+        value: Any = text
+        if self.type is bool:
+            value = {"true": True, "false": False}.get(text, text)
+        elif self.type in (int, float):
+            try:
+                value = self.type(text)
+            except ValueError:
+                raise OptionError(f"{self.name} must be {self.values}, not {text}") from None
+        self.check(value)
+        return value
+
+    def format(self, value: Any) -> str:
+        """The inverse of `parse`."""
+        return str(value).lower() if self.type is bool else str(value)
+
+
+def option(
+    default: Any,
+    help: str,
+    allowed: range | tuple[Any, ...] | None = None,
+    type: type | None = None,
+) -> Any:
+    """A dataclass field that is an option.
+
+    Args:
+        default: None where nothing is a value too; it is then always allowed.
+        help, allowed: see `Option`.
+        type: by default that of the default.
+    """
+    kind = default.__class__ if type is None else type
+    return dataclasses.field(default=default, metadata={_KEY: (kind, allowed, help)})
+
+
+def options_of(declaring: Any) -> tuple[Option, ...]:
+    """The options of a dataclass or its instance; none of other classes."""
+    if not dataclasses.is_dataclass(declaring):
+        return ()
+    return tuple(
+        Option(field.name, kind, field.default, allowed, help_text)
+        for field in dataclasses.fields(declaring)
+        if _KEY in field.metadata
+        for kind, allowed, help_text in [field.metadata[_KEY]]
+    )
+
+
+def check(declaring: Any) -> None:
+    """Check the options of a dataclass instance; called as it is made.
+
+    Raises:
+        OptionError: one is of another type, or not allowed.
+    """
+    for each in options_of(declaring):
+        each.check(getattr(declaring, each.name))

@@ -1,0 +1,175 @@
+"""Pictures from Pillow images and files; Pillow's exceptions become those of `comrec.errors`."""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
+
+from comrec.errors import (
+    ComrecError,
+    DamagedFileError,
+    TooLargeError,
+    UnknownFormatError,
+    UnsupportedPictureError,
+)
+from comrec.formats import detection
+from comrec.picture import MAX_PIXELS, Metadata, Picture, Pixels
+
+PLUGIN = "COMREC"
+"""The name of comrec's plug-in in Pillow's list of formats (see `pillow_plugin`)."""
+
+DECODER_ERRORS = (
+    OSError, ValueError, SyntaxError, EOFError, LookupError, ArithmeticError, TypeError,
+    RuntimeError, struct.error,
+)  # fmt: skip
+"""Exceptions that Pillow and its libraries raise on damaged data."""
+
+_EQUIVALENT = {"1": "L", "YCbCr": "RGB", "RGBX": "RGB", "RGBa": "RGBA", "La": "LA"}
+"""Modes that convert to 8-bit gray or RGB without loss."""
+
+
+def from_pil(image: Image.Image) -> Picture:
+    """The Picture of a Pillow image of 8-bit gray or colour.
+
+    Palettes are expanded to RGB, 1 bit to gray, and a transparent colour to alpha.
+
+    Raises:
+        UnsupportedPictureError: all other modes (`comrec.preparation` converts most).
+        DamagedFileError: the image's data cannot be decoded.
+    """
+    metadata = metadata_of(image)
+    key = image.info.get("transparency")
+    if image.mode in ("P", "PA"):
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    elif image.mode in _EQUIVALENT:
+        image = image.convert(_EQUIVALENT[image.mode])
+    if image.mode not in ("L", "LA", "RGB", "RGBA"):
+        raise UnsupportedPictureError(
+            f"pictures of mode {image.mode} are not supported; convert to gray or RGB"
+        )
+    samples: Pixels = np.asarray(image)
+    alpha = None
+    if image.mode in ("LA", "RGBA"):
+        alpha = np.ascontiguousarray(samples[..., -1])
+        samples = samples[..., 0] if image.mode == "LA" else samples[..., :3]
+    elif key is not None:
+        alpha = key_alpha(samples, key)
+    return Picture(np.ascontiguousarray(samples), alpha, metadata)
+
+
+def key_alpha(samples: NDArray[np.integer[Any]], key: Any) -> Pixels:
+    """Alpha of a transparent colour, (H, W) uint8: 0 where samples equal it, otherwise 255."""
+    same = samples == np.asarray(key)
+    return np.where(same if samples.ndim == 2 else same.all(axis=2), 0, 255).astype(np.uint8)
+
+
+def metadata_of(image: Image.Image) -> Metadata:
+    """EXIF, ICC and XMP of a loaded Pillow image."""
+    try:
+        exif = _exif(image)
+    except DECODER_ERRORS:  # too damaged to be written again
+        exif = None
+    return Metadata(exif, image.info.get("icc_profile") or None, image.info.get("xmp") or None)
+
+
+def _exif(image: Image.Image) -> bytes | None:
+    if image.info.get("exif"):
+        return bytes(image.info["exif"])
+    if "Raw profile type exif" in image.info:  # PNG files without an eXIf chunk
+        return image.getexif().tobytes()
+    if image.format != "TIFF":
+        return None
+    found = without_storage(image.getexif()).tobytes()
+    return None if found == Image.Exif().tobytes() else found
+
+
+_IN_BLOCKS = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
+_STORAGE = {
+    *range(254, 267), 273, *range(277, 282), *range(284, 294), *range(317, 348), *range(512, 533),
+    700, 33723, 34377, 34675, *_IN_BLOCKS,
+}  # fmt: skip
+
+
+def without_storage(exif: Image.Exif) -> Image.Exif:
+    """EXIF without the TIFF tags that describe how pixels are stored.
+
+    EXIF and TIFF share one tag numbering. XMP, ICC, IPTC and Photoshop data are left out too.
+    """
+    kept = Image.Exif()
+    kept.update({tag: value for tag, value in exif.items() if tag not in _STORAGE})
+    for block in _IN_BLOCKS:
+        if tags := exif.get_ifd(block):
+            kept.get_ifd(block).update(tags)
+    return kept
+
+
+def pillow_open(data: bytes) -> ImageFile.ImageFile:
+    """``Image.open`` without comrec's own plug-in, which would look for a mark and decode fully.
+
+    Raises:
+        Image.DecompressionBombError: the file declares more than `MAX_PIXELS`.
+    """
+    formats = [name for name in Image.ID if name != PLUGIN] if PLUGIN in Image.OPEN else None
+    image = Image.open(io.BytesIO(data), formats=formats)
+    refuse_bomb(image.width, image.height)
+    return image
+
+
+def refuse_bomb(width: int, height: int) -> None:
+    """Refuse a picture that is too large before decoding; `decoding` converts the exception.
+
+    Raises:
+        Image.DecompressionBombError: the size is more than `MAX_PIXELS`.
+    """
+    if width * height > MAX_PIXELS:
+        raise Image.DecompressionBombError
+
+
+@contextmanager
+def decoding(data: bytes, name: str) -> Iterator[None]:
+    """Convert Pillow's exceptions on a file to errors of comrec that name it ``name``.
+
+    Raises:
+        UnknownFormatError, DamagedFileError, TooLargeError.
+    """
+    if not data:
+        raise DamagedFileError(f"{name}: the file is empty")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except ComrecError:
+        raise
+    except Image.DecompressionBombError:
+        raise TooLargeError(
+            f"{name}: declares more than {MAX_PIXELS:,} pixels; refused before decoding"
+        ) from None
+    except UnidentifiedImageError:
+        known = detection.find(data)
+        if known:
+            raise DamagedFileError(f"{name}: damaged or cut short ({known})") from None
+        raise UnknownFormatError(f"{name}: not in a picture format that comrec reads") from None
+    except DECODER_ERRORS as error:
+        raise DamagedFileError(f"{name}: damaged or cut short ({error})") from None
+
+
+def open_image(path: Path) -> Image.Image:
+    """A fully loaded Pillow image.
+
+    Raises:
+        UnknownFormatError, DamagedFileError, TooLargeError.
+    """
+    data = path.read_bytes()
+    with decoding(data, str(path)):
+        image = pillow_open(data)
+        image.load()
+    return image

@@ -1,0 +1,93 @@
+"""What the two families of sandwich codecs have in common."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from comrec import codec
+from comrec.codec import Codec, effort_option
+from comrec.formats import detection
+from comrec.inference import store
+from comrec.picture import Picture
+from comrec.preparation.header import Header
+from comrec.sandwich import marked
+
+
+@dataclass(frozen=True)
+class Sandwich(Codec):
+    """A standard codec between two networks. Its files are the standard codec's, with a mark.
+
+    Attributes:
+        base: the standard codec's id.
+        effort: the standard codec's.
+    """
+
+    base: str
+    effort: int = effort_option()
+
+    @property
+    @abstractmethod
+    def family(self) -> str:
+        """Of its networks, as `comrec.inference.store.Network` names it."""
+
+    @cached_property
+    def plain(self) -> Codec:
+        """The standard codec alone."""
+        return codec.parse(self.base, {"effort": self.effort})
+
+    @property
+    @abstractmethod
+    def payload(self) -> Codec:
+        """The standard codec with the options that it has between the networks."""
+
+    @property
+    def id(self) -> str:
+        return f"{self.family}-{self.base}"
+
+    @property
+    def extension(self) -> str:
+        return self.plain.extension
+
+    @property
+    def aliases(self) -> tuple[str, ...]:  # type: ignore[override]
+        return self.plain.aliases
+
+    @property
+    def container(self) -> str:
+        return self.base
+
+    @property
+    def extra(self) -> str | None:
+        return self.plain.extra
+
+    @property
+    def modules(self) -> tuple[str, ...]:  # type: ignore[override]
+        return self.plain.modules
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        both = (*self.payload.packages, *self.plain.packages, "onnxruntime")
+        return tuple(dict.fromkeys(both))
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        return tuple(
+            network.sha256
+            for network in store.networks()
+            if network.family == self.family and network.variant in (self.base, "jpeg")
+        )
+
+    @property
+    def quality_step(self) -> float | None:
+        return self.payload.quality_step
+
+    def decode(self, data: bytes, *, partial: bool = False) -> Picture:
+        detection.expect(data, self.container)
+        return marked.decode(self.plain, data, marked.mark_of(self.plain, data))
+
+    def header(self, data: bytes) -> Header:
+        header = self.plain.header(data)
+        mark = marked.mark_of(self.plain, data)
+        return header if mark is None else replace(header, width=mark.width, height=mark.height)

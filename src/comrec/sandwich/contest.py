@@ -1,0 +1,294 @@
+"""Which file of a picture a sandwich codec writes: the best of several candidates.
+
+Each standard file is made once and decoded once, whatever is asked of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from comrec.codec import Codec, Encode
+from comrec.errors import UnsupportedPictureError
+from comrec.formats.mark import SIZE as MARK_SIZE
+from comrec.inference import store
+from comrec.inference.store import Network
+from comrec.metrics import psnr
+from comrec.picture import Picture, Pixels
+from comrec.ratecontrol import Estimating, OperatingPoint, QualitySearch, too_small
+from comrec.sandwich import conditions, marked
+from comrec.sandwich.reconstruct import apply, reconstruct
+
+Scale = Literal["auto", "1", "1/2"]
+
+CLEAR_WIN = 0.3
+"""dB by which scale 1/2 must win before ``auto`` takes it: other viewers show it half as large."""
+
+HALF_BELOW = {"bpg": 16, "heic": 16}
+"""Quality from which ``auto`` does not try scale 1/2, 40 where nothing stands here: it has lost by
+then on every photograph."""
+
+HALF_FINER = 25
+"""By how much finer than at scale 1 the compact picture is coded in the same bytes, roughly."""
+
+
+_KEPT = 1 << 27
+"""Bytes of decoded pictures that are kept, two pictures at least: that of the payload is asked for
+with and without its mark."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A file and what decoding it gives.
+
+    Attributes:
+        data: the file.
+        quality: of the standard file in it, 0..100.
+        pixels: what decoding it gives.
+        psnr: of these, RGB, dB.
+    """
+
+    data: bytes
+    quality: float
+    pixels: Pixels
+    psnr: float
+
+
+class Sources:
+    """The standard files of one picture, each made and decoded once.
+
+    Args:
+        base: the standard codec's id.
+        plain: the standard codec alone.
+        payload: the standard codec with the options that it has between the networks.
+        picture: the picture.
+    """
+
+    def __init__(self, base: str, plain: Codec, payload: Codec, picture: Picture) -> None:
+        self.base = base
+        self.plain = plain
+        self.payload = payload
+        self.picture = picture
+        self._made: list[dict[float, bytes]] = []
+        self._decoded: dict[bytes, Pixels] = {}
+        self._filtered = pre_filter(base) is not None
+        self.full = self._once(self._full_encoder())
+        if plain == payload and not self._filtered:
+            self.unmarked = self.full
+        else:
+            self.unmarked = self._once(plain.encoder(picture))
+        self._compact: dict[float, Encode] = {}
+
+    @property
+    def encodes(self) -> int:
+        """How many standard files were made."""
+        return sum(map(len, self._made))
+
+    @property
+    def pixels(self) -> int:
+        return self.picture.width * self.picture.height
+
+    @cached_property
+    def halved_psnr(self) -> float:
+        """Of the picture after bicubic halving and doubling alone, RGB, dB."""
+        image = Image.fromarray(self.picture.rgb)
+        half = -(-image.width // 2), -(-image.height // 2)
+        doubled = image.resize(half, Image.Resampling.BICUBIC).resize(
+            image.size, Image.Resampling.BICUBIC
+        )
+        return psnr(np.asarray(doubled), self.picture.rgb)
+
+    def _full_encoder(self) -> Encode:
+        """Of scale 1: through the pre-filter, where the codec has one."""
+        if not self._filtered:
+            return self.payload.encoder(self.picture)
+        return lambda quality: self.payload.encode(
+            filtered(self.base, self.picture, quality), quality
+        )
+
+    def compact(self, quality: float) -> Encode:
+        """Of the compact picture, made by a ComCNN that was told the quality."""
+        if quality not in self._compact:
+            picture = halved(self.base, self.picture, quality)
+            self._compact[quality] = self._once(self.payload.encoder(picture))
+        return self._compact[quality]
+
+    def _once(self, encode: Encode) -> Encode:
+        files: dict[float, bytes] = {}
+        self._made.append(files)
+        return _Estimated(encode, files) if isinstance(encode, Estimating) else _Once(encode, files)
+
+    def decoded(self, data: bytes) -> Pixels:
+        """The pixels of a standard file that was made here."""
+        if data not in self._decoded:
+            self._decoded[data] = self.plain.decode(data).pixels
+            if len(self._decoded) > max(2, _KEPT // self._decoded[data].nbytes):
+                del self._decoded[next(iter(self._decoded))]
+        return self._decoded[data]
+
+
+class _Once:
+    """An encoder that makes each file once."""
+
+    def __init__(self, encode: Encode, files: dict[float, bytes]) -> None:
+        self._encode = encode
+        self._files = files
+
+    def __call__(self, quality: float) -> bytes:
+        if quality not in self._files:
+            self._files[quality] = self._encode(quality)
+        return self._files[quality]
+
+
+class _Estimated(_Once):
+    """The same of one that estimates sizes."""
+
+    def __init__(self, encode: Estimating, files: dict[float, bytes]) -> None:
+        super().__init__(encode, files)
+        self.estimate = encode.estimate
+
+
+class Contest:
+    """The candidates for one file of a picture.
+
+    Args:
+        scale: see `comrec.sandwich.ours.Comrec`.
+        codec_id: what errors call the codec.
+    """
+
+    def __init__(self, sources: Sources, scale: Scale, codec_id: str) -> None:
+        self._sources = sources
+        self._scale = scale
+        self._codec_id = codec_id
+        overhead = sources.plain.mark_overhead
+        assert overhead is not None
+        self._mark_size = MARK_SIZE + overhead  # at most
+        self._full = self._search(sources.full, sources.payload)
+        self._plain = self._full
+        if sources.unmarked is not sources.full:
+            self._plain = self._search(sources.unmarked, sources.plain)
+        self._compact: QualitySearch | None = None
+
+    def at(self, quality: float) -> Candidate:
+        """The best candidate that is no larger than that of a quality with the network."""
+        if self._scale == "1/2":
+            first = self._marked(self._compact_for(quality).at(quality), scale=2)
+        else:
+            first = self._marked(self._full.at(quality), scale=1)
+        return self._winner(len(first.data), quality, first)
+
+    def within(self, budget: int) -> Candidate:
+        """The best candidate of at most so many bytes.
+
+        Raises:
+            TargetError: not even the smallest is within the budget.
+        """
+        point = self._full.largest_within(budget - self._mark_size)
+        quality = 0.0 if point is None else point.quality
+        first = None
+        if self._scale == "1/2":
+            first = self._half_within(budget, quality)
+        elif point is not None:
+            first = self._marked(point, scale=1)
+        return self._winner(budget, quality, first)
+
+    def _search(self, encode: Encode, coder: Codec) -> QualitySearch:
+        return QualitySearch(encode, coder.quality_step, self._sources.pixels)
+
+    def _half_within(self, budget: int, quality: float) -> Candidate | None:
+        """Scale 1/2 within the budget that scale 1 fills at a quality."""
+        finer = min(100.0, quality + HALF_FINER)
+        point = self._compact_for(finer).largest_within(budget - self._mark_size, finer)
+        return None if point is None else self._marked(point, scale=2)
+
+    def _winner(self, budget: int, quality: float, first: Candidate | None) -> Candidate:
+        """The best candidate within a budget.
+
+        Args:
+            quality: with which scale 1 fills the budget.
+            first: a candidate that is ready.
+        Raises:
+            TargetError: not even the smallest is within the budget.
+        """
+        chosen = first
+        unmarked = self._plain.contenders(budget, quality)
+        if self._full is not self._plain and self._scale != "1/2":
+            point = self._full.largest_within(budget, quality)
+            unmarked += [] if point is None else [point]
+        for point in unmarked:
+            pixels = self._sources.decoded(point.data)
+            candidate = self._candidate(point.data, point.quality, pixels)
+            if chosen is None or candidate.psnr >= chosen.psnr:
+                chosen = candidate
+        if self._worth_halving(quality, chosen):
+            half = self._half_within(budget, quality)
+            if half is not None and (chosen is None or half.psnr > chosen.psnr + CLEAR_WIN):
+                chosen = half
+        if chosen is None:
+            searches = [self._plain] if self._scale == "1/2" else [self._plain, self._full]
+            sizes = [search.smallest for search in searches]
+            if self._compact is not None:
+                sizes.append(self._compact.smallest + self._mark_size)
+            raise too_small(budget, self._codec_id, min(sizes))
+        return chosen
+
+    def _worth_halving(self, quality: float, chosen: Candidate | None) -> bool:
+        """Whether ``auto`` tries scale 1/2.
+
+        It never won on validation photographs where scale 1 beat halving and doubling alone.
+        """
+        sources = self._sources
+        if self._scale != "auto" or sources.picture.alpha is not None:
+            return False
+        if quality >= HALF_BELOW.get(sources.base, 40):
+            return False
+        return chosen is None or chosen.psnr <= sources.halved_psnr
+
+    def _compact_for(self, quality: float) -> QualitySearch:
+        """A search among the files of the compact picture that suits a quality."""
+        if self._sources.picture.alpha is not None:
+            raise UnsupportedPictureError(
+                f"{self._codec_id} carries transparency at scale 1 only: use --scale 1, or lay the "
+                "picture over a colour by --background white"
+            )
+        self._compact = self._search(self._sources.compact(quality), self._sources.payload)
+        return self._compact
+
+    def _marked(self, payload: OperatingPoint, scale: int) -> Candidate:
+        sources = self._sources
+        picture = sources.picture
+        rec = store.serving("comrec", sources.base, "rec", up=scale)
+        data = marked.write(sources.plain, payload.data, picture, payload.quality, rec)
+        condition = conditions.before(sources.base, payload.quality)
+        size = picture.width, picture.height
+        pixels = reconstruct(rec, sources.decoded(payload.data), condition, size)
+        return self._candidate(data, payload.quality, pixels)
+
+    def _candidate(self, data: bytes, quality: float, pixels: Pixels) -> Candidate:
+        rgb = pixels if pixels.ndim == 3 else Picture(pixels).rgb
+        return Candidate(data, quality, pixels, psnr(rgb, self._sources.picture.rgb))
+
+
+def pre_filter(base: str) -> Network | None:
+    """The network before the codec at scale 1; none is shipped so far."""
+    return store.find("comrec", base, "com")
+
+
+def filtered(base: str, picture: Picture, quality: float) -> Picture:
+    """The picture that is coded at scale 1: through the pre-filter, where the codec has one."""
+    found = pre_filter(base)
+    if found is None:
+        return picture
+    condition = conditions.before(base, quality)
+    return picture.with_pixels(apply(found, picture.pixels, condition))
+
+
+def halved(base: str, picture: Picture, quality: float) -> Picture:
+    """The picture that is coded at scale 1/2: through ComCNN."""
+    com = store.com_of(store.serving("comrec", base, "rec", up=2), base)
+    condition = conditions.before(base, quality)
+    return picture.halved(apply(com, picture.pixels, condition))

@@ -1,0 +1,66 @@
+"""Standard files with the mark: writing them, and reconstructing what they stand for."""
+
+from __future__ import annotations
+
+import struct
+
+from comrec.codec import Codec
+from comrec.errors import DamagedFileError, WeightsError
+from comrec.formats import mark as marks
+from comrec.formats.mark import Mark
+from comrec.inference import store
+from comrec.inference.store import Network
+from comrec.picture import Picture
+from comrec.sandwich import conditions
+from comrec.sandwich.reconstruct import reconstruct
+
+
+def write(plain: Codec, payload: bytes, picture: Picture, quality: float, rec: Network) -> bytes:
+    """The payload with the mark that tells how to reconstruct ``picture`` from it.
+
+    Args:
+        plain: the standard codec of the payload's format.
+        quality: 0..100, of the payload.
+        rec: the RecCNN.
+    """
+    mark = Mark(rec.up, quality, picture.width, picture.height, rec.id)
+    return plain.with_mark(payload, mark.pack())
+
+
+def mark_of(plain: Codec, data: bytes) -> Mark | None:
+    """The mark of a file of a standard codec's format, or None.
+
+    Raises:
+        DamagedFileError: the mark, or the file's structure, is damaged.
+    """
+    try:
+        packed = plain.mark_in(data)
+    except (struct.error, IndexError):
+        raise DamagedFileError(f"input: damaged {plain.id} structure") from None
+    return None if packed is None else marks.unpack(packed)
+
+
+def decode(plain: Codec, data: bytes, mark: Mark | None) -> Picture:
+    """The full picture of a file with its mark; the plain picture where there is none.
+
+    Raises:
+        InputError: the file cannot be used.
+        WeightsError: the mark names a network that this version does not have.
+        MissingExtraError: what reads its format is not installed.
+    """
+    compact = plain.decode(data)
+    if mark is None:
+        return compact
+    expected = tuple(-(-side // mark.scale) for side in (mark.width, mark.height))
+    if (compact.width, compact.height) != expected:
+        raise DamagedFileError(
+            f"input: the mark says {mark.width}x{mark.height} at scale 1/{mark.scale}, but "
+            f"the file holds {compact.width}x{compact.height}; it was edited after encoding"
+        )
+    try:
+        network = store.by_id(mark.network)
+    except WeightsError as error:
+        raise WeightsError(f"{error}, or decode the plain picture with --plain") from None
+    condition = conditions.from_file(plain.id, data, mark.quality)
+    size = mark.width, mark.height
+    return compact.with_pixels(reconstruct(network, compact.pixels, condition, size))

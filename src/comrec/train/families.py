@@ -1,0 +1,93 @@
+"""The families of networks around standard codecs: what training needs to know of each."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from comrec.picture import Picture
+from comrec.sandwich import contest, jiang2017
+from comrec.train import networks
+
+
+class Family(ABC):
+    """A ComCNN and a RecCNN around a standard codec.
+
+    Attributes:
+        name: as in recipes and in the codecs' ids.
+        conditioned: whether the networks are told the quality.
+    """
+
+    name: ClassVar[str]
+    conditioned: ClassVar[bool]
+
+    @abstractmethod
+    def com(self, scale: int) -> nn.Module:
+        """ComCNN, freshly initialised; it makes sides ``scale`` times smaller."""
+
+    @abstractmethod
+    def rec(self, scale: int) -> nn.Module:
+        """RecCNN, freshly initialised; it makes sides ``scale`` times larger."""
+
+    @abstractmethod
+    def reconstruct(self, rec: nn.Module, coded: Tensor, condition: Tensor) -> Tensor:
+        """(N, C, h, w) decoded pictures through RecCNN; ``condition`` is (N,), in 0..1."""
+
+    @abstractmethod
+    def compact(self, base: str, picture: Picture, quality: float) -> Picture:
+        """The picture at half the size, by the ComCNN that the package has for a codec."""
+
+    @abstractmethod
+    def network_name(self, run: str, role: str, scale: int) -> str:
+        """What an exported network is called."""
+
+
+class Jiang2017(Family):
+    """The networks of Jiang et al. 2017, for luma at half the size."""
+
+    name = "jiang2017"
+    conditioned = False
+
+    def com(self, scale: int) -> nn.Module:
+        return networks.Jiang2017Com()
+
+    def rec(self, scale: int) -> nn.Module:
+        return networks.Jiang2017Rec()
+
+    def reconstruct(self, rec: nn.Module, coded: Tensor, condition: Tensor) -> Tensor:
+        reconstruction: Tensor = rec(coded)
+        return reconstruction
+
+    def compact(self, base: str, picture: Picture, quality: float) -> Picture:
+        return jiang2017.compact(base, picture)
+
+    def network_name(self, run: str, role: str, scale: int) -> str:
+        return f"{run}-{role}"
+
+
+class Comrec(Family):
+    """Our networks, for RGB, at full or half the size."""
+
+    name = "comrec"
+    conditioned = True
+
+    def com(self, scale: int) -> nn.Module:
+        return networks.ComrecCom1() if scale == 1 else networks.ComrecCom2()
+
+    def rec(self, scale: int) -> nn.Module:
+        return networks.ComrecRec1() if scale == 1 else networks.ComrecRec2()
+
+    def reconstruct(self, rec: nn.Module, coded: Tensor, condition: Tensor) -> Tensor:
+        reconstruction: Tensor = rec(coded, condition)
+        return reconstruction
+
+    def compact(self, base: str, picture: Picture, quality: float) -> Picture:
+        return contest.halved(base, picture, quality)
+
+    def network_name(self, run: str, role: str, scale: int) -> str:
+        return f"{run.rsplit('-', 1)[0]}-{role}{scale}"
+
+
+FAMILIES: dict[str, Family] = {family.name: family for family in (Jiang2017(), Comrec())}

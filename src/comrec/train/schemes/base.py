@@ -1,0 +1,116 @@
+"""What all ways to train have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from comrec.inference.store import Network
+from comrec.train import export, precision
+from comrec.train.data import PhotoStore
+from comrec.train.families import FAMILIES, Family
+from comrec.train.recipe import Recipe
+
+VALIDATION_SEED = 7
+
+
+class Scheme(ABC):
+    """Draws batches and gives their loss; scores the networks on fixed crops; exports them.
+
+    Args:
+        pair: the networks, by role.
+        training, validation: stores to draw from.
+
+    Attributes:
+        families: names of the families whose networks it trains.
+        codes_beforehand: whether it draws coded pictures from the stores.
+    """
+
+    families: ClassVar[tuple[str, ...]]
+    codes_beforehand: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        pair: nn.ModuleDict,
+        training: PhotoStore,
+        validation: PhotoStore,
+        device: str,
+    ) -> None:
+        self.recipe = recipe
+        self.pair = pair
+        self.training = training
+        self.validation = validation
+        self.device = device
+
+    @classmethod
+    @abstractmethod
+    def networks(cls, recipe: Recipe) -> nn.ModuleDict:
+        """What it trains, by role, freshly initialised."""
+
+    @abstractmethod
+    def step_loss(self, random: np.random.Generator, step: int) -> Tensor:
+        """The loss of one batch."""
+
+    @abstractmethod
+    def validate(self) -> dict[str, float]:
+        """PSNR in dB (RGB, or luma), mean over fixed validation crops, and what it is against."""
+
+    @abstractmethod
+    def export(self, folder: Path, training: dict[str, Any]) -> list[Network]:
+        """Write the networks into a folder with a manifest, unless they cannot code a picture.
+
+        Args:
+            training: facts about the run, for the manifest.
+        """
+
+    def autocast(self) -> torch.autocast:
+        return precision.autocast(self.device)
+
+
+class Sandwich(Scheme):
+    """Trains networks around a standard codec."""
+
+    @classmethod
+    def networks(cls, recipe: Recipe) -> nn.ModuleDict:
+        """RecCNN and ComCNN, as "rec" and "com"."""
+        family = FAMILIES[recipe.family]
+        return nn.ModuleDict({"rec": family.rec(recipe.scale), "com": family.com(recipe.scale)})
+
+    @property
+    def family(self) -> Family:
+        return FAMILIES[self.recipe.family]
+
+    def draw(self, store: PhotoStore, random: np.random.Generator) -> list[Tensor]:
+        """A batch, as `PhotoStore.sample` gives it."""
+        recipe = self.recipe
+        batch = store.sample(random, recipe.batch, recipe.crop, recipe.scale)
+        return [part.to(self.device) for part in batch]
+
+    def export(self, folder: Path, training: dict[str, Any]) -> list[Network]:
+        recipe = self.recipe
+        return [
+            export.write(
+                folder,
+                self.family.network_name(recipe.name, role, recipe.scale),
+                module,
+                self.family,
+                recipe.codec,
+                role,
+                recipe.scale,
+                recipe.channels,
+                training,
+            )
+            for role, module in self.pair.items()
+        ]
+
+
+def psnr(prediction: Tensor, target: Tensor) -> float:
+    """In dB, of (N, C, H, W) in 0..1: the mean over the batch."""
+    squares = (prediction.float().clamp(0, 1) - target).square().flatten(1).mean(1)
+    return float((-10 * torch.log10(squares + 1e-6)).mean())

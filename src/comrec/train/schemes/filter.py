@@ -1,0 +1,56 @@
+"""RecCNN alone, on pictures that were coded beforehand."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from comrec.train import losses, networks
+from comrec.train.families import FAMILIES
+from comrec.train.recipe import Recipe
+from comrec.train.schemes.base import VALIDATION_SEED, Sandwich, psnr
+
+_LUMA = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+
+
+class Filter(Sandwich):
+    """RecCNN on what the real codec gave back; ComCNN, if any, is the package's."""
+
+    families = ("jiang2017", "comrec")
+    codes_beforehand = True
+
+    @classmethod
+    def networks(cls, recipe: Recipe) -> nn.ModuleDict:
+        """RecCNN alone, as "rec"."""
+        return nn.ModuleDict({"rec": FAMILIES[recipe.family].rec(recipe.scale)})
+
+    def step_loss(self, random: np.random.Generator, step: int) -> Tensor:
+        original, coded, condition = self.draw(self.training, random)
+        if self.recipe.channels == 3:
+            gray = torch.from_numpy(random.random(len(original)) < 0.12).view(-1, 1, 1, 1)
+            original, coded = _some_gray(original, gray), _some_gray(coded, gray)
+        with self.autocast():
+            prediction = self._reconstruct(coded, condition)
+        return losses.mean_rmse(prediction, original)
+
+    def _reconstruct(self, coded: Tensor, condition: Tensor) -> Tensor:
+        return self.family.reconstruct(self.pair["rec"], coded, condition)
+
+    def validate(self) -> dict[str, float]:
+        random = np.random.default_rng(VALIDATION_SEED)
+        scores = []
+        with torch.no_grad():
+            for _ in range(4):
+                original, coded, condition = self.draw(self.validation, random)
+                plain = coded if self.recipe.scale == 1 else networks.upsample(coded)
+                reconstruction = self._reconstruct(coded, condition)
+                scores.append([psnr(reconstruction, original), psnr(plain, original)])
+        reconstruction_db, plain_db = np.mean(scores, axis=0)
+        return {"psnr": float(reconstruction_db), "psnr_plain": float(plain_db)}
+
+
+def _some_gray(pictures: Tensor, gray: Tensor) -> Tensor:
+    """Replace the chosen pictures by their luma: gray files go through the same network."""
+    luma = (pictures * _LUMA.to(pictures)).sum(1, keepdim=True)
+    return torch.where(gray.to(pictures.device), luma, pictures)

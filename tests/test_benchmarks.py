@@ -1,0 +1,96 @@
+"""The scripts in benchmarks/: the tables of Jiang et al. 2017 beside ours."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+
+from comrec import codec, metrics
+from comrec.errors import InputError
+from comrec.measure import bench
+from comrec.picture import Picture
+
+SCRIPTS = Path(__file__).parent.parent / "benchmarks"
+
+
+@pytest.fixture
+def paper(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """The script as a module, which worker processes can import too."""
+    monkeypatch.syspath_prepend(SCRIPTS)
+    import jiang2017
+
+    yield jiang2017
+    sys.modules.pop("jiang2017")
+
+
+def test_the_papers_tables_stand_beside_ours_on_the_pictures_there_are(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    paper: ModuleType,
+) -> None:
+    data = tmp_path / "any" / "layout"
+    data.mkdir(parents=True)
+    gray = skimage.data.camera()[::4, ::4].copy()
+    Image.fromarray(gray).save(data / "Butterfly_GT.png")
+    out = tmp_path / "scores.json"
+    monkeypatch.setattr(sys, "argv", ["jiang2017.py", "--data", str(tmp_path), "-o", str(out)])
+    assert paper.main() == 0
+    text, err = capsys.readouterr()
+    proposed = next(line for line in text.splitlines() if line.startswith("paper: Proposed"))
+    assert re.findall(r"\S+", proposed.partition("Proposed")[2]) == [
+        "26.23", "26.53", "31.45", "31.14", "30.84", "25.52", "30.12", "28.83",
+    ]  # fmt: skip
+    ours = next(line for line in text.splitlines() if line.startswith(f"comrec: {paper.EQUAL}"))
+    assert ours.split()[-8] != "-"
+    assert ours.split()[-7:] == ["-"] * 7
+    assert "Butterfly" in err
+    assert "another version" in err
+    scores = json.loads(out.read_text())["pictures"]
+    of_picture = scores["any/layout/Butterfly_GT.png"]["reproduction"]
+    assert set(of_picture) == {"QF 5", "QF 10"}
+    for factor, quality in ((5, 30), (10, 50)):
+        arms = of_picture[f"QF {factor}"]
+        buffer = io.BytesIO()
+        Image.fromarray(gray).save(buffer, "JPEG", quality=factor)
+        assert arms[paper.BASELINE]["bytes"] == len(buffer.getvalue())
+        assert arms[paper.EQUAL]["bytes"] <= arms[paper.BASELINE]["bytes"]
+        assert arms[paper.OPTIMISED]["bytes"] <= arms[paper.BASELINE]["bytes"]
+        coder = codec.get("jiang2017-jpeg")
+        file = coder.encode(Picture(gray), quality)
+        fixed = arms[paper.FIXED.format(quality)]
+        assert fixed["bytes"] == len(file)
+        assert fixed["psnr"] == pytest.approx(metrics.psnr(gray, coder.decode(file).pixels))
+
+
+def test_a_folder_without_the_papers_pictures_is_refused(tmp_path: Path, paper: ModuleType) -> None:
+    Image.new("L", (32, 32)).save(tmp_path / "other.png")
+    with pytest.raises(InputError, match="none of the paper's pictures"):
+        paper.compare(tmp_path)
+
+
+def test_the_papers_jpeg_rows_are_ours_on_its_own_pictures() -> None:
+    default = Path(__file__).parent.parent.parent / "shared"
+    folder = Path(os.environ.get("COMREC_SHARED", default)) / "data" / "test" / "classic7"
+    if not folder.is_dir():
+        pytest.skip("the paper's pictures are not here")
+    facts = json.loads((SCRIPTS / "jiang2017.json").read_text())
+    for table in facts["tables"]:
+        for name in ("Butterfly", "Cameraman", "House", "Lena"):
+            original = bench.read(folder / f"{name}.png").pixels
+            buffer = io.BytesIO()
+            Image.fromarray(original).save(buffer, "JPEG", quality=table["factor"])
+            decoded = np.asarray(Image.open(buffer))
+            expected = table["psnr"]["JPEG"][facts["pictures"].index(name)]
+            assert metrics.psnr(original, decoded) == pytest.approx(expected, abs=0.02)
