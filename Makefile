@@ -12,7 +12,8 @@ demo: $(VENV)/.demo
 	$(BIN)/comrec demo --output demo
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n auto
+	# One worker a core: more threads in each would only wait for each other.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -266,7 +266,6 @@ class Counted:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.decodes: Counter[bytes] = Counter()
-        self.opened: Counter[bytes] = Counter()
         decode = PillowCodec.decode
 
         def counting(self_: PillowCodec, data: bytes, *, partial: bool = False) -> Picture:

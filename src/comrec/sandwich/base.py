@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import ClassVar
 
 from comrec import codec
 from comrec.codec import Codec, effort_option
@@ -22,7 +24,11 @@ class Sandwich(Codec):
     Attributes:
         base: the standard codec's id.
         effort: the standard codec's.
+        payloads: the standard codec with its options between the networks, by base, where these
+            are not its defaults.
     """
+
+    payloads: ClassVar[Mapping[str, str]] = {}
 
     base: str
     effort: int = effort_option()
@@ -37,10 +43,10 @@ class Sandwich(Codec):
         """The standard codec alone."""
         return codec.parse(self.base, {"effort": self.effort})
 
-    @property
-    @abstractmethod
+    @cached_property
     def payload(self) -> Codec:
         """The standard codec with the options that it has between the networks."""
+        return codec.parse(self.payloads.get(self.base, self.base), {"effort": self.effort})
 
     @property
     def id(self) -> str:
@@ -82,6 +88,9 @@ class Sandwich(Codec):
     @property
     def quality_step(self) -> float | None:
         return self.payload.quality_step
+
+    def encode(self, picture: Picture, quality: float) -> bytes:
+        return self.encoder(picture)(quality)
 
     def decode(self, data: bytes, *, partial: bool = False) -> Picture:
         detection.expect(data, self.container)

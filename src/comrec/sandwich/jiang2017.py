@@ -10,10 +10,8 @@ on Convolutional Neural Networks", IEEE TCSVT 28(10), 2018 (arXiv 1708.00838).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
-from comrec import codec
-from comrec.codec import Codec, Encode, check_quality
+from comrec.codec import Encode, check_quality
 from comrec.errors import UnsupportedPictureError
 from comrec.inference import store
 from comrec.picture import Picture
@@ -48,21 +46,15 @@ class Jiang2017(Sandwich):
     """
 
     family = "jiang2017"
+    payloads = _PAYLOADS
 
     @property
     def summary(self) -> str:
         return f"ComCNN, half-size {self.base}, RecCNN, as published in 2017"
 
-    @cached_property
-    def payload(self) -> Codec:
-        return codec.parse(_PAYLOADS.get(self.base, self.base), {"effort": self.effort})
-
     @property
     def bench_qualities(self) -> tuple[float, ...]:
         return _BENCH_QUALITIES.get(self.base, self.plain.bench_qualities)
-
-    def encode(self, picture: Picture, quality: float) -> bytes:
-        return self.encoder(picture)(quality)
 
     def encoder(self, picture: Picture) -> Encode:
         self.check(picture)

@@ -11,11 +11,9 @@ never worse than the plain codec's file of its size.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import get_args
 
-from comrec import codec
-from comrec.codec import Codec, Encode, check_quality
+from comrec.codec import Encode, check_quality
 from comrec.options import option
 from comrec.picture import Picture
 from comrec.ratecontrol import OperatingPoint
@@ -42,6 +40,7 @@ class Comrec(Sandwich):
     """
 
     family = "comrec"
+    payloads = _PAYLOADS
 
     scale: Scale = option(
         "auto", "store the picture at full or half size; other viewers show it so", get_args(Scale)
@@ -51,16 +50,9 @@ class Comrec(Sandwich):
     def summary(self) -> str:
         return f"{self.base} between our networks: same file, better picture"
 
-    @cached_property
-    def payload(self) -> Codec:
-        return codec.parse(_PAYLOADS.get(self.base, self.base), {"effort": self.effort})
-
     @property
     def bench_qualities(self) -> tuple[float, ...]:
         return self.payload.bench_qualities
-
-    def encode(self, picture: Picture, quality: float) -> bytes:
-        return self.encoder(picture)(quality)
 
     def encoder(self, picture: Picture) -> Encode:
         self.check(picture)
