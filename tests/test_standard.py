@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -226,3 +227,24 @@ def test_codecs_of_other_packages_are_found_and_take_options() -> None:
     with pytest.raises(OptionError, match="turns"):
         codec.get("upside-down", twist=1)
     assert codec.names().count("upside-down") == 1
+
+
+def test_a_plugin_that_does_not_import_disturbs_nobody_who_does_not_ask_for_it(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "broken.py").write_text("raise RuntimeError('not today')\n")
+    info = tmp_path / "broken-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[comrec.codecs]\nbroken = broken:Broken\n")
+    source, out = tmp_path / "in.png", tmp_path / "out.webp"
+    Image.new("RGB", (8, 8), "red").save(source)
+    script = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n" + (
+        "from comrec import codec\n"
+        "from comrec.cli import main\n"
+        "assert 'broken' in codec.names()\n"
+        f"raise SystemExit(main(['encode', {str(source)!r}, '-o', {str(out)!r}, '--quiet']))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert out.exists()

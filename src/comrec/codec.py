@@ -240,8 +240,13 @@ def unregister(codec_id: str) -> None:
         detection.unregister(codec_id)
 
 
+def registered() -> list[str]:
+    """The ids of the codecs that are loaded: of other packages' only those that were asked for."""
+    return list(_factories)
+
+
 def names() -> list[str]:
-    """The ids of all codecs, ours first."""
+    """The ids of all codecs, ours first. To ask for one of another package imports that."""
     found = {point.name for point in entry_points(group=ENTRY_POINTS)}
     return [*_factories, *sorted(found - set(_factories))]
 

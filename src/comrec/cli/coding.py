@@ -66,7 +66,7 @@ def by_extension(output: str) -> str:
     suffix = Path(output).suffix.lower()
     writing = [
         coder.id
-        for coder in map(registry.get, registry.names())
+        for coder in map(registry.get, registry.registered())
         if suffix in (coder.extension, *coder.aliases)
     ]
     networks = (codec_id for codec_id in writing if codec_id.startswith("comrec-"))
@@ -76,7 +76,7 @@ def by_extension(output: str) -> str:
 def _declared() -> dict[str, tuple[Option, list[str]]]:
     """Options by name, each with the names (for help texts) of the codecs that have it."""
     found: dict[str, tuple[Option, list[str]]] = {}
-    for coder in map(registry.get, registry.names()):
+    for coder in map(registry.get, registry.registered()):
         family = f"{coder.family}-..." if isinstance(coder, Sandwich) else coder.id
         for option in coder.options:
             owners = found.setdefault(option.name, (option, []))[1]

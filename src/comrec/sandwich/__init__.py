@@ -13,7 +13,7 @@ __all__ = ["Comrec", "Jiang2017"]
 # JPEG's serves. A lossless codec leaves nothing to repair at scale 1.
 _BASES = [
     (base, coder)
-    for base in codec.names()
+    for base in codec.registered()
     for coder in [codec.get(base)]
     if coder.mark_overhead is not None and coder.container == base
 ]

@@ -203,16 +203,6 @@ def parse(data: bytes) -> BpgFile:
     return BpgFile(header, tuple(extensions), body)
 
 
-def size(data: bytes) -> tuple[int, int]:
-    """(Width, height) in pixels; the first bytes of the file are enough.
-
-    Raises:
-        InputError: as `parse`.
-    """
-    header, _ = _header(data)
-    return header.width, header.height
-
-
 def extension(data: bytes, tag: int) -> bytes | None:
     """The content of the first extension of a file with this tag; None if absent.
 
