@@ -94,7 +94,8 @@ def decode(
     """Decode a file of any codec to 8-bit gray or RGB, with alpha if the file has it.
 
     Third-party files are converted: samples of more than 8 bits are rounded, CMYK becomes sRGB,
-    and the first of several frames is taken.
+    and the first of several frames is taken. ``image.info["notes"]`` is a tuple of sentences that
+    say so, and what else decoding left out or worked around.
 
     Args:
         data: the file.

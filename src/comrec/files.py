@@ -92,7 +92,7 @@ class File:
 
     def plain(self, *, partial: bool = False) -> Picture:
         """What other viewers show: the standard file alone. A .cmr file is decoded in full."""
-        return self.codec.decode(self.data, partial=partial)
+        return self._noting_losses(self.codec.decode(self.data, partial=partial))
 
     def decode(self, *, partial: bool = False) -> Picture:
         """The full picture of a marked or .cmr file; the plain picture of an unmarked one.
@@ -107,7 +107,7 @@ class File:
         """
         if self.mark is None:
             return self.plain(partial=partial)
-        return marked.decode(self.codec, self.data, self.mark)
+        return self._noting_losses(marked.decode(self.codec, self.data, self.mark))
 
     def enhance(self) -> Picture:
         """The artefacts of a plain file removed by our RecCNN; a marked or .cmr file decoded.
@@ -124,6 +124,10 @@ class File:
         condition = conditions.estimate(self.format, self.data, decoded)
         size = decoded.width, decoded.height
         return decoded.with_pixels(reconstruct(network, decoded.pixels, condition, size))
+
+
+    def _noting_losses(self, picture: Picture) -> Picture:
+        return picture.noting(*(loss.done for loss in self.codec.header(self.data).losses))
 
 
 def parse(data: bytes) -> File:

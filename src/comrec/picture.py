@@ -52,12 +52,15 @@ class Picture:
         metadata: EXIF, ICC and XMP.
         importance: (H, W) float32 in 0..1, the weight of each pixel, for codecs with spatially
             variable quality; or None. It is not stored in files.
+        notes: what reading the file changed, left out or worked around, one sentence each without
+            a full stop. They are not stored in files.
     """
 
     pixels: Pixels
     alpha: Pixels | None = None
     metadata: Metadata = field(default_factory=Metadata)
     importance: Importance | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         shape = self.pixels.shape
@@ -114,7 +117,11 @@ class Picture:
             for plane in (self.alpha, self.importance)
         )
         pixels = np.ascontiguousarray(function(self.pixels))
-        return Picture(pixels, alpha, self.metadata, importance)
+        return Picture(pixels, alpha, self.metadata, importance, self.notes)
+
+    def noting(self, *notes: str) -> Picture:
+        """This picture with more notes; each is told once."""
+        return replace(self, notes=tuple(dict.fromkeys((*self.notes, *notes))))
 
     def with_pixels(self, pixels: Pixels) -> Picture:
         """This picture with other pixels of the same size."""
@@ -152,7 +159,7 @@ class Picture:
         return Picture(pixels, None, self.metadata, importance)
 
     def to_pil(self) -> Image.Image:
-        """An L, LA, RGB or RGBA image; metadata in ``image.info``."""
+        """An L, LA, RGB or RGBA image; metadata and a tuple of notes, if any, in ``image.info``."""
         image = Image.fromarray(self.pixels)
         if self.alpha is not None:
             image.putalpha(Image.fromarray(self.alpha))
@@ -162,4 +169,6 @@ class Picture:
             image.info["icc_profile"] = self.metadata.icc
         if self.metadata.xmp is not None:
             image.info["xmp"] = self.metadata.xmp
+        if self.notes:
+            image.info["notes"] = self.notes
         return image

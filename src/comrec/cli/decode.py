@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import ExifTags, Image
 
-from comrec import api, codec, files
+from comrec import api, codec
 from comrec.cli import paths, preparing, terminal
 from comrec.errors import ComrecError, OptionError
 from comrec.picture import Metadata
@@ -127,8 +127,7 @@ def _decode_one(
     )
     seconds = time.perf_counter() - started
     if not options.quiet:
-        for loss in files.parse(data).codec.header(data).losses:
-            print(f"comrec: {paths.label(source)}: {loss.done}", file=sys.stderr)
+        terminal.noted(paths.label(source), image.info.get("notes", ()))
     written = _file(image, target, suffix)
     paths.write(target, written, source, not options.no_overwrite)
     return {

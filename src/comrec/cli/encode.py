@@ -91,6 +91,8 @@ def _encode_one(
         raise error.naming(name) from None
     seconds = time.perf_counter() - started
     paths.write(output, data, source, not options.no_overwrite)
+    if not options.quiet:
+        terminal.noted(name, picture.notes)
     return {
         "input": source,
         "output": output,

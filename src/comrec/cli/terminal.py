@@ -22,6 +22,12 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: bool = True
     return "\n".join([format_line(head), *map(format_line, rows)])
 
 
+def noted(name: str, notes: Sequence[str]) -> None:
+    """Report on stderr what reading a file changed, left out or worked around."""
+    for note in notes:
+        print(f"comrec: {name}: {note}", file=sys.stderr)
+
+
 def failed(error: ComrecError) -> None:
     """Report the failure of one file on stderr."""
     print(f"comrec: {error}", file=sys.stderr)
