@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from comrec import files
-from comrec.errors import InputError, MissingExtraError
+from comrec.buffers import bytes_of
+from comrec.errors import InputError, MissingExtraError, WeightsError
 from comrec.formats import cmr
 from comrec.inference import store
 
@@ -40,23 +41,30 @@ class Information:
     shown: str
 
 
-def info(data: bytes, name: str = "input") -> Information:
+def info(data: bytes | bytearray | memoryview, name: str = "input") -> Information:
     """Read the header and the mark of a file. Damage elsewhere is not detected.
 
     Args:
         data: the file.
         name: name of the file in errors.
     Raises:
+        OptionError: ``data`` is of another type.
         InputError: the format is unknown, or the header or mark is damaged.
         MissingExtraError: the library for its format is not installed.
+        WeightsError: the list of networks in the package is damaged.
     """
+    data = bytes_of(data)
     try:
-        file = files.parse(data)
-        if file.format == cmr.FORMAT:
-            return _from_cmr(data)
-        header, mark = file.codec.header(data), file.mark
-    except (InputError, MissingExtraError) as error:
+        return _of(data)
+    except (InputError, MissingExtraError, WeightsError) as error:
         raise error.naming(name) from None
+
+
+def _of(data: bytes) -> Information:
+    file = files.parse(data)
+    if file.format == cmr.FORMAT:
+        return _from_cmr(data)
+    header, mark = file.codec.header(data), file.mark
     width, height = header.width, header.height
     if mark is None:
         codec_id, network, shown = file.format, None, "the whole picture"

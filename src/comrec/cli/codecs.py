@@ -9,6 +9,7 @@ from typing import Any
 from comrec import codec as registry
 from comrec.cli import terminal
 from comrec.codec import Codec
+from comrec.errors import UnknownCodecError
 
 
 def add(verbs: Any) -> None:
@@ -20,19 +21,26 @@ def add(verbs: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    if options.codec is None:
-        coders = [registry.get(name) for name in registry.names()]
-    else:
-        coders = [registry.parse(options.codec)]
-    if options.json:
-        for coder in coders:
-            print(json.dumps(_facts(coder)))
-    elif options.codec is None:
-        for coder in coders:
-            print(f"{coder.id:20} {coder.extension:6} {coder.summary}{_needs(coder)}")
-    else:
-        print(_text(coders[0]))
+    if options.codec is not None:
+        coder = registry.parse(options.codec)
+        print(json.dumps(_facts(coder)) if options.json else _text(coder))
+        return 0
+    for name in registry.names():
+        print(_line(name, options.json))
     return 0
+
+
+def _line(name: str, as_json: bool) -> str:
+    """One codec, or why it cannot be loaded."""
+    try:
+        coder = registry.get(name)
+    except UnknownCodecError as error:  # of another package
+        if as_json:
+            return json.dumps({"id": name, "available": False, "error": str(error)})
+        return f"{name:20} {'-':6} {error}"
+    if as_json:
+        return json.dumps(_facts(coder))
+    return f"{coder.id:20} {coder.extension:6} {coder.summary}{_needs(coder)}"
 
 
 def _facts(coder: Codec) -> dict[str, Any]:
