@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from typing import NoReturn
 
 from comrec import __version__
@@ -37,6 +38,15 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _silence_libraries() -> None:
+    """Keep the warnings of libraries off the terminal; ``python -W`` shows them again.
+
+    Once, for the whole process: decoding changes no filters, which its threads share.
+    """
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code.
 
@@ -44,6 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: those after the program's name; `sys.argv` by default.
     """
     options = parser().parse_args(arguments)
+    _silence_libraries()
     try:
         code: int = options.run(options)
         return code

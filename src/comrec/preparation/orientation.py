@@ -7,7 +7,6 @@ a `Picture` holds the pixels as they were before encoding, as with the other cod
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
+from comrec.errors import DamagedFileError
 from comrec.picture import Picture
 from comrec.pillow_io import DECODER_ERRORS
 
@@ -49,13 +49,17 @@ def size_turned_back(size: tuple[int, int], tag: int) -> tuple[int, int]:
 
 
 def orientation_of(exif: bytes | None) -> int:
-    """EXIF orientation, 1..8; 1 (upright) if the tag is absent or invalid."""
+    """EXIF orientation, 1..8; 1 (upright) if the tag is absent or invalid.
+
+    Raises:
+        DamagedFileError: Pillow warns of damage, and the application makes warnings errors.
+    """
     found = Image.Exif()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            found.load(exif or b"")
-            tag = found.get(ExifTags.Base.Orientation)
+        found.load(exif or b"")
+        tag = found.get(ExifTags.Base.Orientation)
+    except Warning as warning:  # not upright for that: the picture would be turned
+        raise DamagedFileError(f"input: damaged EXIF ({warning})") from None
     except DECODER_ERRORS:
         return 1
     return int(tag) if tag in _TURNS else 1
