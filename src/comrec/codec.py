@@ -294,7 +294,8 @@ def _loaded(point: EntryPoint) -> Factory:
     try:
         factory: Factory = point.load()
         why = _wrong(factory(), point.name)
-        inspect.signature(factory)
+        if why is None:
+            inspect.signature(factory)  # as `get` asks for it
     except (Exception, SystemExit) as error:  # whatever code that is not ours raises
         why = f"{type(error).__name__}: {error}".removesuffix(": ")
     if why is None:

@@ -98,6 +98,8 @@ def rgb_of(background: str) -> tuple[int, ...]:
     """
     try:
         *rgb, alpha = ImageColor.getcolor(background, "RGBA")  # type: ignore[misc]
+        if max(rgb) > 255:
+            raise ValueError
     except ValueError:
         raise OptionError(
             f"{background!r} is not a colour; use a name such as white, or #rrggbb"
