@@ -34,7 +34,8 @@ def with_metadata(picture: Picture, how: Preparation) -> Picture:
         picture = _upright(picture)
     found = picture.metadata
     kept = {kind: getattr(found, kind) for kind in how.kept}
-    return replace(picture, metadata=Metadata(**kept))
+    resolution = found.resolution if kept else None
+    return replace(picture, metadata=Metadata(**kept, resolution=resolution))
 
 
 def _composited(picture: Picture, background: str | None) -> Picture:
