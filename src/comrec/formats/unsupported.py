@@ -94,10 +94,9 @@ def _tiff(page: Directory, identified: bool) -> str | None:
     if data.startswith(b"MM\0+"):
         return "a big-endian BigTIFF file"
     compression = page.integer(tiff.COMPRESSION, 1)
-    if compression in _COMPRESSIONS or not _is_common(compression):
-        return (
-            f"a TIFF file compressed by {_COMPRESSIONS.get(compression, f'method {compression}')}"
-        )
+    if compression not in _READ:
+        method = _COMPRESSIONS.get(compression, f"method {compression}")
+        return f"a TIFF file compressed by {method}"
     places = page.integers(tiff.STRIP_OFFSETS) or page.integers(tiff.TILE_OFFSETS)
     sides = page.integers(tiff.WIDTH) and page.integers(tiff.HEIGHT)
     if identified or not sides or not places or max(places) >= len(data):

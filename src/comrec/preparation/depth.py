@@ -100,7 +100,7 @@ def _from_halves(image: ImageFile, data: bytes, mode: str) -> Image.Image:
 
 
 def _colours(
-    samples: NDArray[np.uint16], levels: int, image: ImageFile, associated: bool
+    samples: NDArray[np.integer[Any]], levels: int, image: ImageFile, associated: bool
 ) -> Image.Image:
     """Colour in 0..``levels``, rounded; if ``associated``, first divided by its alpha."""
     if associated:

@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import ExifTags, _imaging
 from PIL.ImageFile import ImageFile
 
 from comrec import pillow_io
@@ -152,7 +152,7 @@ def _silence_libtiff() -> None:
     """
     for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
         try:
-            setter = ctypes.CDLL(Image.core.__file__)[name]
+            setter = ctypes.CDLL(_imaging.__file__)[name]
         except (OSError, AttributeError):
             return
         setter.argtypes, setter.restype = [ctypes.c_void_p], ctypes.c_void_p
