@@ -33,7 +33,7 @@ PLUGIN = "COMREC"
 
 DECODER_ERRORS = (
     OSError, ValueError, SyntaxError, EOFError, LookupError, ArithmeticError, TypeError,
-    RuntimeError, struct.error,
+    RuntimeError, AttributeError, struct.error,
 )  # fmt: skip
 """Exceptions that Pillow and its libraries raise on damaged data."""
 

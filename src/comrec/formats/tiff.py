@@ -29,6 +29,9 @@ _INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 1
 """Types of entries that hold integers, by their code in `struct`."""
 _RATIONAL = 5
 
+_BEYOND = (struct.error, OverflowError)
+"""What reading at an offset outside the file raises."""
+
 _FIRST = 8
 """Entries looked at for the kind of a page. They are in ascending order, and its tag is the
 lowest."""
@@ -101,7 +104,7 @@ class Directory:
                 self.data,
                 self._place(at, count * size),
             )
-        except struct.error:
+        except _BEYOND:
             return default
 
     def integer(self, tag: int, default: int) -> int:
@@ -116,7 +119,7 @@ class Directory:
                 above, below = struct.unpack_from(
                     self._layout.order + "II", self.data, self._place(at, 8 * count)
                 )
-            except struct.error:
+            except _BEYOND:
                 return None
             return above / below if below else None
         found = self.integers(tag)
@@ -182,7 +185,7 @@ def directory(data: bytes, offset: int | None = None) -> Directory:
         entries = {
             tag: (kind, count, at) for tag, kind, count, at in _entries(data, offset, layout)
         }
-    except struct.error:
+    except _BEYOND:
         raise DamagedFileError("input: damaged TIFF structure: a directory is cut off") from None
     return Directory(data, offset, layout, entries)
 
@@ -233,7 +236,7 @@ def pages(data: bytes) -> Pages:
             count, tag, _ = start.unpack_from(data, at)
             found[at] = 0 if tag > OLD_SUBFILE_TYPE else _kind(data, at, layout)
             (at,) = offset.unpack_from(data, at + head + count * size)
-    except struct.error:
+    except _BEYOND:
         pass
     if not found:
         raise DamagedFileError("input: damaged TIFF structure: there is no directory")

@@ -11,24 +11,23 @@ from comrec.formats.tiff import Directory
 
 _CONVERT = "convert it with other software"
 
-_JPEG_LS = 0xF7
 _PROCESSES = {
-    **dict.fromkeys((0xC3, 0xC7, 0xCB, 0xCF), "lossless"),
-    **dict.fromkeys((0xC5, 0xC6, 0xCD, 0xCE), "hierarchical"),
-    **dict.fromkeys((0xC9, 0xCA), "arithmetic-coded"),
-    _JPEG_LS: "JPEG-LS",
+    **dict.fromkeys((0xC3, 0xC7, 0xCB, 0xCF), "a lossless JPEG"),
+    **dict.fromkeys((0xC5, 0xC6, 0xCD, 0xCE), "a hierarchical JPEG"),
+    **dict.fromkeys((0xC9, 0xCA), "an arithmetic-coded JPEG"),
+    0xF7: "a JPEG-LS",
 }
 """Coding processes by the marker of the frame header (ITU-T T.81, table B.1; T.87)."""
 _FRAMES = (0xC0, 0xC1, 0xC2, *_PROCESSES)
 
 _READ = (
-    1, 2, 3, 4, 5, 6, 7, 8, 32771, 32773, 32809, 32946, 34676, 34677, 34925, 50000, 50001,
+    1, 2, 3, 4, 5, 6, 7, 8, 32771, 32773, 32809, 32946, 34676, 34677, 34925, 50000,
 )  # fmt: skip
-"""Compressions of TIFF that Pillow reads."""
+"""Compressions of TIFF that libtiff in Pillow reads."""
 _COMPRESSIONS = {
     9: "JBIG", 10: "JBIG", 33003: "JPEG 2000", 33005: "JPEG 2000", 34661: "JBIG",
     34712: "JPEG 2000", 34887: "LERC", 34892: "lossy JPEG", 34933: "PNG", 34934: "JPEG XR",
-    50002: "JPEG XL", 52546: "JPEG XL",
+    50001: "WebP", 50002: "JPEG XL", 52546: "JPEG XL",
 }  # fmt: skip
 """Names of some others."""
 
@@ -75,7 +74,7 @@ def _jpeg(data: bytes) -> str | None:
             continue
         bits, components = body[0], body[5]
         if marker in _PROCESSES:
-            return f"a {_PROCESSES[marker]} JPEG file"
+            return f"{_PROCESSES[marker]} file"
         if bits != 8:
             return f"a JPEG file of {bits} bits per sample"
         if components not in (1, 3, 4):

@@ -79,7 +79,8 @@ def _tag(image: Image.Image, tag: int, default: Any) -> Any:
 
 
 def _raw_mode(tile: Any) -> str:
-    return str(tile.args if isinstance(tile.args, str) else tile.args[0])
+    args = tile.args if isinstance(tile.args, str | None) else tile.args[0]  # QOI and XBM: None
+    return str(args)
 
 
 def _gray_and_alpha(image: ImageFile) -> Image.Image:
