@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
@@ -18,7 +16,7 @@ from sources import saved
 import comrec
 from comrec import codec, preparation
 from comrec.errors import UnsupportedPictureError
-from comrec.formats import aperture, boxes, tiff
+from comrec.formats import aperture, tiff
 from comrec.picture import Picture
 from comrec.preparation import Preparation, read
 
@@ -26,26 +24,11 @@ RGB, ALPHA = sources.smooth(3), sources.alpha()
 FIRST = Preparation(frame=0)
 
 
-def pages(*each: tuple[np.ndarray, dict[str, Any]], **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    with tifffile.TiffWriter(buffer, **options) as writer:
-        for samples, tags in each:
-            writer.write(samples, contiguous=False, **tags)
-    return buffer.getvalue()
-
-
 # frames
 
 
-def psd(channels: int, mode: int, planes: np.ndarray, bits: int = 8) -> bytes:
-    head = b"8BPS" + struct.pack(
-        ">H6xHIIHH", 1, channels, sources.HEIGHT, sources.WIDTH, bits, mode
-    )
-    return head + bytes(12) + b"\0\0" + planes.tobytes()
-
-
 def test_a_psd_whose_frames_count_from_one() -> None:
-    data = psd(3, 3, np.moveaxis(RGB, 2, 0))
+    data = sources.psd(3, 3, np.moveaxis(RGB, 2, 0))
     assert np.array_equal(read(data).pixels, RGB)
     assert np.array_equal(read(data, how=FIRST).pixels, RGB)
     assert np.array_equal(preparation.from_image(Image.open(io.BytesIO(data))).pixels, RGB)
@@ -59,7 +42,7 @@ def test_channels_of_a_psd_that_are_left_out_are_told(
     channels: int, mode: int, told: str | None
 ) -> None:
     plane = np.full((channels, sources.HEIGHT, sources.WIDTH), 77, np.uint8)
-    notes = read(psd(channels, mode, plane)).notes
+    notes = read(sources.psd(channels, mode, plane)).notes
     assert len(notes) == (told is not None)
     assert all(told is not None and told in note for note in notes)
 
@@ -89,7 +72,7 @@ PAGE: dict[str, Any] = {"photometric": "rgb"}
 @pytest.mark.parametrize("first", [False, True])
 def test_a_reduced_page_is_no_page(first: bool, big: bool) -> None:
     two = [(RGB, PAGE), (SMALL, THUMBNAIL)]
-    data = pages(*(two[::-1] if first else two), bigtiff=big)
+    data = sources.pages(*(two[::-1] if first else two), bigtiff=big)
     picture = read(data)
     assert np.array_equal(picture.pixels, RGB)
     assert picture.notes == ()
@@ -99,13 +82,13 @@ def test_a_reduced_page_is_no_page(first: bool, big: bool) -> None:
 
 def test_the_older_tag_of_a_reduced_page() -> None:
     old = (255, "H", 1, 2, True)
-    data = pages((RGB, PAGE), (SMALL, {"photometric": "rgb", "extratags": [old]}))
+    data = sources.pages((RGB, PAGE), (SMALL, {"photometric": "rgb", "extratags": [old]}))
     assert np.array_equal(read(data).pixels, RGB)
 
 
 def test_frames_of_a_tiff_count_its_pages_only() -> None:
     other = np.ascontiguousarray(RGB[:, ::-1])
-    data = pages((RGB, PAGE), (SMALL, THUMBNAIL), (other, PAGE), (SMALL, THUMBNAIL))
+    data = sources.pages((RGB, PAGE), (SMALL, THUMBNAIL), (other, PAGE), (SMALL, THUMBNAIL))
     with pytest.raises(UnsupportedPictureError, match="--frame 0"):
         read(data)
     for frame, expected in enumerate([RGB, other]):
@@ -119,13 +102,13 @@ def test_frames_of_a_tiff_count_its_pages_only() -> None:
 
 def test_a_mask_page_is_left_out_with_a_note() -> None:
     mask = (ALPHA > 200, {"photometric": "miniswhite", "subfiletype": 4})
-    picture = read(pages((RGB, PAGE), mask))
+    picture = read(sources.pages((RGB, PAGE), mask))
     assert np.array_equal(picture.pixels, RGB)
     assert any("mask" in note for note in picture.notes)
 
 
 def test_a_file_of_nothing_but_a_reduced_page_has_it_as_its_picture() -> None:
-    picture = read(pages((SMALL, THUMBNAIL)))
+    picture = read(sources.pages((SMALL, THUMBNAIL)))
     assert np.array_equal(picture.pixels, SMALL)
     assert any("reduced" in note for note in picture.notes)
 
@@ -169,15 +152,10 @@ def test_a_chain_of_pages_that_closes_is_counted_once() -> None:
     assert len(tiff.pages(data[: last + 98] + first + data[last + 102 :]).offsets) == 3
 
 
-@pytest.mark.parametrize("at", [4, 8, 12, 106])
-def test_pages_outside_the_file_end_the_count(at: int) -> None:
-    data, _ = chain(2)
-    tiff.pages(chain(1)[0])
-    altered = data[:at] + b"\xff\xff\xff\x7f" + data[at + 4 :]
-    try:
-        assert len(tiff.pages(altered).offsets) <= 2
-    except comrec.errors.DamagedFileError:
-        pass
+def test_a_page_outside_the_file_ends_the_count() -> None:
+    data, last = chain(3)
+    far = struct.pack("<I", 0x7FFFFFFF)
+    assert len(tiff.pages(data[: last - 4] + far + data[last:]).offsets) == 2
 
 
 # samples
@@ -235,50 +213,13 @@ def test_an_extra_sample_of_cmyk_is_left_out_with_a_note() -> None:
 # aperture
 
 
-def clap(
-    width: int, height: int, right: tuple[int, int], down: tuple[int, int]
-) -> tuple[int, ...]:
-    return (width, 1, height, 1, *right, *down)
-
-
-def with_aperture(data: bytes, numbers: tuple[int, ...]) -> bytes:
-    """An AVIF file of Pillow with a ``clap`` property of its picture, which is the first item."""
-    out, grown = b"", 0
-    for _, kind, body in boxes.walk(data):
-        if kind == b"meta":
-            inner = b""
-            for _, name, part in boxes.walk(body[4:]):
-                if name == b"iprp":
-                    (_, _, ipco), (_, _, ipma) = boxes.walk(part)
-                    property_ = boxes.pack(b"clap", struct.pack(">IIIIiIiI", *numbers))
-                    place = 1 + sum(1 for _ in boxes.walk(ipco))
-                    count = ipma[10]
-                    ipma = ipma[:10] + bytes([count + 1, 0x80 | place]) + ipma[11:]
-                    inner += boxes.pack(
-                        b"iprp", boxes.pack(b"ipco", ipco + property_) + boxes.pack(b"ipma", ipma)
-                    )
-                else:
-                    inner += boxes.pack(name, part)
-            grown = len(inner) + 4 - len(body)
-            body = body[:4] + inner
-        out += boxes.pack(kind, body)
-    at = out.index(b"iloc") + 12  # the items' offsets count from the start of the file
-    (items,) = struct.unpack_from(">H", out, at - 2)
-    for _ in range(items):
-        where = at + 6
-        (offset,) = struct.unpack_from(">I", out, where)
-        out = out[:where] + struct.pack(">I", offset + grown) + out[where + 4 :]
-        at += 14
-    return out
-
-
 @pytest.mark.parametrize("orientation", [1, 6])
 def test_the_clean_aperture_of_avif_is_applied(orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     options = {} if orientation == 1 else {"exif": exif.tobytes()}
     data = saved(Image.fromarray(RGB), "AVIF", quality=100, subsampling="4:4:4", **options)
-    cut = with_aperture(data, clap(10, 8, (-3, 1), (2, 1)))  # 24x20: left 4, top 8
+    cut = sources.with_aperture(data, sources.clap(10, 8, (-3, 1), (2, 1)))  # 24x20: left 4, top 8
     whole, shown = codec.get("avif").decode(data), codec.get("avif").decode(cut)
     assert np.array_equal(shown.pixels, whole.pixels[8:16, 4:14])
     assert np.array_equal(read(cut).pixels, shown.pixels)
@@ -289,15 +230,15 @@ def test_the_clean_aperture_of_avif_is_applied(orientation: int) -> None:
 @pytest.mark.parametrize(
     "numbers",
     [
-        clap(10, 8, (20, 1), (0, 1)),
-        clap(10, 8, (1, 2), (0, 1)),
-        clap(10, 8, (0, 0), (0, 1)),
-        clap(0, 8, (0, 1), (0, 1)),
-        clap(99, 8, (0, 1), (0, 1)),
+        sources.clap(10, 8, (20, 1), (0, 1)),
+        sources.clap(10, 8, (1, 2), (0, 1)),
+        sources.clap(10, 8, (0, 0), (0, 1)),
+        sources.clap(0, 8, (0, 1), (0, 1)),
+        sources.clap(99, 8, (0, 1), (0, 1)),
     ],
 )
 def test_an_invalid_aperture_is_ignored(numbers: tuple[int, ...]) -> None:
-    data = with_aperture(saved(Image.fromarray(RGB), "AVIF"), numbers)
+    data = sources.with_aperture(saved(Image.fromarray(RGB), "AVIF"), numbers)
     assert aperture.window(data, sources.WIDTH, sources.HEIGHT) is None
     assert read(data).width == sources.WIDTH
 
@@ -313,17 +254,3 @@ def test_one_pixel_through_every_codec(codec_id: str) -> None:
     data = comrec.encode(codec.get("png").encode(Picture(RGB[:1, :1].copy()), 100), codec_id)
     assert comrec.decode(data).size == (1, 1)
     assert (comrec.info(data).width, comrec.info(data).height) == (1, 1)
-
-
-# standard error
-
-
-def test_libtiff_prints_nothing(tmp_path: Any) -> None:
-    data = bytearray(saved(Image.fromarray(RGB), "TIFF", compression="tiff_lzw"))
-    data[8:60] = b"\x55" * 52
-    (tmp_path / "a.tif").write_bytes(data)
-    command = [sys.executable, "-m", "comrec", "encode", "a.tif", "-o", "a.png", "--codec", "png"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert done.stderr.startswith("comrec: a.tif: ")
-    assert done.stderr.count("\n") == 1

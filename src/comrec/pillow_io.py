@@ -85,13 +85,17 @@ def metadata_of(image: Image.Image) -> Metadata:
     return Metadata(exif, image.info.get("icc_profile"), image.info.get("xmp"), _resolution(image))
 
 
+_PER_UNIT = (ExifTags.Base.XResolution, ExifTags.Base.YResolution)
+_UNIT, _NO_UNIT = ExifTags.Base.ResolutionUnit, 1
+
+
 def _resolution(image: Image.Image) -> tuple[float, float] | None:
     """Pixels per inch, unless Pillow only assumes them, or takes them from EXIF."""
     if "jfif" in image.info:
         known = image.info.get("jfif_unit", 0) in (1, 2)
     elif image.format == "TIFF":
         stated = getattr(image, "tag_v2", {})
-        known = ExifTags.Base.XResolution in stated and ExifTags.Base.YResolution in stated
+        known = all(tag in stated for tag in _PER_UNIT)
     else:
         known = image.format not in ("JPEG", "MPO")
     found = image.info.get("dpi") if known else None
@@ -105,7 +109,11 @@ def _exif(image: Image.Image) -> bytes | None:
         return image.getexif().tobytes()
     if image.format != "TIFF":
         return None
-    found = without_storage(image.getexif()).tobytes()
+    tags = without_storage(image.getexif())
+    if tags.get(_UNIT) == _NO_UNIT and tags.get(_PER_UNIT[0]) == tags.get(_PER_UNIT[1]):
+        for tag in (_UNIT, *_PER_UNIT):  # square pixels, which says nothing
+            tags.pop(tag, None)
+    found = tags.tobytes()
     return None if found == Image.Exif().tobytes() else found
 
 
