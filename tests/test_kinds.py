@@ -34,6 +34,9 @@ of liu2018 have seen photographs only; wrong pictures, turned or inverted, diffe
 BEFORE_CODECS = ("CMYK", "Lab", "floating", "animation", "PSD", "TIFF", "AVIF", "JPEG")
 """Kinds, by how their names begin, that are converted or refused before they reach a codec."""
 
+UNTAGGED: dict[str, Any] = {"metadata": None, "software": False}
+"""Options of tifffile for no tags but those of the pixels."""
+
 GRAY, RGB, ALPHA = sources.smooth(1), sources.smooth(3), sources.alpha()
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/">\xc3\xa9</x:xmpmeta>'
 TAGS: dict[int, Any] = {0x0112: 6, 0x8769: {0x9003: "2020:02:02 20:20:20"}, 0x8825: {1: "N"}}
@@ -154,17 +157,18 @@ def cases() -> dict[str, Case]:
         "Lab": case(saved(lab, "TIFF"), Picture(of_lab)),
         "PSD": case(sources.psd(3, 3, np.moveaxis(RGB, 2, 0)), rgb),
         "TIFF, with a sample of unspecified meaning": case(
-            sources.tiff(np.dstack([RGB, ALPHA]), "rgb", extrasamples=["unspecified"]),
+            sources.tiff(np.dstack([RGB, ALPHA]), "rgb", extrasamples=["unspecified"], **UNTAGGED),
             clear,
             over_white(RGB),
         ),
         "TIFF, planes of 16 bits": case(
-            sources.tiff(np.moveaxis(deep(RGB), 2, 0), "rgb", planarconfig="separate"), rgb
+            sources.tiff(np.moveaxis(deep(RGB), 2, 0), "rgb", planarconfig="separate", **UNTAGGED),
+            rgb,
         ),
         "TIFF, with a reduced version as a page": case(
             sources.pages(
-                (RGB, {"photometric": "rgb"}),
-                (RGB[::2, ::2].copy(), {"photometric": "rgb", "subfiletype": 1}),
+                (RGB, {"photometric": "rgb", **UNTAGGED}),
+                (RGB[::2, ::2].copy(), {"photometric": "rgb", "subfiletype": 1, **UNTAGGED}),
             ),
             rgb,
         ),

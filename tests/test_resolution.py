@@ -132,7 +132,7 @@ def test_decode_writes_it(
     suffix: str, in_exif: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    options = {"exif": exif(300, 150)} if in_exif else {"dpi": (300, 150)}
+    options = {"exif": EXIF_HEAD + exif(300, 150)} if in_exif else {"dpi": (300, 150)}
     Path("a.jpg").write_bytes(saved(IMAGE, "JPEG", **options))
     plain = in_exif and suffix in ("bmp", "ppm")
     done = main(["decode", "a.jpg", "-o", f"a.{suffix}", "--quiet"])
