@@ -162,7 +162,12 @@ def cases() -> dict[str, Case]:
             over_white(RGB),
         ),
         "TIFF, planes of 16 bits": case(
-            sources.tiff(np.moveaxis(deep(RGB), 2, 0), "rgb", planarconfig="separate", **UNTAGGED),
+            sources.tiff(
+                np.moveaxis(deep(RGB).astype(np.uint16), 2, 0),
+                "rgb",
+                planarconfig="separate",
+                **UNTAGGED,
+            ),
             rgb,
         ),
         "TIFF, with a reduced version as a page": case(
