@@ -9,7 +9,7 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from comrec import pillow_io
-from comrec.errors import DamagedFileError, UnsupportedPictureError
+from comrec.errors import DamagedFileError, InputError, UnsupportedPictureError
 from comrec.formats import aperture, jp2, psd, tiff
 from comrec.picture import Metadata, Picture
 from comrec.pillow_io import DECODER_ERRORS
@@ -44,7 +44,7 @@ def view(source: bytes | Path, name: str | None = None, how: Preparation = VIEWE
     with pillow_io.decoding(data, label):
         try:
             return _from_file(_opened(data, how.frame or 0), how)
-        except UnsupportedPictureError as error:
+        except (InputError, UnsupportedPictureError) as error:
             raise error.naming(label) from None
 
 
