@@ -104,6 +104,17 @@ def test_a_picture_that_is_turned_has_its_resolution_turned() -> None:
         assert found == pytest.approx(expected, abs=0.02)
 
 
+@pytest.mark.parametrize(("orientation", "expected"), [(1, (300, 150)), (6, (150, 300))])
+def test_a_tiff_that_is_read_upright_has_its_resolution_turned(
+    orientation: int, expected: tuple[float, float]
+) -> None:
+    block = Image.Exif()
+    block[0x0112] = orientation
+    picture = read(saved(IMAGE, "TIFF", dpi=(300, 150), exif=block.tobytes()))
+    assert picture.metadata.resolution == expected
+    assert (picture.height > picture.width) == (orientation == 6)
+
+
 @pytest.mark.parametrize("unit", [b"\0", b"\x01", b"\x02"])
 def test_a_jfif_density_without_a_unit_is_none(unit: bytes) -> None:
     data = saved(IMAGE, "JPEG")

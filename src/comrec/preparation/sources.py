@@ -138,6 +138,8 @@ def _from_file(file: Opened, how: Preparation) -> Picture:
         eight = image
         image.load()
     found = jp2.metadata_of(data) if image.format == "JPEG2000" else pillow_io.metadata_of(image)
+    if image.format == "TIFF":
+        found = tiffs.turned(found, data)
     picture = _from_eight_bits(eight, found).noting(*file.notes)
     if file.unspecified:
         picture = tiffs.with_extra_sample(picture)

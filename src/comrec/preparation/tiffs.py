@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -14,14 +15,14 @@ from comrec import pillow_io
 from comrec.errors import DamagedFileError
 from comrec.formats import tiff
 from comrec.formats.tiff import Directory
-from comrec.picture import Picture
+from comrec.picture import Metadata, Picture
 from comrec.preparation.opened import Opened
 
 _COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}
 """Colour samples per pixel, by photometric interpretation."""
 _CMYK = 5
 _UNSPECIFIED = 0
-_ASSOCIATED, _UNASSOCIATED = 1, 2
+_ASSOCIATED, _UNASSOCIATED, _COREL = 1, 2, 999
 _BLACK_IS_ZERO = 1
 _SEPARATE = 2
 
@@ -52,24 +53,48 @@ def opened(data: bytes, frame: int) -> Opened:
             "the file says that this picture is a reduced version of another, which is not in it "
             "or cannot be read"
         )
-    extra = page.integers(tiff.EXTRA_SAMPLES)
-    surplus = page.integer(tiff.SAMPLES, 1) - _COLOURS.get(page.integer(tiff.PHOTOMETRIC, 1), 9999)
-    unspecified = False
-    if page.integer(tiff.PHOTOMETRIC, 1) != _CMYK and surplus == 1:
-        unspecified = extra in ((), (_UNSPECIFIED,))
-        if extra == (_UNSPECIFIED,):
-            page = page.with_integer(tiff.EXTRA_SAMPLES, _UNASSOCIATED)
-    else:
-        left = surplus - (surplus > 1 and extra[:1] in ((_ASSOCIATED,), (_UNASSOCIATED,)))
-        if left > 0:
-            notes.append(
-                "one further sample per pixel, which is not a colour, is left out"
-                if left == 1
-                else f"{left} further samples per pixel, which are not colours, are left out"
-            )
+    left = _left_out(page)
+    if left:
+        what = "one further sample per pixel, which is no colour, is"
+        if left > 1:
+            what = f"{left} further samples per pixel, which are no colours, are"
+        notes.append(f"{what} left out")
+    unspecified = _is_unspecified(page)
+    if unspecified and page.integers(tiff.EXTRA_SAMPLES):
+        page = page.with_integer(tiff.EXTRA_SAMPLES, _UNASSOCIATED)
     alone = page.alone()
     image = pillow_io.pillow_open(alone)
     return Opened(image, alone, len(pages.offsets), tuple(notes), unspecified)
+
+
+def _surplus(page: Directory) -> int:
+    """Number of samples per pixel beyond the colours; 0 for an unknown colour space."""
+    samples = page.integer(tiff.SAMPLES, 1)
+    return samples - _COLOURS.get(page.integer(tiff.PHOTOMETRIC, _BLACK_IS_ZERO), samples)
+
+
+def _is_unspecified(page: Directory) -> bool:
+    """Whether there is one extra sample, of unspecified meaning, that can be read as alpha."""
+    return (
+        _surplus(page) == 1
+        and page.integer(tiff.PHOTOMETRIC, _BLACK_IS_ZERO) != _CMYK
+        and page.integers(tiff.EXTRA_SAMPLES) in ((), (_UNSPECIFIED,))
+    )
+
+
+def _left_out(page: Directory) -> int:
+    """Number of samples per pixel that are neither colours nor read as alpha."""
+    first = page.integer(tiff.EXTRA_SAMPLES, _UNSPECIFIED)
+    alpha = first in (_ASSOCIATED, _UNASSOCIATED, _COREL) or _is_unspecified(page)
+    return max(0, _surplus(page) - alpha)
+
+
+def turned(metadata: Metadata, data: bytes) -> Metadata:
+    """The metadata of a page that Pillow has rotated, with its resolution rotated too."""
+    sideways = tiff.directory(data).integer(tiff.ORIENTATION, 1) in (5, 6, 7, 8)
+    if metadata.resolution is None or not sideways:
+        return metadata
+    return replace(metadata, resolution=metadata.resolution[::-1])
 
 
 def with_extra_sample(picture: Picture) -> Picture:
@@ -80,8 +105,9 @@ def with_extra_sample(picture: Picture) -> Picture:
     if picture.alpha is None or picture.alpha.min() == 255:
         return picture
     if picture.alpha.max() == 0:
-        bare = Picture(picture.pixels, None, picture.metadata, picture.importance, picture.notes)
-        return bare.noting("a further sample per pixel, 0 everywhere, is left out")
+        return replace(picture, alpha=None).noting(
+            "a further sample per pixel, 0 everywhere, is left out"
+        )
     return picture.noting(
         "a further sample per pixel, whose meaning the file does not say, is taken as transparency"
     )
@@ -89,6 +115,7 @@ def with_extra_sample(picture: Picture) -> Picture:
 
 def places(image: ImageFile) -> tuple[int, ...]:
     """Pillow's indices of the pages of an open TIFF file."""
+    _silence_libtiff()
     file = image.fp
     if file is None:  # closed after loading its only page
         return (image.tell(),)
