@@ -113,6 +113,11 @@ def test_a_file_of_nothing_but_a_reduced_page_has_it_as_its_picture() -> None:
     assert any("reduced" in note for note in picture.notes)
 
 
+def test_a_version_in_the_wrong_byte_order_is_read() -> None:
+    data = sources.tiff(RGB, "rgb")
+    assert np.array_equal(read(data[:2] + b"\0*" + data[4:]).pixels, RGB)
+
+
 def test_reduced_versions_below_a_page_are_no_pages() -> None:
     buffer = io.BytesIO()
     with tifffile.TiffWriter(buffer) as writer:

@@ -23,7 +23,8 @@ _REDUCED, _MASK = 1, 4
 """Bits of NewSubfileType: a smaller version of another page, and its transparency mask."""
 _OLD_REDUCED = 2
 
-_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"II\0*", b"MM*\0")
+"""The last two are wrong, but Pillow reads them."""
 
 _INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
 """Types of entries that hold integers, by their code in `struct`."""
