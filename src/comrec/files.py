@@ -20,7 +20,7 @@ from comrec.formats import cmr, detection
 from comrec.formats.mark import Mark
 from comrec.inference import store
 from comrec.picture import Picture
-from comrec.preparation import STRICT, Preparation
+from comrec.preparation import STRICT, Header, Preparation
 from comrec.sandwich import conditions, marked
 from comrec.sandwich.reconstruct import reconstruct
 from comrec.standard.pillow import PillowCodec
@@ -57,6 +57,15 @@ class File:
         return None if self.stale else self._found_mark
 
     @cached_property
+    def header(self) -> Header:
+        """What the standard codec's, or a .cmr file's, header says.
+
+        Raises:
+            InputError, UnsupportedPictureError, MissingExtraError.
+        """
+        return self.codec.header(self.data)
+
+    @cached_property
     def stale(self) -> bool:
         """Whether there is a mark that no longer fits the picture (`Mark.fits`).
 
@@ -65,8 +74,7 @@ class File:
         """
         if self._found_mark is None:
             return False
-        header = self.codec.header(self.data)
-        return not self._found_mark.fits(header.width, header.height)
+        return not self._found_mark.fits(self.header.width, self.header.height)
 
     @cached_property
     def _found_mark(self) -> Mark | None:
@@ -143,7 +151,7 @@ class File:
         return decoded.with_pixels(reconstruct(network, decoded.pixels, condition, size))
 
     def _noting_losses(self, picture: Picture) -> Picture:
-        return picture.noting(*(loss.done for loss in self.codec.header(self.data).losses))
+        return picture.noting(*(loss.done for loss in self.header.losses))
 
 
 def parse(data: bytes) -> File:
@@ -173,7 +181,7 @@ def read(data: bytes, name: str, how: Preparation = STRICT) -> Picture:
         file = parse(data)
         notes = (marked.STALE,) if file.stale else ()
         if file.beyond_pillow:
-            preparation.allow(file.codec.header(data), how)
+            preparation.allow(file.header, how)
             if how.frame:
                 raise UnsupportedPictureError(
                     f"only the first frame of {file.format} files can be taken"

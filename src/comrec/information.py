@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from comrec import files
-from comrec.errors import InputError, MissingExtraError
 from comrec.formats import cmr
 from comrec.inference import store
 
@@ -51,14 +50,15 @@ def info(data: bytes, name: str = "input") -> Information:
         name: name of the file in errors.
     Raises:
         InputError: the format is unknown, or the header or mark is damaged.
+        UnsupportedPictureError: the file is whole, but of a kind that is not read.
         MissingExtraError: the library for its format is not installed.
     """
     try:
         file = files.parse(data)
         if file.format == cmr.FORMAT:
             return _from_cmr(data)
-        header, mark, stale = file.codec.header(data), file.mark, file.stale
-    except (InputError, MissingExtraError) as error:
+        header, mark, stale = file.header, file.mark, file.stale
+    except files.UNUSABLE as error:
         raise error.naming(name) from None
     width, height = header.width, header.height
     if mark is None:

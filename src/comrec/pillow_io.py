@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import struct
 import warnings
 from collections.abc import Iterator
@@ -21,15 +22,18 @@ from comrec.errors import (
     UnknownFormatError,
     UnsupportedPictureError,
 )
-from comrec.formats import detection
+from comrec.formats import detection, resolution, unsupported
 from comrec.picture import MAX_PIXELS, Metadata, Picture, Pixels
+
+# Pillow's errors are raised; without a handler, Python would print its log on standard error too.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 PLUGIN = "COMREC"
 """The name of comrec's plug-in in Pillow's list of formats (see `pillow_plugin`)."""
 
 DECODER_ERRORS = (
     OSError, ValueError, SyntaxError, EOFError, LookupError, ArithmeticError, TypeError,
-    RuntimeError, struct.error,
+    RuntimeError, AttributeError, struct.error,
 )  # fmt: skip
 """Exceptions that Pillow and its libraries raise on damaged data."""
 
@@ -73,12 +77,29 @@ def key_alpha(samples: NDArray[np.integer[Any]], key: Any) -> Pixels:
 
 
 def metadata_of(image: Image.Image) -> Metadata:
-    """EXIF, ICC and XMP of a loaded Pillow image."""
+    """EXIF, ICC, XMP and resolution of a loaded Pillow image."""
     try:
         exif = _exif(image)
     except DECODER_ERRORS:  # too damaged to be written again
         exif = None
-    return Metadata(exif, image.info.get("icc_profile") or None, image.info.get("xmp") or None)
+    return Metadata(exif, image.info.get("icc_profile"), image.info.get("xmp"), _resolution(image))
+
+
+_PER_UNIT = (ExifTags.Base.XResolution, ExifTags.Base.YResolution)
+_UNIT, _NO_UNIT = ExifTags.Base.ResolutionUnit, 1
+
+
+def _resolution(image: Image.Image) -> tuple[float, float] | None:
+    """Pixels per inch, unless Pillow only assumes them, or takes them from EXIF."""
+    if "jfif" in image.info:
+        known = image.info.get("jfif_unit", 0) in (1, 2)
+    elif image.format == "TIFF":
+        stated = getattr(image, "tag_v2", {})
+        known = all(tag in stated for tag in _PER_UNIT)
+    else:
+        known = image.format not in ("JPEG", "MPO")
+    found = image.info.get("dpi") if known else None
+    return resolution.valid(found)
 
 
 def _exif(image: Image.Image) -> bytes | None:
@@ -88,7 +109,11 @@ def _exif(image: Image.Image) -> bytes | None:
         return image.getexif().tobytes()
     if image.format != "TIFF":
         return None
-    found = without_storage(image.getexif()).tobytes()
+    tags = without_storage(image.getexif())
+    if tags.get(_UNIT) == _NO_UNIT and tags.get(_PER_UNIT[0]) == tags.get(_PER_UNIT[1]):
+        for tag in (_UNIT, *_PER_UNIT):  # square pixels, which says nothing
+            tags.pop(tag, None)
+    found = tags.tobytes()
     return None if found == Image.Exif().tobytes() else found
 
 
@@ -140,6 +165,7 @@ def decoding(data: bytes, name: str) -> Iterator[None]:
 
     Raises:
         UnknownFormatError, DamagedFileError, TooLargeError.
+        UnsupportedPictureError: the file is whole, but of a kind that is not read.
     """
     if not data:
         raise DamagedFileError(f"{name}: the file is empty")
@@ -154,11 +180,15 @@ def decoding(data: bytes, name: str) -> Iterator[None]:
             f"{name}: declares more than {MAX_PIXELS:,} pixels; refused before decoding"
         ) from None
     except UnidentifiedImageError:
+        if kind := unsupported.reason(data):
+            raise UnsupportedPictureError(f"{name}: {kind}") from None
         known = detection.find(data)
         if known:
             raise DamagedFileError(f"{name}: damaged or cut short ({known})") from None
         raise UnknownFormatError(f"{name}: not in a picture format that comrec reads") from None
     except DECODER_ERRORS as error:
+        if kind := unsupported.reason(data, str(error)):
+            raise UnsupportedPictureError(f"{name}: {kind}") from None
         raise DamagedFileError(f"{name}: damaged or cut short ({error})") from None
 
 

@@ -7,6 +7,7 @@ import io
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from PIL import ExifTags, Image
 from comrec import api, codec
 from comrec.cli import paths, preparing, terminal
 from comrec.errors import ComrecError, OptionError
+from comrec.formats import resolution
 from comrec.picture import Metadata
 from comrec.pillow_io import DECODER_ERRORS, from_pil, without_storage
 from comrec.preparation import Preparation
@@ -87,13 +89,13 @@ def _file(image: Image.Image, target: str, suffix: str) -> bytes:
     if _FORMATS[suffix] != "TIFF":
         if picture.alpha is not None:
             raise OptionError(f"{target}: {suffix} files cannot store transparency; use .png")
-        if picture.metadata != Metadata():
+        if replace(picture.metadata, resolution=None) != Metadata():
             raise OptionError(
                 f"{target}: {suffix} files cannot store metadata; use .png, or --metadata none"
             )
     buffer = io.BytesIO()
     try:
-        options = _tiff_options(picture.metadata) if _FORMATS[suffix] == "TIFF" else {}
+        options = _options(_FORMATS[suffix], picture.metadata)
         picture.bare.to_pil().save(buffer, _FORMATS[suffix], **options)
     except DECODER_ERRORS as error:
         raise OptionError(
@@ -102,12 +104,23 @@ def _file(image: Image.Image, target: str, suffix: str) -> bytes:
     return buffer.getvalue()
 
 
+def _options(kind: str, metadata: Metadata) -> dict[str, Any]:
+    """Of Pillow, for what a format can hold of the metadata."""
+    if kind == "TIFF":
+        return _tiff_options(metadata)
+    found = resolution.of(metadata)
+    return {"dpi": found} if kind == "BMP" and found is not None else {}
+
+
 def _tiff_options(metadata: Metadata) -> dict[str, Any]:
     found = Image.Exif()
     found.load(metadata.exif or b"")
     exif = without_storage(found)
     if metadata.xmp is not None:
         exif[ExifTags.Base.XMLPacket] = metadata.xmp
+    if (stated := resolution.of(metadata)) is not None:
+        exif[ExifTags.Base.XResolution], exif[ExifTags.Base.YResolution] = stated
+        exif[ExifTags.Base.ResolutionUnit] = 2  # inch
     icc = {} if metadata.icc is None else {"icc_profile": metadata.icc}
     return {"exif": exif.tobytes(), **icc}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 
-from comrec.formats import boxes
+from comrec.formats import boxes, resolution
 from comrec.picture import Metadata
 
 _EXIF = b"JpgTiffExif->JP2"
@@ -27,7 +27,8 @@ def embed(data: bytes, metadata: Metadata) -> bytes:
         if kind != b"jp2h":
             out += boxes.pack(kind, body)
             continue
-        out += boxes.pack(kind, body if metadata.icc is None else _with_icc(body, metadata.icc))
+        header = body if metadata.icc is None else _with_icc(body, metadata.icc)
+        out += boxes.pack(kind, header + resolution.jp2_box(metadata))
         if metadata.exif is not None:
             out += boxes.pack_uuid(_EXIF, metadata.exif)
         if metadata.xmp is not None:
@@ -43,16 +44,18 @@ def _with_icc(header: bytes, icc: bytes) -> bytes:
 
 
 def metadata_of(data: bytes) -> Metadata:
-    """EXIF, ICC and XMP of a JP2 file; empty for a bare codestream.
+    """EXIF, ICC, XMP and resolution of a JP2 file; empty for a bare codestream.
 
     Raises:
         DamagedFileError: the box structure is damaged.
     """
     if data.startswith(_CODESTREAM):
         return Metadata()
-    colour = boxes.find(data, b"jp2h", b"colr")
+    header = boxes.find(data, b"jp2h") or b""
+    colour = boxes.find(header, b"colr")
     icc = colour[3:] if colour is not None and colour[0] in (2, 3) else None
-    return Metadata(boxes.find_uuid(data, _EXIF), icc, boxes.find_uuid(data, _XMP))
+    exif, xmp = boxes.find_uuid(data, _EXIF), boxes.find_uuid(data, _XMP)
+    return Metadata(exif, icc, xmp, resolution.in_jp2(header))
 
 
 def bits_of(data: bytes) -> int:

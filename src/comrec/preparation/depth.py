@@ -11,8 +11,8 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from comrec import pillow_io
-from comrec.errors import UnsupportedPictureError
 from comrec.formats import boxes, jp2
+from comrec.preparation import tiffs
 
 _BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262  # tags of TIFF
 _WHITE_IS_ZERO = 0
@@ -48,18 +48,13 @@ def rounded(image: ImageFile, data: bytes) -> Image.Image:
     returned; it differs by at most one level.
 
     Args:
-        image: opened, not yet loaded; this loads it.
+        image: opened, not yet loaded; this loads it, except for TIFF of separate planes.
         data: the bytes of its file.
-    Raises:
-        UnsupportedPictureError: planar TIFF, which Pillow misreads.
     """
-    modes = {_raw_mode(tile) for tile in image.tile}
-    if image.format == "TIFF" and len(modes) > 1:
-        raise UnsupportedPictureError(
-            "TIFF files of more than 8 bits with separate planes are not supported; "
-            "save with interleaved samples"
-        )
-    mode = modes.pop()
+    if image.format == "TIFF" and tiffs.is_misread(data):
+        levels = (1 << bits(image, data)) - 1
+        return _colours(tiffs.planes(image, data), levels, image, tiffs.is_associated(data))
+    mode = _raw_mode(image.tile[0])
     if mode == "LA;16B":
         return _gray_and_alpha(image)
     if mode.startswith(_HALVABLE):
@@ -84,7 +79,8 @@ def _tag(image: Image.Image, tag: int, default: Any) -> Any:
 
 
 def _raw_mode(tile: Any) -> str:
-    return str(tile.args if isinstance(tile.args, str) else tile.args[0])
+    args = tile.args if isinstance(tile.args, str | None) else tile.args[0]  # QOI and XBM: None
+    return str(args)
 
 
 def _gray_and_alpha(image: ImageFile) -> Image.Image:
@@ -101,11 +97,18 @@ def _from_halves(image: ImageFile, data: bytes, mode: str) -> Image.Image:
     first, second = (_bytes(image, mode, "B"), _bytes(again, mode, "L"))
     big_endian = mode.endswith("B") or (mode.endswith("N") and sys.byteorder == "big")
     samples = first << 8 | second if big_endian else second << 8 | first
-    if mode.startswith("RGBa"):  # colours multiplied by alpha
+    return _colours(samples, 65535, image, mode.startswith("RGBa"))
+
+
+def _colours(
+    samples: NDArray[np.integer[Any]], levels: int, image: ImageFile, associated: bool
+) -> Image.Image:
+    """Colour in 0..``levels``, rounded; if ``associated``, first divided by its alpha."""
+    if associated:
         alpha = samples[..., 3:].astype(np.uint32)
-        colours = (samples[..., :3] * np.uint32(65535) + alpha // 2) // np.maximum(alpha, 1)
-        samples[..., :3] = np.minimum(colours, 65535)
-    return _image(samples, 65535, image.mode, image.info.get("transparency"))
+        colours = (samples[..., :3] * np.uint32(levels) + alpha // 2) // np.maximum(alpha, 1)
+        samples[..., :3] = np.minimum(colours, levels)
+    return _image(samples, levels, image.mode, image.info.get("transparency"))
 
 
 def _bytes(image: ImageFile, mode: str, order: str) -> NDArray[np.uint16]:

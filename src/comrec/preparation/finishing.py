@@ -34,7 +34,8 @@ def with_metadata(picture: Picture, how: Preparation) -> Picture:
         picture = _upright(picture)
     found = picture.metadata
     kept = {kind: getattr(found, kind) for kind in how.kept}
-    return replace(picture, metadata=Metadata(**kept))
+    resolution = found.resolution if kept else None
+    return replace(picture, metadata=Metadata(**kept, resolution=resolution))
 
 
 def _composited(picture: Picture, background: str | None) -> Picture:
@@ -57,7 +58,8 @@ def _composited(picture: Picture, background: str | None) -> Picture:
 
 def _upright(picture: Picture) -> Picture:
     """The picture rotated by its EXIF orientation, and XMP without its copy of the tag."""
+    picture = orientation.upright(picture)
     metadata = picture.metadata
     if metadata.exif is not None and metadata.xmp is not None:
         metadata = replace(metadata, xmp=_ORIENTATION_IN_XMP.sub(b"", metadata.xmp))
-    return replace(orientation.upright(picture), metadata=metadata)
+    return replace(picture, metadata=metadata)
