@@ -107,7 +107,7 @@ class File:
         """
         if self.mark is None:
             return self.plain(partial=partial)
-        return self._noting_losses(marked.decode(self.codec, self.data, self.mark))
+        return self._noting_losses(marked.decode(self.codec, self.data, self.mark, partial=partial))
 
     def enhance(self) -> Picture:
         """The artefacts of a plain file removed by our RecCNN; a marked or .cmr file decoded.

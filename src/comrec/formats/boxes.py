@@ -15,7 +15,8 @@ def walk(data: bytes, *, complete: bool = False) -> Iterator[tuple[int, bytes, b
     """(Offset, type, body) of each top-level box.
 
     Args:
-        complete: refuse a box that extends beyond the data; otherwise its body is truncated.
+        complete: refuse invalid lengths and a box that extends beyond the data; otherwise the
+            walk ends at what is no box, and the body of the last one is truncated.
     Raises:
         DamagedFileError: a box length is invalid.
     """
@@ -28,18 +29,16 @@ def walk(data: bytes, *, complete: bool = False) -> Iterator[tuple[int, bytes, b
             head = 16
         elif length == 0:  # to the end
             length = len(data) - at
-        if length < head or (complete and length > len(data) - at):
+        if complete and not head <= length <= len(data) - at:
             raise DamagedFileError("input: damaged box structure")
+        if length < head:
+            return
         yield at, data[at + 4 : at + 8], data[at + head : at + length]
         at += length
 
 
 def find(data: bytes, *path: bytes) -> bytes | None:
-    """The body of the box at a path of types, each the first of its type; None if absent.
-
-    Raises:
-        DamagedFileError: a box length is invalid.
-    """
+    """The body of the box at a path of types, each the first of its type; None if absent."""
     for kind in path:
         found = next((body for _, name, body in walk(data) if name == kind), None)
         if found is None:
@@ -68,10 +67,6 @@ def insert_uuid(data: bytes, identity: bytes, body: bytes, before: tuple[bytes, 
 
 
 def find_uuid(data: bytes, identity: bytes) -> bytes | None:
-    """The body of the first top-level ``uuid`` box with this identity; None if absent.
-
-    Raises:
-        DamagedFileError: a box length is invalid.
-    """
+    """The body of the first top-level ``uuid`` box with this identity; None if absent."""
     bodies = (body for _, kind, body in walk(data) if kind == b"uuid")
     return next((body[16:] for body in bodies if body[:16] == identity), None)

@@ -10,10 +10,10 @@ from PIL.ImageFile import ImageFile
 
 from comrec import pillow_io
 from comrec.errors import DamagedFileError, UnsupportedPictureError
-from comrec.formats import jp2
+from comrec.formats import jp2, lenient
 from comrec.picture import Metadata, Picture
 from comrec.pillow_io import DECODER_ERRORS
-from comrec.preparation import colour, depth, orientation
+from comrec.preparation import colour, depth, orientation, truncated
 from comrec.preparation.finishing import finish
 from comrec.preparation.header import CONVERTED, Header
 from comrec.preparation.policy import STRICT, VIEWED, Preparation, allow
@@ -36,13 +36,36 @@ def read(source: bytes | Path, name: str | None = None, how: Preparation = STRIC
     return finish(view(source, name, how), how)
 
 
-def view(source: bytes | Path, name: str | None = None, how: Preparation = VIEWED) -> Picture:
+def view(
+    source: bytes | Path,
+    name: str | None = None,
+    how: Preparation = VIEWED,
+    *,
+    partial: bool = False,
+) -> Picture:
     """Read any file that Pillow reads, with all of its alpha and metadata.
 
     Args, Raises: as `read`.
+        partial: take what is there of a file that is cut short.
     """
     label = name or (str(source) if isinstance(source, Path) else "input")
     data = source if isinstance(source, bytes) else source.read_bytes()
+    data, notes = lenient.mended(data)
+    try:
+        return _view(data, label, how).noting(*notes)
+    except DamagedFileError as error:
+        found = truncated.rescued(data, lambda completed: _view(completed, label, how))
+        if found is None:
+            raise
+        picture, is_whole = found
+        if not (is_whole or partial):
+            raise DamagedFileError(
+                f"{error}; comrec decode --allow-partial gives what is there"
+            ) from None
+        return picture.noting(*notes)
+
+
+def _view(data: bytes, label: str, how: Preparation) -> Picture:
     with pillow_io.decoding(data, label):
         try:
             return _from_file(pillow_io.pillow_open(data), data, how)
@@ -75,7 +98,7 @@ def header_of(data: bytes) -> Header:
         UnknownFormatError, DamagedFileError, TooLargeError.
     """
     with pillow_io.decoding(data, "input"):
-        image = pillow_io.pillow_open(data)
+        image = pillow_io.pillow_open(lenient.mended(data)[0])
         tag = orientation.orientation_of(pillow_io.metadata_of(image).exif)
         return _header(image, depth.bits(image, data), tag)
 
