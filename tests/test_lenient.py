@@ -16,7 +16,7 @@ from PIL import Image
 import comrec
 from comrec import codec, files
 from comrec.cli import main
-from comrec.errors import DamagedFileError
+from comrec.errors import ComrecError, DamagedFileError
 from comrec.formats import png, segments
 from comrec.picture import Metadata, Picture
 
@@ -230,8 +230,9 @@ def test_what_is_there_of_other_files_is_given(kind: str, part: float, medium: P
     (note,) = image.info["notes"]
     assert note.startswith("the file is cut short: ")
     assert BYTES.match(note) or name == "JPEG"
-    error = np.abs(np.asarray(image).astype(int) - medium.pixels).mean()
-    assert error < np.abs(medium.pixels.astype(int) - 128).mean()
+    size = 32 if "tiles" in kind else 96
+    errors = np.asarray(image)[:size].astype(int) - medium.pixels[:size]
+    assert np.abs(errors).mean() < np.abs(medium.pixels[:size].astype(int) - 128).mean() * 0.75
 
 
 def test_an_interlaced_png_gives_what_is_there() -> None:
@@ -249,13 +250,13 @@ def test_an_interlaced_png_gives_what_is_there() -> None:
     assert np.array_equal(np.asarray(image)[::8, ::8], pixels[::8, ::8])
 
 
-def test_a_png_with_damaged_samples_gives_the_rows_before(medium: Picture) -> None:
+def test_a_png_with_damaged_samples_is_refused(medium: Picture) -> None:
     data = bytearray(of_pillow(medium, "PNG"))
-    at = len(data) * 2 // 3
-    data[at : at + 40] = bytes(40)
-    image = comrec.decode(bytes(data), allow_partial=True)
-    assert "the file is damaged: only the first" in image.info["notes"][0]
-    assert rows_alike(medium, image, 0) > 20
+    at = data.index(b"IDAT") + 6
+    data[at : at + 40] = b"\xff" * 40
+    with pytest.raises(DamagedFileError, match="stream") as error:
+        comrec.decode(bytes(data), allow_partial=True)
+    assert "--allow-partial" not in str(error.value)
 
 
 def test_a_marked_file_that_is_cut_short_is_reconstructed(medium: Picture) -> None:
@@ -277,7 +278,7 @@ def test_any_length_of_a_file_is_a_picture_or_a_typed_error(kind: str) -> None:
         for partial in (False, True):
             try:
                 image = comrec.decode(data[:length], allow_partial=partial)
-            except comrec.ComrecError:
+            except ComrecError:
                 continue
             assert image.size == (24, 20)
 

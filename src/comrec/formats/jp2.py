@@ -49,7 +49,11 @@ def _with_icc(header: bytes, icc: bytes) -> bytes:
 
 
 def metadata_of(data: bytes) -> Metadata:
-    """EXIF, ICC and XMP of a JP2 file; empty for a bare codestream."""
+    """EXIF, ICC and XMP of a JP2 file; empty for a bare codestream.
+
+    Raises:
+        DamagedFileError: the box structure is damaged.
+    """
     if data.startswith(_CODESTREAM):
         return Metadata()
     colour = boxes.find(data, b"jp2h", b"colr")
@@ -85,7 +89,7 @@ def completed(data: bytes) -> Iterator[Completion]:
         return
     head, stream = data[:start], data[start:]
     if start:  # its box ends with the file
-        head = head[:-8] + bytes(4) + head[-4:]
+        head = head[: head.rindex(b"jp2c") - 4] + bytes(4) + b"jp2c"
     found = _end_of_tiles(stream)
     if found is None or stream[found : found + 2] == _EOC:
         return
@@ -103,7 +107,7 @@ def _codestream_at(data: bytes) -> int | None:
         return 0
     for at, kind, _ in boxes.walk(data):
         if kind == b"jp2c":
-            start = at + (16 if data[at : at + 4] == b"\0\0\0\1" else 8)
+            start = at + boxes.head_size(data, at)
             return start if data.startswith(_CODESTREAM, start) else None
     return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from comrec.errors import DamagedFileError
-from comrec.formats import jp2, png, segments, webp
+from comrec.formats import boxes, jp2, png, segments, webp
 from comrec.formats.completion import Completion
 
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
@@ -20,6 +20,8 @@ def mended(data: bytes) -> tuple[bytes, tuple[str, ...]]:
         return png.mended(data)
     if _is_webp(data):
         return webp.mended(data)
+    if data.startswith(_JPEG2000[0]):  # OpenJPEG refuses bytes after the last box
+        return data[: boxes.end(data)], ()
     return data, ()
 
 

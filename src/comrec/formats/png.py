@@ -65,10 +65,7 @@ def mended(data: bytes) -> tuple[bytes, tuple[str, ...]]:
 
 
 def completed(data: bytes) -> Completion | None:
-    """A file that is cut short, or whose samples are damaged, completed by black rows.
-
-    None if its header is not whole.
-    """
+    """A file that is cut short, completed by samples of 0; None if it is damaged otherwise."""
     chunks = list(_chunks(data))
     if not chunks or chunks[0][0] != b"IHDR" or len(chunks[0][1]) != 13:
         return None
@@ -80,7 +77,10 @@ def completed(data: bytes) -> Completion | None:
     if size > _LARGEST:
         return None
     samples = b"".join(body for kind, body, _ in chunks if kind == b"IDAT")
-    there, again, damaged = _recompressed(samples, size)
+    try:
+        there, again = _recompressed(samples, size)
+    except zlib.error:
+        return None
     if there == 0:
         return None
     before = []
@@ -88,13 +88,12 @@ def completed(data: bytes) -> Completion | None:
         if kind == b"IDAT":
             break
         before.append(_packed(kind, body, checksum))
-    mended = b"".join([_HEAD, *before, _packed(b"IDAT", again), _packed(b"IEND", b"")])
-    if there == size and not damaged:
-        return Completion(mended, "the end of the file is missing", whole=True)
-    note = completion.of_bytes(there, size)
-    if not interlaced:
-        note = completion.of_rows(there // row, height)
-    return Completion(mended, note.replace("cut short", "damaged") if damaged else note)
+    whole = b"".join([_HEAD, *before, _packed(b"IDAT", again), _packed(b"IEND", b"")])
+    if there == size:
+        return Completion(whole, "the end of the file is missing", whole=True)
+    if interlaced:
+        return Completion(whole, completion.of_bytes(there, size))
+    return Completion(whole, completion.of_rows(there // row, height))
 
 
 def _interlaced(width: int, height: int, bits: int) -> int:
@@ -106,24 +105,24 @@ def _interlaced(width: int, height: int, bits: int) -> int:
     return size
 
 
-def _recompressed(samples: bytes, size: int) -> tuple[int, bytes, bool]:
-    """How many of ``size`` bytes expand; all of them compressed again, and if there is damage."""
+def _recompressed(samples: bytes, size: int) -> tuple[int, bytes]:
+    """How many of ``size`` bytes compressed samples expand to; and all of them compressed again.
+
+    Raises:
+        zlib.error: they are damaged.
+    """
     expand, compress = zlib.decompressobj(), zlib.compressobj(1)
     there, again = 0, []
-    damaged = False
-    try:
-        for at in range(0, len(samples), _STEP // 16):
-            part = samples[at : at + _STEP // 16]
-            while part and not expand.eof:  # to the end, for its checksum
-                rows = expand.decompress(part, _STEP)[: size - there]
-                there += len(rows)
-                again.append(compress.compress(rows))
-                part = expand.unconsumed_tail
-    except zlib.error:
-        damaged = True
+    for at in range(0, len(samples), _STEP // 16):
+        part = samples[at : at + _STEP // 16]
+        while part and not expand.eof:  # to the end, for its checksum
+            rows = expand.decompress(part, _STEP)[: size - there]
+            there += len(rows)
+            again.append(compress.compress(rows))
+            part = expand.unconsumed_tail
     for at in range(there, size, _STEP):  # filter 0, samples 0
         again.append(compress.compress(bytes(min(_STEP, size - at))))
-    return there, b"".join([*again, compress.flush()]), damaged
+    return there, b"".join([*again, compress.flush()])
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
@@ -150,7 +149,7 @@ def _packed(kind: bytes, body: bytes, checksum: bytes | None = None) -> bytes:
 
 def _printable(kind: bytes) -> str:
     names = {b"iCCP": "ICC", b"eXIf": "EXIF"}
-    return names.get(kind, f"the chunk {kind.decode('ascii', 'backslashreplace')}")
+    return names.get(kind, f"the chunk {kind.decode('latin-1').encode('unicode_escape').decode()}")
 
 
 def _compressed_text(kind: bytes, body: bytes) -> bytes | None:

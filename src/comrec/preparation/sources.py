@@ -97,8 +97,19 @@ def header_of(data: bytes) -> Header:
     Raises:
         UnknownFormatError, DamagedFileError, TooLargeError.
     """
+    data, _ = lenient.mended(data)
+    try:
+        return _header_of(data)
+    except DamagedFileError:
+        completion = next(lenient.completions(data), None)
+        if completion is None:
+            raise
+        return _header_of(completion.data)
+
+
+def _header_of(data: bytes) -> Header:
     with pillow_io.decoding(data, "input"):
-        image = pillow_io.pillow_open(lenient.mended(data)[0])
+        image = pillow_io.pillow_open(data)
         tag = orientation.orientation_of(pillow_io.metadata_of(image).exif)
         return _header(image, depth.bits(image, data), tag)
 

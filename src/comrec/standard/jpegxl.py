@@ -36,9 +36,6 @@ COARSEST = 9.9
 """Largest Butteraugli distance. From 10 up libjxl 0.12 downsamples the picture, and files get
 larger and worse. Above 15 pyjpegxl interprets the distance as a percentage."""
 
-_EXIF, _XMP = b"Exif", b"xml "
-"""Types of boxes."""
-
 _TIFF_HEADS = (b"II*\0", b"MM\0*")
 
 
@@ -105,30 +102,27 @@ class Jpegxl(Codec):
         return data
 
     def decode(self, data: bytes, *, partial: bool = False) -> Picture:
-        found = _open(data)
+        data, found, notes = _open(data)
         if jxl.is_animated(data):
             raise UnsupportedPictureError(
                 "input: an animation, of which pyjpegxl decodes only the last frame; "
                 "convert it first"
             )
         with pillow_io.decoding(data, "input"):
-            _, samples = _library().decode_to_numpy(found.data, dtype="uint8")
-        alpha = np.ascontiguousarray(samples[..., -1]) if found.fields.has_alpha else None
-        colour = samples[..., : found.fields.num_color_channels]
-        pixels = colour[..., 0] if found.fields.num_color_channels == 1 else colour
-        expanded, notes = brob.expand(found.compressed)
-        metadata = _metadata(found.fields, expanded)
-        picture = Picture(np.ascontiguousarray(pixels), alpha, metadata, notes=notes)
-        return orientation.turned_back(picture)
+            _, samples = _library().decode_to_numpy(data, dtype="uint8")
+        alpha = np.ascontiguousarray(samples[..., -1]) if found.has_alpha else None
+        colour = samples[..., : found.num_color_channels]
+        pixels = colour[..., 0] if found.num_color_channels == 1 else colour
+        return orientation.turned_back(
+            Picture(np.ascontiguousarray(pixels), alpha, _metadata(found), notes=notes)
+        )
 
     def header(self, data: bytes) -> Header:
-        found = _open(data)
-        fields = found.fields
-        exif = {kind: body for kind, body in found.compressed.items() if kind == _EXIF}
-        tag = orientation.orientation_of(_metadata(fields, brob.expand(exif)[0]).exif)
-        width, height = orientation.size_turned_back((fields.width, fields.height), tag)
-        channels = fields.num_color_channels + fields.has_alpha
-        return Header(width, height, fields.bits_per_sample, channels, orientation=tag)
+        _, found, _ = _open(data)
+        tag = orientation.orientation_of(_exif(found))
+        width, height = orientation.size_turned_back((found.width, found.height), tag)
+        channels = found.num_color_channels + found.has_alpha
+        return Header(width, height, found.bits_per_sample, channels, orientation=tag)
 
     def with_mark(self, data: bytes, mark: bytes) -> bytes:
         return boxes.insert_uuid(jxl.in_boxes(data), UUID, mark, before=(b"jxlc", b"jxlp"))
@@ -156,48 +150,34 @@ def _library() -> Any:
     return pyjpegxl
 
 
-@dataclass(frozen=True)
-class _Opened:
-    """A file whose header was read.
-
-    Attributes:
-        data: the file without Brotli-compressed boxes.
-        fields: of the header, and the metadata that is not compressed.
-        compressed: EXIF and XMP that are, as `brob.split` returns them.
-    """
-
-    data: bytes
-    fields: pyjpegxl.Metadata
-    compressed: dict[bytes, bytes]
-
-
-def _open(data: bytes) -> _Opened:
-    """The file, not yet decoded.
+def _open(data: bytes) -> tuple[bytes, pyjpegxl.Metadata, tuple[str, ...]]:
+    """The file as libjxl may have it, the fields of its header, and notes on what is left out.
 
     Raises:
         UnknownFormatError, DamagedFileError, TooLargeError.
     """
     detection.expect(data, Jpegxl.id)
-    compressed: dict[bytes, bytes] = {}
+    notes: tuple[str, ...] = ()
     if not data.startswith(jxl.CODESTREAM):
+        data = jxl.without_tail(data)
         list(boxes.walk(data, complete=True))  # pyjpegxl allocates what boxes declare
-        data, compressed = brob.split(data)
+        data, notes = brob.limited(data)
     with pillow_io.decoding(data, "input"):
         header: pyjpegxl.Metadata = _library().probe(data)
         pillow_io.refuse_bomb(header.width, header.height)
-    return _Opened(data, header, compressed)
+    return data, header, notes
 
 
-def _metadata(found: pyjpegxl.Metadata, expanded: dict[bytes, bytes]) -> Metadata:
+def _metadata(found: pyjpegxl.Metadata) -> Metadata:
     icc = found.icc
     if icc is not None and icc[4:8] == b"jxl " and means_srgb(icc):
         icc = None  # made by libjxl for a file that only declares sRGB
-    exif, xmp = found.exif or expanded.get(_EXIF), found.xmp or expanded.get(_XMP)
-    return Metadata(_without_offset(exif), icc, xmp)
+    return Metadata(_exif(found), icc, found.xmp)
 
 
-def _without_offset(exif: bytes | None) -> bytes | None:
+def _exif(found: pyjpegxl.Metadata) -> bytes | None:
     """The EXIF block without the offset before it, which some encoders omit."""
+    exif = found.exif
     if exif is None or exif.startswith((*_TIFF_HEADS, EXIF_HEAD)):
         return exif
     return exif[4 + int.from_bytes(exif[:4], "big") :] or None
