@@ -216,12 +216,13 @@ def test_the_rows_that_are_there_are_told(
 @pytest.mark.parametrize("part", [0.5, 0.8, 0.95])
 @pytest.mark.parametrize("kind", ["WEBP", "JPEG2000", "JPEG2000, tiles", "JPEG, progressive"])
 def test_what_is_there_of_other_files_is_given(kind: str, part: float, medium: Picture) -> None:
-    name, options = {
+    kinds: dict[str, tuple[str, dict[str, Any]]] = {
         "WEBP": ("WEBP", {"quality": 90}),
         "JPEG2000": ("JPEG2000", {"quality_mode": "dB", "quality_layers": [40]}),
         "JPEG2000, tiles": ("JPEG2000", {"tile_size": (32, 32)}),
         "JPEG, progressive": ("JPEG", {"quality": 90, "progressive": True}),
-    }[kind]
+    }
+    name, options = kinds[kind]
     data = of_pillow(medium, name, **options)
     cut = data[: int(len(data) * part)]
     with pytest.raises(DamagedFileError, match="--allow-partial gives what is there"):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from PIL import Image
 import comrec
 from comrec import codec, files, preparation
 from comrec.cli import main
+from comrec.errors import UnsupportedPictureError
 from comrec.formats import xmp
 from comrec.picture import Metadata, Picture
 from comrec.preparation import Preparation
@@ -190,3 +193,122 @@ def test_the_command_line_tells_it(tmp_path: Path, capsys: pytest.CaptureFixture
             capsys.readouterr().err
         )
         assert b"hdrgm" not in out.read_bytes()
+
+
+# Extended XMP
+
+
+def of_jpeg(*segments: bytes) -> bytes:
+    """A JPEG file with the bodies of APP1 segments."""
+    data = sources.saved(Image.fromarray(sources.smooth(3)), "JPEG")
+    packed = (b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body for body in segments)
+    return data[:20] + b"".join(packed) + data[20:]
+
+
+def extension(text: bytes, part: int = 30_000) -> tuple[str, list[bytes]]:
+    """The name of an extended packet, and its segments."""
+    name = hashlib.md5(text).hexdigest().upper()
+    return name, [
+        b"http://ns.adobe.com/xmp/extension/\0"
+        + name.encode()
+        + struct.pack(">II", len(text), at)
+        + text[at : at + part]
+        for at in range(0, len(text), part)
+    ]
+
+
+LONG = packet(
+    'GDepth:Data="' + "QUJD" * 20_000 + '"', "<dc:source>from afar</dc:source>", wrapped=False
+)
+HEAD = b"http://ns.adobe.com/xap/1.0/\0"
+
+
+def main_packet(name: str, elements: str = CREATOR) -> bytes:
+    return HEAD + packet(f'GDepth:Near="1" xmpNote:HasExtendedXMP="{name}"', elements)
+
+
+def properties(text: bytes | None) -> dict[str, bytes]:
+    found = xmp.read(text or b"")
+    assert found is not None
+    return {each.name: found.text[each.start : each.end].strip() for each in found.properties}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_extended_xmp_is_assembled(order: int) -> None:
+    name, parts = extension(LONG)
+    other = extension(packet("", "<dc:title>another</dc:title>", wrapped=False))[1]
+    data = of_jpeg(main_packet(name), *parts[::order], *other)
+    found = files.read(data, "input")
+    assert found.notes == ()
+    expected = properties(LONG) | properties(packet('GDepth:Near="1"', CREATOR))
+    assert properties(found.metadata.xmp) == expected
+    assert b"HasExtendedXMP" not in (found.metadata.xmp or b"")
+    assert comrec.decode(data).info["xmp"] == found.metadata.xmp
+
+
+def test_namespaces_of_extended_xmp_are_declared() -> None:
+    outside = LONG.replace(
+        b' xmlns:rdf="', f' xmlns:dc="{NAMESPACES["dc"]}" xmlns:a="b&amp;c" xmlns:rdf="'.encode(), 1
+    )
+    node = f' xmlns:dc="{NAMESPACES["dc"]}"'.encode()
+    at = outside.index(b"<rdf:Description")
+    outside = outside[:at] + outside[at:].replace(node, b"", 1)
+    name, parts = extension(outside)
+    found = files.read(of_jpeg(main_packet(name, ""), *parts), "input")
+    assert found.notes == ()
+    assert properties(found.metadata.xmp)["source"] == b"<dc:source>from afar</dc:source>"
+
+
+def damaged(kind: str) -> list[bytes]:
+    name, parts = extension(LONG)
+    main = main_packet(name)
+    if kind == "incomplete":
+        return [main, *parts[1:]]
+    if kind == "absent":
+        return [main]
+    if kind == "of another name":
+        return [main_packet("0" * 32), *parts]
+    if kind == "changed":
+        return [main, parts[0][:-1] + b"X", *parts[1:]]
+    if kind == "cut short":
+        return [main, *(part[:60] for part in parts)]
+    wrong_name, wrong = extension(LONG[:-20])
+    return [main_packet(wrong_name), *wrong]
+
+
+@pytest.mark.parametrize(
+    "kind", ["incomplete", "absent", "of another name", "changed", "cut short", "not well-formed"]
+)
+def test_damaged_extended_xmp_is_left_out_with_a_note(kind: str) -> None:
+    found = files.read(of_jpeg(*damaged(kind)), "input")
+    # What only describes its data goes with it.
+    assert found.notes == (
+        "the depth map is not carried; its entries in XMP are removed",
+        "the extended XMP is not carried; its entry in XMP is removed",
+    )
+    assert (found.metadata.xmp or b"").split() == packet("", CREATOR).split()
+
+
+@pytest.mark.parametrize("codec_id", ["jpeg", "jpeg-tuned", "comrec-jpeg"])
+def test_jpeg_has_long_xmp_as_extended_xmp(codec_id: str) -> None:
+    long = packet(
+        'tiff:Make="a"' + f' dc:source="{"x" * 90_000}"',
+        f"{CREATOR}<dc:rights>{'y' * 70_000}</dc:rights>",
+    )
+    picture = Picture(sources.smooth(3), None, Metadata(xmp=long))
+    data = comrec.encode(picture, codec_id, 60)
+    first = comrec.decode(data).info["xmp"]
+    assert properties(first) == properties(long)
+    with Image.open(io.BytesIO(data)) as image:  # others see the rest
+        seen = image.info["xmp"]
+    assert len(seen) < 65_503
+    assert {"Make", "title", "HasExtendedXMP"} <= set(properties(seen))
+    again = comrec.encode(data, codec_id, 60)
+    assert comrec.decode(again).info["xmp"] == first
+
+
+@pytest.mark.parametrize("text", [bytes(70_000), b"<x/>" * 30_000])
+def test_long_xmp_that_is_not_well_formed_is_refused_by_jpeg(text: bytes) -> None:
+    picture = Picture(sources.smooth(3), None, Metadata(xmp=text))
+    with pytest.raises(UnsupportedPictureError, match="XMP of at most 65,504 bytes"):
+        comrec.encode(picture, "jpeg", 60)

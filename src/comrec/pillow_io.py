@@ -21,7 +21,7 @@ from comrec.errors import (
     UnknownFormatError,
     UnsupportedPictureError,
 )
-from comrec.formats import detection
+from comrec.formats import detection, extended_xmp
 from comrec.picture import MAX_PIXELS, Metadata, Picture, Pixels
 
 PLUGIN = "COMREC"
@@ -78,7 +78,15 @@ def metadata_of(image: Image.Image) -> Metadata:
         exif = _exif(image)
     except DECODER_ERRORS:  # too damaged to be written again
         exif = None
-    return Metadata(exif, image.info.get("icc_profile") or None, image.info.get("xmp") or None)
+    return Metadata(exif, image.info.get("icc_profile") or None, _xmp(image))
+
+
+def _xmp(image: Image.Image) -> bytes | None:
+    xmp = image.info.get("xmp") or None
+    segments = getattr(image, "applist", None)  # of JPEG
+    if xmp is None or not segments:
+        return xmp
+    return extended_xmp.merged(xmp, [body for name, body in segments if name == "APP1"])
 
 
 def _exif(image: Image.Image) -> bytes | None:

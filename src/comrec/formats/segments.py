@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from comrec.errors import DamagedFileError, UnsupportedPictureError
+from comrec.formats import extended_xmp
 from comrec.formats.completion import Completion
 from comrec.picture import EXIF_HEAD, Metadata
 
@@ -165,16 +166,20 @@ def luma_table(data: bytes) -> NDArray[np.uint16]:
 
 
 def metadata_segments(metadata: Metadata) -> list[tuple[int, bytes]]:
-    """EXIF, XMP and ICC as APP1 and APP2 segments.
+    """EXIF, XMP and ICC as APP1 and APP2 segments; XMP above about 64 kB as extended XMP.
 
     Raises:
-        UnsupportedPictureError: EXIF or XMP above about 64 kB, ICC above about 16 MB.
+        UnsupportedPictureError: EXIF above about 64 kB, XMP too that is not well-formed; ICC above
+            about 16 MB.
     """
     out = []
     if metadata.exif is not None:
         out.append((0xE1, EXIF_HEAD + _fitting("EXIF", metadata.exif, _ROOM - len(EXIF_HEAD))))
     if metadata.xmp is not None:
-        out.append((0xE1, XMP_HEAD + _fitting("XMP", metadata.xmp, _ROOM - len(XMP_HEAD))))
+        room = _ROOM - len(XMP_HEAD)
+        xmp, extended = extended_xmp.split(metadata.xmp, room)
+        out.append((0xE1, XMP_HEAD + _fitting("XMP", xmp, room)))
+        out += [(0xE1, body) for body in extended]
     if metadata.icc is not None:
         part = _ROOM - len(ICC_HEAD) - 2
         icc = _fitting("ICC", metadata.icc, 255 * part)

@@ -38,7 +38,8 @@ def mended(data: bytes) -> tuple[bytes, tuple[str, ...]]:
     Bytes after the picture that are no whole chunk are left out. Unchanged if the picture is cut
     short.
     """
-    chunks, ends, notes = [], [12], []
+    chunks: list[tuple[bytes, bytes]] = []
+    ends, notes = [12], []
     for kind, body in _chunks(data):
         end = ends[-1] + 8 + _length(data, ends[-1])
         if end > len(data):

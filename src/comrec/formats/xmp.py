@@ -111,28 +111,34 @@ class Packet:
     def without(self, unwanted: Iterable[Property]) -> bytes | None:
         """The packet without these properties and without namespaces that only they used.
 
-        None if no property is left.
+        Nodes that had no others go too. None if no property is left.
         """
         gone = set(unwanted)
         if gone.issuperset(self.properties):
             return None
-        left = _cut(self.text, ((each.start, each.end) for each in gone))
+        spans = []
+        for node in self.nodes:
+            if node.properties and gone.issuperset(node.properties):
+                spans.append((node.start, node.end))
+            else:
+                spans += [(each.start, each.end) for each in node.properties if each in gone]
+        left = cut(self.text, spans)
         namespaces = tuple({*_POINTING, *(each.uri.encode() for each in gone)})
         used = {_END_OF_PREFIX.split(part[-_LONGEST:])[-1] for part in left.split(b":")}
-        spans = [(each.start, each.end) for each in gone]
         spans += [
             (start, end)
             for prefix, uri, start, end in self.declarations
             if uri.startswith(namespaces) and prefix not in used and len(prefix) < _LONGEST
         ]
-        return _cut(self.text, spans)
+        return cut(self.text, spans)
 
 
-def _cut(text: bytes, spans: Iterable[tuple[int, int]]) -> bytes:
+def cut(text: bytes, spans: Iterable[tuple[int, int]]) -> bytes:
+    """The text without (start, end) spans."""
     parts, at = [], 0
     for start, end in sorted(spans):
         parts.append(text[at:start])
-        at = end
+        at = max(at, end)
     return b"".join([*parts, text[at:]])
 
 
