@@ -39,7 +39,8 @@ def mended(data: bytes) -> tuple[bytes, tuple[str, ...]]:
     short.
     """
     chunks: list[tuple[bytes, bytes]] = []
-    ends, notes = [12], []
+    ends = [12]
+    notes: list[str] = []
     for kind, body in _chunks(data):
         end = ends[-1] + 8 + _length(data, ends[-1])
         if end > len(data):
@@ -63,7 +64,8 @@ def completed(data: bytes) -> Completion | None:
     libwebp takes zeros for coefficients that are cheap to code; it refuses other bytes, and
     lossless pictures that are cut short.
     """
-    chunks, at = [], 12
+    chunks: list[tuple[bytes, bytes]] = []
+    at = 12
     for kind, body in _chunks(data):
         size = _length(data, at)
         at += 8 + size + size % 2
