@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
-
-import numpy as np
 
 from comrec.errors import DamagedFileError
 from comrec.formats import completion, lenient
@@ -22,8 +21,9 @@ def rescued(data: bytes, decode: Callable[[bytes], Picture]) -> tuple[Picture, b
     """
     for candidate in lenient.completions(data):
         try:
+            # One after the other, so that only one picture is in memory.
+            check = None if candidate.check is None else _checksums(decode(candidate.check))
             picture = decode(candidate.data)
-            check = None if candidate.check is None else decode(candidate.check)
         except DamagedFileError:
             continue
         if check is None:
@@ -32,12 +32,17 @@ def rescued(data: bytes, decode: Callable[[bytes], Picture]) -> tuple[Picture, b
     return None
 
 
-def _compared(picture: Picture, check: Picture, candidate: Completion) -> tuple[Picture, bool]:
-    differs = (picture.pixels != check.pixels).reshape(picture.height, -1).any(axis=1)
-    if not differs.any():
+def _compared(picture: Picture, check: list[int], candidate: Completion) -> tuple[Picture, bool]:
+    rows = zip(_checksums(picture), check, strict=True)
+    there = next((row for row, (one, other) in enumerate(rows) if one != other), None)
+    if there is None:
         whole = candidate.whole_note is not None
         return picture.noting(candidate.whole_note or candidate.note), whole
-    note = candidate.note
     if candidate.in_rows:
-        note = completion.of_rows(int(np.argmax(differs)), picture.height)
-    return picture.noting(note), False
+        return picture.noting(completion.of_rows(there, picture.height)), False
+    return picture.noting(candidate.note), False
+
+
+def _checksums(picture: Picture) -> list[int]:
+    """Of each row."""
+    return [zlib.crc32(row) for row in picture.pixels]
