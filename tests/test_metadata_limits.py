@@ -97,6 +97,25 @@ def test_bytes_after_a_jpeg_xl_file_are_passed_over(small: Picture) -> None:
         comrec.decode(data[:-20])
 
 
+# HEIC
+
+
+@pytest.mark.parametrize("version", [0, 1, 2])
+def test_items_of_heic_that_share_bytes_are_limited(version: int) -> None:
+    pytest.importorskip("pillow_heif")
+    number = ">I" if version == 2 else ">H"
+    method = b"\0\0" if version else b""
+    one = struct.pack(number, 1) + method + bytes(2) + struct.pack(">H", 40)
+    one += struct.pack(">II", 0, 5_000_000) * 40
+    head = bytes([version, 0, 0, 0, 0x44, 0])
+    location = boxes.pack(b"iloc", head + struct.pack(number, 1) + one)
+    data = boxes.pack(b"ftyp", b"heic\0\0\0\0mif1heic")
+    data += boxes.pack(b"meta", bytes(4) + location) + boxes.pack(b"mdat", bytes(1000))
+    for read in (comrec.info, comrec.decode):
+        with pytest.raises(DamagedFileError, match="more than the file holds"):
+            read(data)
+
+
 # PNG
 
 
