@@ -54,15 +54,15 @@ def view(
     try:
         return _view(data, label, how).noting(*notes)
     except DamagedFileError as error:
-        found = truncated.rescued(data, lambda completed: _view(completed, label, how))
-        if found is None:
-            raise
-        picture, is_whole = found
-        if not (is_whole or partial):
-            raise DamagedFileError(
-                f"{error}; comrec decode --allow-partial gives what is there"
-            ) from None
-        return picture.noting(*notes)
+        message = str(error)
+    # Not in the handler: the exception would keep the first decoder's picture in memory.
+    found = truncated.rescued(data, lambda completed: _view(completed, label, how))
+    if found is None:
+        raise DamagedFileError(message)
+    picture, is_whole = found
+    if not (is_whole or partial):
+        raise DamagedFileError(f"{message}; comrec decode --allow-partial gives what is there")
+    return picture.noting(*notes)
 
 
 def _view(data: bytes, label: str, how: Preparation) -> Picture:
