@@ -49,11 +49,27 @@ class File:
 
     @cached_property
     def mark(self) -> Mark | None:
-        """The mark, or None: .cmr files have none.
+        """The mark; None where there is none that fits the picture. .cmr files have none.
 
         Raises:
             DamagedFileError: the mark, or the file's structure, is damaged.
         """
+        return None if self.stale else self._found_mark
+
+    @cached_property
+    def stale(self) -> bool:
+        """Whether there is a mark that no longer fits the picture (`Mark.fits`).
+
+        Raises:
+            DamagedFileError: as `mark`.
+        """
+        if self._found_mark is None:
+            return False
+        header = self.codec.header(self.data)
+        return not self._found_mark.fits(header.width, header.height)
+
+    @cached_property
+    def _found_mark(self) -> Mark | None:
         return None if self.format == cmr.FORMAT else marked.mark_of(self.codec, self.data)
 
     @cached_property
@@ -106,7 +122,8 @@ class File:
             MissingExtraError: what reads its format is not installed.
         """
         if self.mark is None:
-            return self.plain(partial=partial)
+            plain = self.plain(partial=partial)
+            return plain.noting(marked.STALE) if self.stale else plain
         return self._noting_losses(marked.decode(self.codec, self.data, self.mark, partial=partial))
 
     def enhance(self) -> Picture:
@@ -124,7 +141,6 @@ class File:
         condition = conditions.estimate(self.format, self.data, decoded)
         size = decoded.width, decoded.height
         return decoded.with_pixels(reconstruct(network, decoded.pixels, condition, size))
-
 
     def _noting_losses(self, picture: Picture) -> Picture:
         return picture.noting(*(loss.done for loss in self.codec.header(self.data).losses))
@@ -152,8 +168,10 @@ def read(data: bytes, name: str, how: Preparation = STRICT) -> Picture:
         UnsupportedPictureError: something cannot be carried, and ``how`` does not allow for it.
         WeightsError, UnknownCodecError, MissingExtraError.
     """
+    notes: tuple[str, ...] = ()
     try:
         file = parse(data)
+        notes = (marked.STALE,) if file.stale else ()
         if file.beyond_pillow:
             preparation.allow(file.codec.header(data), how)
             if how.frame:
@@ -165,4 +183,4 @@ def read(data: bytes, name: str, how: Preparation = STRICT) -> Picture:
         pass  # Pillow reads more formats than ours
     except UNUSABLE as error:
         raise error.naming(name) from None
-    return preparation.read(data, name, how)
+    return preparation.read(data, name, how).noting(*notes)

@@ -26,6 +26,8 @@ class Information:
         network: name of the network that reconstructs it, or its id if this version lacks it;
             None for plain files.
         shown: what other viewers show, as text.
+        stale: whether another program resized, cropped or rotated a marked file: its mark no longer
+            fits, and the file is decoded, and described here, as a plain one.
     """
 
     container: str
@@ -38,6 +40,7 @@ class Information:
     quality: float | None
     network: str | None
     shown: str
+    stale: bool = False
 
 
 def info(data: bytes, name: str = "input") -> Information:
@@ -54,7 +57,7 @@ def info(data: bytes, name: str = "input") -> Information:
         file = files.parse(data)
         if file.format == cmr.FORMAT:
             return _from_cmr(data)
-        header, mark = file.codec.header(data), file.mark
+        header, mark, stale = file.codec.header(data), file.mark, file.stale
     except (InputError, MissingExtraError) as error:
         raise error.naming(name) from None
     width, height = header.width, header.height
@@ -82,6 +85,7 @@ def info(data: bytes, name: str = "input") -> Information:
         mark.quality if mark else None,
         network,
         shown,
+        stale,
     )
 
 

@@ -51,4 +51,6 @@ def _text(name: str, found: Information) -> str:
             f"reconstructed by {found.network}"
         )
         lines.append(f"  other viewers show {found.shown}")
+    if found.stale:
+        lines.append("  edited after comrec wrote it: the mark no longer fits and is ignored")
     return "\n".join(lines)

@@ -100,4 +100,6 @@ class Sandwich(Codec):
     def header(self, data: bytes) -> Header:
         header = self.plain.header(data)
         mark = marked.mark_of(self.plain, data)
-        return header if mark is None else replace(header, width=mark.width, height=mark.height)
+        if mark is None or not mark.fits(header.width, header.height):
+            return header
+        return replace(header, width=mark.width, height=mark.height)

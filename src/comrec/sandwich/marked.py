@@ -14,6 +14,12 @@ from comrec.picture import Picture
 from comrec.sandwich import conditions
 from comrec.sandwich.reconstruct import reconstruct
 
+STALE = (
+    "another program resized, cropped or rotated it, so that its mark no longer fits; it is read "
+    "as a plain file"
+)
+"""Note on a file whose mark does not fit its picture."""
+
 
 def write(plain: Codec, payload: bytes, picture: Picture, quality: float, rec: Network) -> bytes:
     """The payload with the mark that tells how to reconstruct ``picture`` from it.
@@ -41,7 +47,9 @@ def mark_of(plain: Codec, data: bytes) -> Mark | None:
 
 
 def decode(plain: Codec, data: bytes, mark: Mark | None, *, partial: bool = False) -> Picture:
-    """The full picture of a file with its mark; the plain picture where there is none.
+    """The full picture of a file with its mark.
+
+    The plain picture where there is no mark; or where it does not fit, with a note.
 
     Raises:
         InputError: the file cannot be used.
@@ -51,12 +59,8 @@ def decode(plain: Codec, data: bytes, mark: Mark | None, *, partial: bool = Fals
     compact = plain.decode(data, partial=partial)
     if mark is None:
         return compact
-    expected = tuple(-(-side // mark.scale) for side in (mark.width, mark.height))
-    if (compact.width, compact.height) != expected:
-        raise DamagedFileError(
-            f"input: the mark says {mark.width}x{mark.height} at scale 1/{mark.scale}, but "
-            f"the file holds {compact.width}x{compact.height}; it was edited after encoding"
-        )
+    if not mark.fits(compact.width, compact.height):
+        return compact.noting(STALE)
     try:
         network = store.by_id(mark.network)
     except WeightsError as error:
