@@ -39,6 +39,13 @@ UNTAGGED: dict[str, Any] = {"metadata": None, "software": False}
 
 GRAY, RGB, ALPHA = sources.smooth(1), sources.smooth(3), sources.alpha()
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/">\xc3\xa9</x:xmpmeta>'
+LONG_XMP = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
+    '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    '<rdf:Description rdf:about="" xmlns:a="http://a.example/" a:title="a cat"/>'
+    f'<rdf:Description rdf:about="" xmlns:a="http://a.example/" a:notes="{"a cat " * 20_000}"/>'
+    "</rdf:RDF></x:xmpmeta>"
+).encode()
 TAGS: dict[int, Any] = {0x0112: 6, 0x8769: {0x9003: "2020:02:02 20:20:20"}, 0x8825: {1: "N"}}
 
 
@@ -203,7 +210,7 @@ def cases() -> dict[str, Case]:
         "ICC, another RGB space": of_png(Picture(RGB, None, other), Picture(from_p3(RGB))),
         "ICC, gray": of_png(Picture(GRAY, None, dark), Picture(to_srgb((GRAY / 255) ** 1.8))),
         "XMP": of_png(Picture(RGB, None, Metadata(xmp=XMP))),
-        "XMP over 64 kB": of_png(Picture(RGB, None, Metadata(xmp=XMP * 2000)), rgb),
+        "XMP over 64 kB": of_png(Picture(RGB, None, Metadata(xmp=LONG_XMP)), rgb),
     }
 
 

@@ -101,7 +101,7 @@ def decode(
         data: the file.
         enhance: also remove the artefacts of a plain file of a lossy codec.
         plain: decode as other viewers do: ignore the mark, run no network.
-        allow_partial: decode as much as there is of a truncated progressive file.
+        allow_partial: decode as much as there is of a file that is cut short.
         metadata: which metadata to keep (see `preparation.Preparation`).
         name: name of the file in errors.
     Raises:

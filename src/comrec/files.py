@@ -132,7 +132,7 @@ class File:
         if self.mark is None:
             plain = self.plain(partial=partial)
             return plain.noting(marked.STALE) if self.stale else plain
-        return self._noting_losses(marked.decode(self.codec, self.data, self.mark))
+        return self._noting_losses(marked.decode(self.codec, self.data, self.mark, partial=partial))
 
     def enhance(self) -> Picture:
         """The artefacts of a plain file removed by our RecCNN; a marked or .cmr file decoded.

@@ -22,7 +22,7 @@ from comrec.errors import (
     UnknownFormatError,
     UnsupportedPictureError,
 )
-from comrec.formats import detection, resolution, unsupported
+from comrec.formats import detection, extended_xmp, resolution, unsupported
 from comrec.picture import MAX_PIXELS, Metadata, Picture, Pixels
 
 # Pillow's errors are raised; without a handler, Python would print its log on standard error too.
@@ -82,7 +82,8 @@ def metadata_of(image: Image.Image) -> Metadata:
         exif = _exif(image)
     except DECODER_ERRORS:  # too damaged to be written again
         exif = None
-    return Metadata(exif, image.info.get("icc_profile"), image.info.get("xmp"), _resolution(image))
+    icc = image.info.get("icc_profile") or None
+    return Metadata(exif, icc, _xmp(image), _resolution(image))
 
 
 _PER_UNIT = (ExifTags.Base.XResolution, ExifTags.Base.YResolution)
@@ -100,6 +101,14 @@ def _resolution(image: Image.Image) -> tuple[float, float] | None:
         known = image.format not in ("JPEG", "MPO")
     found = image.info.get("dpi") if known else None
     return resolution.valid(found)
+
+
+def _xmp(image: Image.Image) -> bytes | None:
+    xmp = image.info.get("xmp") or None
+    segments = getattr(image, "applist", None)  # of JPEG
+    if xmp is None or not segments:
+        return xmp
+    return extended_xmp.merged(xmp, [body for name, body in segments if name == "APP1"])
 
 
 def _exif(image: Image.Image) -> bytes | None:

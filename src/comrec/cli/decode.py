@@ -48,7 +48,7 @@ def add(verbs: Any) -> None:
     verb.add_argument(
         "--allow-partial",
         action="store_true",
-        help="decode as much as there is of truncated progressive files",
+        help="decode as much as there is of a file that is cut short",
     )
     preparing.add_metadata(verb)
     verb.add_argument(

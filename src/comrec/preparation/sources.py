@@ -10,10 +10,10 @@ from PIL.ImageFile import ImageFile
 
 from comrec import pillow_io
 from comrec.errors import DamagedFileError, InputError, UnsupportedPictureError
-from comrec.formats import aperture, jp2, psd, tiff
+from comrec.formats import aperture, jp2, lenient, psd, tiff
 from comrec.picture import Metadata, Picture
 from comrec.pillow_io import DECODER_ERRORS
-from comrec.preparation import colour, depth, orientation, tiffs
+from comrec.preparation import colour, depth, orientation, tiffs, truncated
 from comrec.preparation.finishing import finish
 from comrec.preparation.header import CONVERTED, Header
 from comrec.preparation.opened import Opened
@@ -34,13 +34,36 @@ def read(source: bytes | Path, name: str | None = None, how: Preparation = STRIC
     return finish(view(source, name, how), how)
 
 
-def view(source: bytes | Path, name: str | None = None, how: Preparation = VIEWED) -> Picture:
+def view(
+    source: bytes | Path,
+    name: str | None = None,
+    how: Preparation = VIEWED,
+    *,
+    partial: bool = False,
+) -> Picture:
     """Read any file that Pillow reads, with all of its alpha and metadata.
 
     Args, Raises: as `read`.
+        partial: take what is there of a file that is cut short.
     """
     label = name or (str(source) if isinstance(source, Path) else "input")
     data = source if isinstance(source, bytes) else source.read_bytes()
+    data, notes = lenient.mended(data)
+    try:
+        return _view(data, label, how).noting(*notes)
+    except DamagedFileError as error:
+        message = str(error)
+    # Not in the handler: the exception would keep the first decoder's picture in memory.
+    found = truncated.rescued(data, lambda completed: _view(completed, label, how))
+    if found is None:
+        raise DamagedFileError(message)
+    picture, is_whole = found
+    if not (is_whole or partial):
+        raise DamagedFileError(f"{message}; comrec decode --allow-partial gives what is there")
+    return picture.noting(*notes)
+
+
+def _view(data: bytes, label: str, how: Preparation) -> Picture:
     with pillow_io.decoding(data, label):
         try:
             return _from_file(_opened(data, how.frame or 0), how)
@@ -73,6 +96,17 @@ def header_of(data: bytes) -> Header:
     Raises:
         UnknownFormatError, DamagedFileError, TooLargeError.
     """
+    data, _ = lenient.mended(data)
+    try:
+        return _header_of(data)
+    except DamagedFileError:
+        completion = next(lenient.completions(data), None)
+        if completion is None:
+            raise
+        return _header_of(completion.data)
+
+
+def _header_of(data: bytes) -> Header:
     with pillow_io.decoding(data, "input"):
         file = _opened(data, 0)
         tag = orientation.orientation_of(pillow_io.metadata_of(file.image).exif)

@@ -94,7 +94,8 @@ class Sandwich(Codec):
 
     def decode(self, data: bytes, *, partial: bool = False) -> Picture:
         detection.expect(data, self.container)
-        return marked.decode(self.plain, data, marked.mark_of(self.plain, data))
+        mark = marked.mark_of(self.plain, data)
+        return marked.decode(self.plain, data, mark, partial=partial)
 
     def header(self, data: bytes) -> Header:
         header = self.plain.header(data)

@@ -46,7 +46,7 @@ def mark_of(plain: Codec, data: bytes) -> Mark | None:
     return None if packed is None else marks.unpack(packed)
 
 
-def decode(plain: Codec, data: bytes, mark: Mark | None) -> Picture:
+def decode(plain: Codec, data: bytes, mark: Mark | None, *, partial: bool = False) -> Picture:
     """The full picture of a file with its mark.
 
     The plain picture where there is no mark; or where it does not fit, with a note.
@@ -56,7 +56,7 @@ def decode(plain: Codec, data: bytes, mark: Mark | None) -> Picture:
         WeightsError: the mark names a network that this version does not have.
         MissingExtraError: what reads its format is not installed.
     """
-    compact = plain.decode(data)
+    compact = plain.decode(data, partial=partial)
     if mark is None:
         return compact
     if not mark.fits(compact.width, compact.height):
