@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from comrec import __version__
 from comrec.cli import (
@@ -36,6 +36,13 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"comrec: {printable(message)}; see {self.prog} --help\n")
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """As argparse, which takes a full standard output for success."""
+        if file is not sys.stdout or file is sys.stderr:  # both None where both are closed
+            super()._print_message(message, file)
+        elif message:
+            terminal.write(message)
+
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
@@ -58,12 +65,13 @@ def main(arguments: list[str] | None = None) -> int:
             prepared for the command line (`process.run`).
     """
     if arguments is None:
-        return process.run(lambda: _run(parser().parse_args()))
-    return _run(parser().parse_args(arguments))
+        return process.run(lambda: _run(sys.argv[1:]))
+    return _run(arguments)
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(arguments: list[str]) -> int:
     try:
+        options = parser().parse_args(arguments)
         code: int = options.run(options)
         return code
     except (OptionError, UnknownCodecError) as error:

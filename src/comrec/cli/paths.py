@@ -79,8 +79,8 @@ def plan(inputs: list[str], out: str, extension: str) -> Plan:
         sources.setdefault(str(Path(out) / (Path(name).stem + extension)), []).append(name)
     jobs = [Job(names[0], output) for output, names in sources.items() if len(names) == 1]
     refused = [
-        f"{', '.join(names[:-1])} and {names[-1]}: all would be written to {output}; "
-        "use separate folders"
+        f"{', '.join(names[:-1])} and {names[-1]}: they would be written to one name, "
+        f"{output}; use separate folders"
         for output, names in sources.items()
         if len(names) > 1
     ]

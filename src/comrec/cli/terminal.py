@@ -30,7 +30,15 @@ def show(*lines: str) -> None:
     Raises:
         StdoutError: what is printed later is dropped.
     """
-    text = "".join(f"{printable(line)}\n" for line in lines)
+    write("".join(f"{printable(line)}\n" for line in lines))
+
+
+def write(text: str) -> None:
+    """Write our own text on standard output, as it is.
+
+    Raises:
+        StdoutError: as `show`.
+    """
     try:
         if sys.stdout is None:
             raise StdoutError("standard output is closed")
