@@ -47,7 +47,7 @@ class TooLargeError(InputError):
 
 
 class UnsupportedPictureError(ComrecError):
-    """The codec cannot store this kind of picture."""
+    """The codec cannot store this kind of picture, or comrec does not read it."""
 
 
 class UnknownCodecError(ComrecError, ValueError):

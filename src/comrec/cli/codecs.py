@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import Any
 
 from comrec import codec as registry
@@ -26,12 +25,12 @@ def run(options: argparse.Namespace) -> int:
         coders = [registry.parse(options.codec)]
     if options.json:
         for coder in coders:
-            print(json.dumps(_facts(coder)))
+            terminal.report(_facts(coder))
     elif options.codec is None:
         for coder in coders:
-            print(f"{coder.id:20} {coder.extension:6} {coder.summary}{_needs(coder)}")
+            terminal.show(f"{coder.id:20} {coder.extension:6} {coder.summary}{_needs(coder)}")
     else:
-        print(_text(coders[0]))
+        terminal.show(*_lines(coders[0]))
     return 0
 
 
@@ -58,7 +57,7 @@ def _needs(coder: Codec) -> str:
     return f"; needs comrec[{coder.extra}]" if coder.extra else ""
 
 
-def _text(coder: Codec) -> str:
+def _lines(coder: Codec) -> list[str]:
     """One codec and its options as text."""
     lines = [f"{coder.id}: {coder.summary}; writes {coder.extension} files{_needs(coder)}"]
     if coder.options:
@@ -71,7 +70,7 @@ def _text(coder: Codec) -> str:
         values = (True,) if option.type is bool else option.allowed or (option.default,)
         example = next((v for v in values if v != option.default), option.default)
         lines += [
-            terminal.table(head, rows, right=False),
+            *terminal.table(head, rows, right=False).split("\n"),
             f"example: -c {coder.id}:{option.name}={option.format(example)}",
         ]
-    return "\n".join(lines)
+    return lines
