@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import struct
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,9 +32,14 @@ PLUGIN = "COMREC"
 
 DECODER_ERRORS = (
     OSError, ValueError, SyntaxError, EOFError, LookupError, ArithmeticError, TypeError,
-    RuntimeError, AttributeError, struct.error,
+    RuntimeError, AttributeError, struct.error, Warning,
 )  # fmt: skip
-"""Exceptions that Pillow and its libraries raise on damaged data."""
+"""Exceptions that Pillow and its libraries raise on damaged data.
+
+Pillow warns of some damage, such as EXIF that is cut short, and goes on. Whether that is shown is
+for the application to say: to change the filters of warnings here would change them in its other
+threads. Where it makes warnings errors (``python -W error``), such files are damaged ones.
+"""
 
 _EQUIVALENT = {"1": "L", "YCbCr": "RGB", "RGBX": "RGB", "RGBa": "RGBA", "La": "LA"}
 """Modes that convert to 8-bit gray or RGB without loss."""
@@ -80,6 +84,8 @@ def metadata_of(image: Image.Image) -> Metadata:
     """EXIF, ICC, XMP and resolution of a loaded Pillow image."""
     try:
         exif = _exif(image)
+    except Warning:  # an error by the application's will: not to be lost
+        raise
     except DECODER_ERRORS:  # too damaged to be written again
         exif = None
     icc = image.info.get("icc_profile") or None
@@ -179,12 +185,10 @@ def decoding(data: bytes, name: str) -> Iterator[None]:
     if not data:
         raise DamagedFileError(f"{name}: the file is empty")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
+        yield
     except ComrecError:
         raise
-    except Image.DecompressionBombError:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise TooLargeError(
             f"{name}: declares more than {MAX_PIXELS:,} pixels; refused before decoding"
         ) from None

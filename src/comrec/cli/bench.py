@@ -17,7 +17,7 @@ from comrec import codec as registry
 from comrec.cli import terminal, writing
 from comrec.cli.typed import as_typed
 from comrec.codec import Codec
-from comrec.errors import ComrecError, MissingExtraError, OptionError
+from comrec.errors import ComrecError, MissingExtraError, OptionError, UnknownCodecError
 from comrec.measure import bench, crops, plots, published, report, results, variants
 from comrec.measure.bench import Measured, Series
 from comrec.measure.plots import Line
@@ -200,9 +200,13 @@ def _variants(text: str, effort: int | None) -> list[Variant]:
 def _installed(effort: int | None) -> list[Variant]:
     """Every installed lossy codec; codecs that need a missing extra are reported on stderr."""
     lossy = []
-    with as_typed():
-        found = [variants.parse(codec_id, effort) for codec_id in registry.names()]
-    for variant in found:
+    for codec_id in registry.names():
+        try:
+            with as_typed():
+                variant = variants.parse(codec_id, effort)
+        except UnknownCodecError as error:  # of another package, and cannot be loaded
+            terminal.failed(error.naming(f"{codec_id} is left out"))
+            continue
         if variant.codec.quality_step is None:
             continue
         if variant.codec.available:

@@ -8,6 +8,7 @@ from typing import Any
 from comrec import codec as registry
 from comrec.cli import terminal
 from comrec.codec import Codec
+from comrec.errors import UnknownCodecError
 
 
 def add(verbs: Any) -> None:
@@ -19,19 +20,36 @@ def add(verbs: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    if options.codec is None:
-        coders = [registry.get(name) for name in registry.names()]
-    else:
-        coders = [registry.parse(options.codec)]
-    if options.json:
-        for coder in coders:
+    if options.codec is not None:
+        coder = registry.parse(options.codec)
+        if options.json:
             terminal.report(_facts(coder))
-    elif options.codec is None:
-        for coder in coders:
-            terminal.show(f"{coder.id:20} {coder.extension:6} {coder.summary}{_needs(coder)}")
-    else:
-        terminal.show(*_lines(coders[0]))
+        else:
+            terminal.show(*_lines(coder))
+        return 0
+    for name in registry.names():
+        if options.json:
+            terminal.report(_facts_of(name))
+        else:
+            terminal.show(_line(name))
     return 0
+
+
+def _line(name: str) -> str:
+    """One codec, or why it cannot be loaded."""
+    try:
+        coder = registry.get(name)
+    except UnknownCodecError as error:  # of another package
+        return f"{name:20} {'-':6} {error}"
+    return f"{coder.id:20} {coder.extension:6} {coder.summary}{_needs(coder)}"
+
+
+def _facts_of(name: str) -> dict[str, Any]:
+    """The same for --json."""
+    try:
+        return _facts(registry.get(name))
+    except UnknownCodecError as error:
+        return {"id": name, "available": False, "error": str(error)}
 
 
 def _facts(coder: Codec) -> dict[str, Any]:
