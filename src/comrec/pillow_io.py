@@ -21,7 +21,7 @@ from comrec.errors import (
     UnknownFormatError,
     UnsupportedPictureError,
 )
-from comrec.formats import detection
+from comrec.formats import detection, sizes
 from comrec.picture import MAX_PIXELS, Metadata, Picture, Pixels
 
 PLUGIN = "COMREC"
@@ -32,6 +32,9 @@ DECODER_ERRORS = (
     RuntimeError, struct.error,
 )  # fmt: skip
 """Exceptions that Pillow and its libraries raise on damaged data."""
+
+_CHECKED = {"AVIF": "avif", "JPEG2000": "jpeg2000"}
+"""Our names of the formats whose sizes are compared, by Pillow's."""
 
 _EQUIVALENT = {"1": "L", "YCbCr": "RGB", "RGBX": "RGB", "RGBa": "RGBA", "La": "LA"}
 """Modes that convert to 8-bit gray or RGB without loss."""
@@ -117,10 +120,12 @@ def pillow_open(data: bytes) -> ImageFile.ImageFile:
 
     Raises:
         Image.DecompressionBombError: the file declares more than `MAX_PIXELS`.
+        InputError: as `sizes.check`.
     """
     formats = [name for name in Image.ID if name != PLUGIN] if PLUGIN in Image.OPEN else None
     image = Image.open(io.BytesIO(data), formats=formats)
     refuse_bomb(image.width, image.height)
+    sizes.check(_CHECKED.get(image.format or "", ""), data)
     return image
 
 
