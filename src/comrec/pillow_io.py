@@ -29,12 +29,15 @@ PLUGIN = "COMREC"
 
 DECODER_ERRORS = (
     OSError, ValueError, SyntaxError, EOFError, LookupError, ArithmeticError, TypeError,
-    RuntimeError, struct.error,
+    RuntimeError, AssertionError, struct.error,
 )  # fmt: skip
 """Exceptions that Pillow and its libraries raise on damaged data."""
 
 _CHECKED = {"AVIF": "avif", "JPEG2000": "jpeg2000"}
 """Our names of the formats whose sizes are compared, by Pillow's."""
+
+_BAND = 1 << 20
+"""Pixels that are copied at a time."""
 
 _EQUIVALENT = {"1": "L", "YCbCr": "RGB", "RGBX": "RGB", "RGBa": "RGBA", "La": "LA"}
 """Modes that convert to 8-bit gray or RGB without loss."""
@@ -59,14 +62,28 @@ def from_pil(image: Image.Image) -> Picture:
         raise UnsupportedPictureError(
             f"pictures of mode {image.mode} are not supported; convert to gray or RGB"
         )
-    samples: Pixels = np.asarray(image)
-    alpha = None
-    if image.mode in ("LA", "RGBA"):
-        alpha = np.ascontiguousarray(samples[..., -1])
-        samples = samples[..., 0] if image.mode == "LA" else samples[..., :3]
-    elif key is not None:
-        alpha = key_alpha(samples, key)
-    return Picture(np.ascontiguousarray(samples), alpha, metadata)
+    return Picture(*_arrays(image, key), metadata)
+
+
+def _arrays(image: Image.Image, key: Any) -> tuple[Pixels, Pixels | None]:
+    """Pixels and alpha, copied in bands: Pillow's own copies take twice their memory."""
+    with_alpha = image.mode in ("LA", "RGBA")
+    shape = image.height, image.width
+    pixels = np.empty(shape if image.mode in ("L", "LA") else (*shape, 3), np.uint8)
+    alpha = np.empty(shape, np.uint8) if with_alpha or key is not None else None
+    image.load()
+    step = max(1, _BAND // image.width)
+    for top in range(0, image.height, step):
+        rows = slice(top, min(image.height, top + step))
+        samples = np.asarray(image.crop((0, rows.start, image.width, rows.stop)))
+        if with_alpha:
+            colour = samples[..., 0] if image.mode == "LA" else samples[..., :3]
+        else:
+            colour = samples
+        pixels[rows] = colour
+        if alpha is not None:
+            alpha[rows] = samples[..., -1] if with_alpha else key_alpha(samples, key)
+    return pixels, alpha
 
 
 def key_alpha(samples: NDArray[np.integer[Any]], key: Any) -> Pixels:
