@@ -14,7 +14,6 @@ import comrec
 from comrec import codec, files
 from comrec.cli import main
 from comrec.errors import ComrecError, OptionError, UnknownCodecError
-from comrec.formats import cmr
 from comrec.numcodecs_plugin import Comrec
 from comrec.picture import Picture
 
@@ -118,14 +117,10 @@ def test_broken_plug_ins_are_one_line_each_and_the_rest_works(
 def test_a_broken_plug_in_that_is_asked_for_is_told_why(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(UnknownCodecError, match="plugged-codecs 1.2 cannot be loaded"):
+    with pytest.raises(UnknownCodecError, match=r"plugged-codecs 1\.2 cannot be loaded"):
         comrec.encode(np.zeros((4, 4), np.uint8), name)
     assert main(["codecs", name]) == 2
     assert BROKEN[name][1] in capsys.readouterr().err
-    data = cmr.pack(name, 50, 4, 4, 1, "00" * 10, b"") if hasattr(cmr, "pack") else None
-    if data is not None:
-        with pytest.raises(ComrecError):
-            comrec.decode(data)
     assert name not in codec.registered()
 
 
@@ -140,11 +135,12 @@ def test_qualities_are_numbers(codec_id: str) -> None:
     coder = codec.get(codec_id)
     picture = Picture(ARRAY)
     for wrong in [*WRONG, None]:
-        with pytest.raises(OptionError, match="^quality must be"):
+        with pytest.raises(OptionError, match=r"^quality must be"):
             coder.encode(picture, wrong)
     expected = coder.encode(picture, 50)
-    for right in (np.int64(50), np.uint8(50), np.float32(50), np.float64(50)):
-        assert coder.encode(picture, right) == expected  # type: ignore[arg-type]
+    numbers: list[Any] = [np.int64(50), np.uint8(50), np.float32(50), np.float64(50)]
+    for right in numbers:
+        assert coder.encode(picture, right) == expected
 
 
 @pytest.mark.parametrize("codec_id", comrec.codecs())
@@ -152,9 +148,12 @@ def test_options_are_of_their_type(codec_id: str) -> None:
     default = codec.get(codec_id)
     for option in default.options:
         odd: list[Any] = [[], {}, b"x", None, object(), np.zeros(2), float("nan"), float("inf")]
-        odd += {bool: [1, "true", "1"], str: [5, True], int: ["7", True, 7.0, 10**400]}.get(
-            option.type, ["0.5", True, 10**400]
-        )
+        of_types: dict[Any, list[Any]] = {
+            bool: [1, "true", "1"],
+            str: [5, True],
+            int: ["7", True, 7.0, 10**400],
+        }
+        odd += of_types.get(option.type, ["0.5", True, 10**400])
         for wrong in odd:
             if wrong is None and option.default is None:
                 continue
@@ -170,11 +169,13 @@ def test_options_are_of_their_type(codec_id: str) -> None:
 
 @pytest.mark.parametrize("kind", ["size", "bpp", "psnr", "ssim", "msssim"])
 def test_targets_are_numbers(kind: str) -> None:
-    for wrong in ["40kB", True, [50], float("nan"), float("inf"), 10**400, -1, 0, b"5"]:
+    wrongs: list[Any] = ["40kB", True, [50], float("nan"), float("inf"), 10**400, -1, 0, b"5"]
+    for wrong in wrongs:
         with pytest.raises(OptionError, match=f"^target {kind} must be"):
             comrec.encode(ARRAY, "webp", **{f"target_{kind}": wrong})
     for right in (np.int64(1), np.uint8(1), np.float32(1)):
-        given_, same = ({f"target_{kind}": value} for value in (right, 1))
+        given_: dict[str, Any] = {f"target_{kind}": right}
+        same: dict[str, Any] = {f"target_{kind}": 1}
         try:
             expected = comrec.encode(ARRAY, "webp", **same)
         except ComrecError as error:
@@ -192,7 +193,7 @@ def test_a_rate_beyond_all_files_is_a_target() -> None:
 @pytest.mark.parametrize("kind", ["bytes", [], None, 5])
 def test_kinds_of_targets_are_those(kind: Any) -> None:
     with pytest.raises(OptionError, match="kind of a target"):
-        comrec.targets.Target(kind, 5)  # type: ignore[attr-defined]
+        comrec.targets.Target(kind, 5)
 
 
 @pytest.mark.parametrize(
@@ -230,7 +231,7 @@ def test_preparations_take_numpys_numbers() -> None:
 def test_files_are_given_as_any_kind_of_bytes(tmp_path: Path) -> None:
     data = comrec.encode(ARRAY, "png")
     expected = comrec.decode(data).tobytes()
-    spread = np.repeat(np.frombuffer(data, np.uint8), 2)[::2]
+    spread: Any = np.repeat(np.frombuffer(data, np.uint8), 2)[::2]
     for given_ in (bytearray(data), memoryview(data), memoryview(spread)):
         assert comrec.decode(given_).tobytes() == expected
         assert comrec.info(given_) == comrec.info(data)
@@ -257,7 +258,8 @@ def test_what_is_no_file_is_told(wrong: Any) -> None:
 def test_what_is_no_picture_is_told(wrong: Any) -> None:
     with pytest.raises(OptionError, match="a picture is"):
         comrec.encode(wrong)
-    for coder in (wrong, b"png"):
+    coders: list[Any] = [wrong, b"png"]
+    for coder in coders:
         with pytest.raises(OptionError, match="codec must be"):
             comrec.encode(ARRAY, coder)
 

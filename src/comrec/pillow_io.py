@@ -21,7 +21,7 @@ from comrec.errors import (
     UnknownFormatError,
     UnsupportedPictureError,
 )
-from comrec.formats import detection, extended_xmp, resolution, unsupported
+from comrec.formats import detection, extended_xmp, resolution, sizes, unsupported
 from comrec.picture import MAX_PIXELS, Metadata, Picture, Pixels
 
 # Pillow's errors are raised; without a handler, Python would print its log on standard error too.
@@ -32,7 +32,7 @@ PLUGIN = "COMREC"
 
 DECODER_ERRORS = (
     OSError, ValueError, SyntaxError, EOFError, LookupError, ArithmeticError, TypeError,
-    RuntimeError, AttributeError, struct.error, Warning,
+    RuntimeError, AssertionError, AttributeError, struct.error, Warning,
 )  # fmt: skip
 """Exceptions that Pillow and its libraries raise on damaged data.
 
@@ -40,6 +40,12 @@ Pillow warns of some damage, such as EXIF that is cut short, and goes on. Whethe
 for the application to say: to change the filters of warnings here would change them in its other
 threads. Where it makes warnings errors (``python -W error``), such files are damaged ones.
 """
+
+_CHECKED = {"AVIF": "avif", "JPEG2000": "jpeg2000"}
+"""Our names of the formats whose sizes are compared, by Pillow's."""
+
+_BAND = 1 << 20
+"""Pixels that are copied at a time."""
 
 _EQUIVALENT = {"1": "L", "YCbCr": "RGB", "RGBX": "RGB", "RGBa": "RGBA", "La": "LA"}
 """Modes that convert to 8-bit gray or RGB without loss."""
@@ -64,14 +70,28 @@ def from_pil(image: Image.Image) -> Picture:
         raise UnsupportedPictureError(
             f"pictures of mode {image.mode} are not supported; convert to gray or RGB"
         )
-    samples: Pixels = np.asarray(image)
-    alpha = None
-    if image.mode in ("LA", "RGBA"):
-        alpha = np.ascontiguousarray(samples[..., -1])
-        samples = samples[..., 0] if image.mode == "LA" else samples[..., :3]
-    elif key is not None:
-        alpha = key_alpha(samples, key)
-    return Picture(np.ascontiguousarray(samples), alpha, metadata)
+    return Picture(*_arrays(image, key), metadata)
+
+
+def _arrays(image: Image.Image, key: Any) -> tuple[Pixels, Pixels | None]:
+    """Pixels and alpha, copied in bands: Pillow's own copies take twice their memory."""
+    with_alpha = image.mode in ("LA", "RGBA")
+    shape = image.height, image.width
+    pixels = np.empty(shape if image.mode in ("L", "LA") else (*shape, 3), np.uint8)
+    alpha = np.empty(shape, np.uint8) if with_alpha or key is not None else None
+    image.load()
+    step = max(1, _BAND // image.width)
+    for top in range(0, image.height, step):
+        rows = slice(top, min(image.height, top + step))
+        samples = np.asarray(image.crop((0, rows.start, image.width, rows.stop)))
+        if with_alpha:
+            colour = samples[..., 0] if image.mode == "LA" else samples[..., :3]
+        else:
+            colour = samples
+        pixels[rows] = colour
+        if alpha is not None:
+            alpha[rows] = samples[..., -1] if with_alpha else key_alpha(samples, key)
+    return pixels, alpha
 
 
 def key_alpha(samples: NDArray[np.integer[Any]], key: Any) -> Pixels:
@@ -157,10 +177,12 @@ def pillow_open(data: bytes) -> ImageFile.ImageFile:
 
     Raises:
         Image.DecompressionBombError: the file declares more than `MAX_PIXELS`.
+        InputError: as `sizes.check`.
     """
     formats = [name for name in Image.ID if name != PLUGIN] if PLUGIN in Image.OPEN else None
     image = Image.open(io.BytesIO(data), formats=formats)
     refuse_bomb(image.width, image.height)
+    sizes.check(_CHECKED.get(image.format or "", ""), data)
     return image
 
 
