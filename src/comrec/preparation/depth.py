@@ -119,6 +119,25 @@ def _bytes(image: ImageFile, mode: str, order: str) -> NDArray[np.uint16]:
     return np.asarray(image).astype(np.uint16)
 
 
+def colours(data: bytes, frame: int) -> NDArray[np.uint16] | None:
+    """All bits of the gray, (H, W), or colour, (H, W, 3), of a 16-bit PNG; None of other PNGs."""
+    image = pillow_io.pillow_open(data)
+    image.seek(frame)
+    mode = _raw_mode(image.tile[0])
+    if ";16" not in mode:
+        return None
+    if mode.startswith("RGB"):
+        again = pillow_io.pillow_open(data)
+        again.seek(frame)
+        return (_bytes(image, mode, "B") * 256 + _bytes(again, mode, "L"))[..., :3]
+    if mode == "LA;16B":
+        image.tile = [tile._replace(args="RGBA") for tile in image.tile]
+        image.load()
+        return np.asarray(image).copy().view(">u2")[..., 0].astype(np.uint16)
+    image.load()
+    return np.asarray(image).astype(np.uint16)
+
+
 def _image(
     samples: NDArray[np.integer[Any]], levels: int, mode: str, key: Any = None
 ) -> Image.Image:

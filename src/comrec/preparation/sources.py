@@ -13,7 +13,7 @@ from comrec.errors import DamagedFileError, UnsupportedPictureError
 from comrec.formats import jp2
 from comrec.picture import Metadata, Picture
 from comrec.pillow_io import DECODER_ERRORS
-from comrec.preparation import colour, depth, orientation
+from comrec.preparation import colour, depth, encodings, orientation
 from comrec.preparation.finishing import finish
 from comrec.preparation.header import CONVERTED, Header
 from comrec.preparation.policy import STRICT, VIEWED, Preparation, allow
@@ -59,13 +59,15 @@ def from_image(image: Image.Image, how: Preparation = STRICT) -> Picture:
     """
     try:
         deep = image.mode.startswith("I;16")
-        allow(_header(image, 16 if deep else 8), how)
+        said = encodings.of_image(image)
+        allow(replace(_header(image, 16 if deep else 8), hdr=said.hdr), how)
         image.seek(how.frame or 0)
         image.load()
     except DECODER_ERRORS as error:
         raise DamagedFileError(f"the image is damaged or cut short ({error})") from None
     eight = depth.rounded_gray(image) if deep else image
-    return finish(_from_eight_bits(eight, pillow_io.metadata_of(image)), how)
+    picture = _from_eight_bits(eight, pillow_io.metadata_of(image))
+    return finish(encodings.applied(picture, said), how)
 
 
 def header_of(data: bytes) -> Header:
@@ -77,7 +79,8 @@ def header_of(data: bytes) -> Header:
     with pillow_io.decoding(data, "input"):
         image = pillow_io.pillow_open(data)
         tag = orientation.orientation_of(pillow_io.metadata_of(image).exif)
-        return _header(image, depth.bits(image, data), tag)
+        header = _header(image, depth.bits(image, data), tag)
+        return replace(header, hdr=encodings.of_file(image, data).hdr)
 
 
 def _header(image: Image.Image, bits: int, orientation: int = 1) -> Header:
@@ -95,14 +98,15 @@ def _frames(image: Image.Image) -> int:
 
 def _from_file(image: ImageFile, data: bytes, how: Preparation) -> Picture:
     bits = depth.bits(image, data)
-    allow(_header(image, bits), how)
+    said = encodings.of_file(image, data)
+    allow(replace(_header(image, bits), hdr=said.hdr), how)
     image.seek(how.frame or 0)
     if image.format == "PNG":
         _scale_key(image)
     eight = depth.rounded(image, data) if bits > 8 else image
     image.load()
     found = jp2.metadata_of(data) if image.format == "JPEG2000" else pillow_io.metadata_of(image)
-    return _from_eight_bits(eight, found)
+    return encodings.applied_to_file(_from_eight_bits(eight, found), said, image, data)
 
 
 def _scale_key(image: ImageFile) -> None:
