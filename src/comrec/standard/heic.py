@@ -166,7 +166,10 @@ def _open(data: bytes) -> pillow_heif.HeifFile:
 
 def _all_bits(data: bytes, gray: bool) -> NDArray[np.uint8 | np.uint16]:
     """Gray, (H, W), or colour, (H, W, 3), of the picture; 16 bits of deeper than 8."""
-    samples = np.asarray(_library().open_heif(data, convert_hdr_to_8bit=False))
+    file = _library().open_heif(data, convert_hdr_to_8bit=False)
+    samples = np.asarray(file)
+    if samples.dtype == np.uint16:  # shifted to the top; repeated below, white is 65535
+        samples = samples | samples >> file.info["bit_depth"]
     return samples[..., 0] if gray and samples.ndim == 3 else samples[..., : 1 if gray else 3]
 
 
