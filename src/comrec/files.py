@@ -125,7 +125,6 @@ class File:
         size = decoded.width, decoded.height
         return decoded.with_pixels(reconstruct(network, decoded.pixels, condition, size))
 
-
     def _noting_losses(self, picture: Picture) -> Picture:
         return picture.noting(*(loss.done for loss in self.codec.header(self.data).losses))
 

@@ -74,17 +74,16 @@ def _encode_one(
 ) -> dict[str, Any]:
     given = paths.read(source)
     name = paths.label(source)
-    picture = files.read(given, name, preparing.from_options(options))
+    how = preparing.from_options(options)
+    picture = files.read(given, name, how)
     started = time.perf_counter()
     try:
+        outcome = targets.encode(coder, picture, wanted, exact=how.exact)
+        data, quality, target = outcome.point.data, outcome.point.quality, None
         if isinstance(wanted, Target):
-            outcome = targets.encode(coder, picture, wanted)
-            data, quality = outcome.point.data, outcome.point.quality
             # JSON has no infinity: null stands for a lossless result.
             reached = None if math.isinf(outcome.value) else round(outcome.value, 5)
             target = asdict(wanted) | {"met": reached, "encodes": outcome.point.encodes}
-        else:
-            data, quality, target = coder.encode(picture, wanted), wanted, None
     except OptionError:
         raise
     except ComrecError as error:
