@@ -57,7 +57,7 @@ def encode(
     else:
         coder = codec
     picture = _picture(image, how)
-    return targets.encode(coder, picture, wanted, exact=how.exact).point.data
+    return targets.encode(coder, picture, wanted).point.data
 
 
 _PREPARATION = tuple(option.name for option in Preparation().options)

@@ -54,7 +54,7 @@ class Picture:
             variable quality; or None. It is not stored in files.
         notes: what reading the file changed, left out or worked around, one sentence each without
             a full stop. They are not stored in files.
-        exact: whether samples where alpha is 0 count. Otherwise lossy codecs may change them freely.
+        exact: whether samples where alpha is 0 are to be kept. Otherwise lossy codecs get others.
     """
 
     pixels: Pixels

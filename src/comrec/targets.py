@@ -167,22 +167,21 @@ def choose(quality: float | None, given: Mapping[str, Any]) -> Target | float:
     return asked[0] if asked else check_quality(DEFAULT_QUALITY if quality is None else quality)
 
 
-def encode(
-    coder: Codec, picture: Picture, wanted: Target | float, *, exact: bool = False
-) -> Outcome:
+def encode(coder: Codec, picture: Picture, wanted: Target | float) -> Outcome:
     """The file of a quality; the best file within a size; the smallest one found of a fidelity.
+
+    Lossy codecs get other samples where alpha is 0 (see `comrec.preparation.hidden`), unless the
+    picture is ``exact``.
 
     Args:
         wanted: a target, or a quality, 0..100.
-        exact: encode the samples that alpha hides as they are. Otherwise only lossless codecs
-            keep them, and others get ones that cost few bytes (see `comrec.preparation.hidden`).
     Raises:
         TargetError: no file of this picture meets the target, or the picture is too small for
             its metric.
         OptionError: the quality is out of range.
         UnsupportedPictureError: the codec cannot store this picture.
     """
-    if not (exact or coder.lossless):
+    if not (picture.exact or coder.lossless):
         picture = hidden.cleaned(picture)
     if not isinstance(wanted, Target):
         return Outcome(OperatingPoint(coder.encode(picture, wanted), wanted, 1), wanted)

@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     budget = options.bytes
     if budget is None:
         budget = len(registry.get("jpeg").encode(picture, options.quality))
-    results = at_equal_bytes(picture, asked, budget, exact=how.exact)
+    results = at_equal_bytes(picture, asked, budget)
     found = list(progress(results, len(asked), "compare", options.quiet))
     entries = [entry for entry in found if isinstance(entry, Entry)]
     if options.json:

@@ -74,11 +74,10 @@ def _encode_one(
 ) -> dict[str, Any]:
     given = paths.read(source)
     name = paths.label(source)
-    how = preparing.from_options(options)
-    picture = files.read(given, name, how)
+    picture = files.read(given, name, preparing.from_options(options))
     started = time.perf_counter()
     try:
-        outcome = targets.encode(coder, picture, wanted, exact=how.exact)
+        outcome = targets.encode(coder, picture, wanted)
         data, quality, target = outcome.point.data, outcome.point.quality, None
         if isinstance(wanted, Target):
             # JSON has no infinity: null stands for a lossless result.

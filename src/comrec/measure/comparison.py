@@ -46,18 +46,14 @@ class Entry:
 
 
 def at_equal_bytes(
-    picture: Picture, codecs: Sequence[Variant], budget: int, *, exact: bool = False
+    picture: Picture, codecs: Sequence[Variant], budget: int
 ) -> Iterator[Entry | str]:
-    """The best file of each codec of at most ``budget`` bytes; its label if there is none.
-
-    Args:
-        exact: as `targets.encode`.
-    """
+    """The best file of each codec of at most ``budget`` bytes; its label if there is none."""
     target = Target("size", budget)
     for variant in codecs:
         coder = variant.codec
         try:
-            point = targets.encode(coder, picture, target, exact=exact).point
+            point = targets.encode(coder, picture, target).point
         except TargetError:
             yield variant.label
             continue
