@@ -141,7 +141,7 @@ def test_exact_keeps_what_is_hidden_as_well_as_the_codec_can(codec_id: str, logo
 
 def test_lossy_jpeg_xl_says_that_it_keeps_nothing_hidden(logo: Picture) -> None:
     for codec_id in ("jpegxl", "comrec-jpegxl"):
-        with pytest.raises(UnsupportedPictureError, match="--exact.*lossless=true"):
+        with pytest.raises(UnsupportedPictureError, match=r"--exact.*lossless=true"):
             comrec.encode(logo, codec_id, 90, exact=True)
     data = comrec.encode(logo, "jpegxl:lossless=true", exact=True)
     assert np.array_equal(files.decode(data).pixels, logo.pixels)
@@ -241,7 +241,7 @@ def test_the_command_line_has_exact(
 def test_a_size_that_metadata_alone_exceeds_says_so(logo: Picture) -> None:
     picture = replace(logo, metadata=Metadata(xmp=b"<x/>" * 5000))
     for kind, value in (("size", 9000.0), ("bpp", 2.0)):
-        with pytest.raises(TargetError, match=r"metadata .*20,000.*: --metadata none"):
+        with pytest.raises(TargetError, match=r"metadata is about 20,000: --metadata none"):
             targets.encode(codec.get("webp"), picture, Target(kind, value))  # type: ignore[arg-type]
     with pytest.raises(TargetError) as error:
         targets.encode(codec.get("webp"), logo, Target("size", 90))

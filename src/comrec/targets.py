@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from comrec import fidelity
+from comrec import fidelity, options
 from comrec.codec import Codec, check_quality
 from comrec.errors import OptionError, TargetError
 from comrec.picture import Picture
@@ -116,16 +117,24 @@ class Target:
             BT.601 luma rounded to 8 bits; "msssim": RGB.
         value: above 0; whole for "size", at most 1 for "ssim" and "msssim".
     Raises:
-        OptionError: the value is out of range.
+        OptionError: there is no such kind, or the value is no number or out of range.
     """
 
     kind: Kind
     value: float
 
     def __post_init__(self) -> None:
-        unit = KINDS[self.kind]
-        if not unit.allowed(self.value):
-            raise OptionError(f"target {self.kind} must be {unit.wanted}, not {self.value:g}")
+        if not isinstance(self.kind, str) or self.kind not in KINDS:
+            raise OptionError(
+                f"the kind of a target must be one of {', '.join(KINDS)}, "
+                f"not {options.shown(self.kind)}"
+            )
+        unit, found = KINDS[self.kind], options.number(self.value)
+        if found is None or not unit.allowed(found):
+            raise OptionError(
+                f"target {self.kind} must be {unit.wanted}, not {options.shown(self.value)}"
+            )
+        object.__setattr__(self, "value", int(found) if self.kind == "size" else found)
 
 
 @dataclass(frozen=True)
@@ -190,7 +199,7 @@ def encode(coder: Codec, picture: Picture, wanted: Target | float) -> Outcome:
         point = _within(coder, picture, int(wanted.value))
         return Outcome(point, len(point.data))
     if wanted.kind == "bpp":
-        point = _within(coder, picture, int(wanted.value * pixels / 8))
+        point = _within(coder, picture, int(min(wanted.value * pixels / 8, sys.maxsize)))
         return Outcome(point, 8 * len(point.data) / pixels)
     return _reach(coder, picture, wanted)
 
@@ -204,7 +213,7 @@ def _within(coder: Codec, picture: Picture, budget: int) -> OperatingPoint:
         if not carried:
             raise
         raise TargetError(
-            f"{error}; the metadata that it carries has {carried:,}: --metadata none leaves it out"
+            f"{error}, of which metadata is about {carried:,}: --metadata none leaves it out"
         ) from None
 
 

@@ -11,10 +11,11 @@ import numpy as np
 from comrec import pillow_io
 from comrec.codec import Codec, check_quality, effort_option
 from comrec.errors import (
+    DamagedFileError,
     MissingExtraError,
     UnsupportedPictureError,
 )
-from comrec.formats import boxes, detection
+from comrec.formats import boxes, detection, items, sizes
 from comrec.formats.detection import Brand
 from comrec.formats.mark import UUID
 from comrec.picture import Metadata, Picture
@@ -95,8 +96,15 @@ class Heic(Codec):
 
     def decode(self, data: bytes, *, partial: bool = False) -> Picture:
         file = _open(data)
+        stated = file.size
         with pillow_io.decoding(data, "input"):
-            decoded = sources.from_image(file.to_pillow(), VIEWED)
+            image = file.to_pillow()
+            if image.size != stated:  # libheif takes the size that it finds
+                raise DamagedFileError(
+                    f"input: damaged: its header says {stated[0]}x{stated[1]}, but the coded "
+                    f"picture is {image.width}x{image.height}"
+                )
+            decoded = sources.from_image(image, VIEWED)
         return orientation.turned_back(replace(decoded, metadata=_metadata(file)))
 
     def header(self, data: bytes) -> Header:
@@ -127,13 +135,13 @@ def _items(metadata: Metadata) -> list[dict[str, Any]]:
 
     With the arguments ``exif`` and ``xmp``, pillow-heif would also rotate the picture.
     """
-    items = []
+    found = []
     if metadata.exif is not None:  # preceded by the offset of its TIFF header
-        items.append({"type": "Exif", "content_type": "", "data": bytes(4) + metadata.exif})
+        found.append({"type": "Exif", "content_type": "", "data": bytes(4) + metadata.exif})
     if metadata.xmp is not None:
         kind = "application/rdf+xml"
-        items.append({"type": "mime", "content_type": kind, "data": metadata.xmp})
-    return items
+        found.append({"type": "mime", "content_type": kind, "data": metadata.xmp})
+    return found
 
 
 def _open(data: bytes) -> pillow_heif.HeifFile:
@@ -144,6 +152,8 @@ def _open(data: bytes) -> pillow_heif.HeifFile:
     """
     detection.expect(data, Heic.id)
     library = _library()
+    items.check_size(data)
+    sizes.check(Heic.id, data)
     with pillow_io.decoding(data, "input"):
         file: pillow_heif.HeifFile = library.open_heif(data)
         pillow_io.refuse_bomb(*file.size)
