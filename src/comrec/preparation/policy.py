@@ -30,6 +30,8 @@ class Preparation:
         metadata: the metadata to keep: "all", "none", or a comma-separated list of exif, icc and
             xmp. Without exif the pixels are rotated upright, without icc they are converted to
             sRGB, so that the picture looks the same.
+        exact: keep the samples where alpha is 0. Otherwise they are replaced, before a lossy codec,
+            by ones that cost few bytes (see `hidden`).
     """
 
     background: str | None = option(
@@ -41,6 +43,7 @@ class Preparation:
     )
     frame: int | None = option(None, "index of the frame or page to take, from 0", type=int)
     metadata: str = option("all", "metadata to keep: all (default), none, or some of exif,icc,xmp")
+    exact: bool = option(False, "keep colours that are fully transparent, also in lossy codecs")
 
     def __post_init__(self) -> None:
         """Check the options.

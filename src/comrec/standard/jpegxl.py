@@ -74,6 +74,14 @@ class Jpegxl(Codec):
     def quality_step(self) -> float | None:
         return None if self.lossless else 0.1
 
+    def check(self, picture: Picture) -> None:
+        super().check(picture)
+        if picture.exact and not self.lossless and picture.alpha is not None:
+            raise UnsupportedPictureError(
+                "lossy jpegxl does not keep fully transparent colours: leave --exact out, or use "
+                "jpegxl:lossless=true, or another codec"
+            )
+
     def encode(self, picture: Picture, quality: float) -> bytes:
         check_quality(quality)
         self.check(picture)
