@@ -163,7 +163,9 @@ def colours(data: bytes, frame: int) -> NDArray[np.uint16] | None:
         again.seek(frame)
         _load_bytes(image, mode, "B")
         _load_bytes(again, mode, "L")
-        return (np.asarray(image).astype(np.uint16) << 8 | np.asarray(again))[..., :3]
+        high: NDArray[np.uint16] = np.asarray(image).astype(np.uint16) << 8
+        every: NDArray[np.uint16] = high | np.asarray(again)
+        return every[..., :3]
     if mode == "LA;16B":
         image.tile = [tile._replace(args="RGBA") for tile in image.tile]
         image.load()
