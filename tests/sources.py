@@ -244,6 +244,18 @@ def gama_chrm(gamma: float, points: tuple[float, ...]) -> bytes:
     )
 
 
+def jp2_colour(samples: NDArray[np.uint8], colour: bytes) -> bytes:
+    """A JP2 with this body of its ``colr`` box."""
+    data = saved(Image.fromarray(samples), "JPEG2000")
+    header = b"".join(
+        boxes.pack(kind, colour if kind == b"colr" else body)
+        for _, kind, body in boxes.walk(boxes.find(data, b"jp2h") or b"")
+    )
+    return b"".join(
+        boxes.pack(kind, header if kind == b"jp2h" else body) for _, kind, body in boxes.walk(data)
+    )
+
+
 def pq(light: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
     """PQ samples in 0..1 of light in cd/m2 (SMPTE ST 2084)."""
     power = (light / 10_000) ** (2610 / 16384)

@@ -389,15 +389,7 @@ def test_hdr_in_jpeg_xl_is_refused_or_tone_mapped(transfer: int, name: str) -> N
 
 
 def jp2(colour: bytes) -> bytes:
-    """A JP2 with this body of its ``colr`` box."""
-    data = saved(Image.fromarray(RGB), "JPEG2000")
-    header = b"".join(
-        boxes.pack(kind, colour if kind == b"colr" else body)
-        for _, kind, body in boxes.walk(boxes.find(data, b"jp2h") or b"")
-    )
-    return b"".join(
-        boxes.pack(kind, header if kind == b"jp2h" else body) for _, kind, body in boxes.walk(data)
-    )
+    return sources.jp2_colour(RGB, colour)
 
 
 def test_what_jpeg_2000_declares_becomes_a_profile() -> None:
