@@ -163,8 +163,8 @@ def colours(data: bytes, frame: int) -> NDArray[np.uint16] | None:
         again.seek(frame)
         _load_bytes(image, mode, "B")
         _load_bytes(again, mode, "L")
-        high: NDArray[np.uint16] = np.asarray(image).astype(np.uint16) << 8
-        every: NDArray[np.uint16] = high | np.asarray(again)
+        high: NDArray[np.integer[Any]] = np.asarray(image).astype(np.uint16) << 8
+        every: NDArray[np.uint16] = (high | np.asarray(again)).astype(np.uint16)
         return every[..., :3]
     if mode == "LA;16B":
         image.tile = [tile._replace(args="RGBA") for tile in image.tile]
