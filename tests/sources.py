@@ -13,6 +13,8 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from comrec.formats import boxes
+
 HEIGHT, WIDTH = 20, 24
 
 
@@ -68,6 +70,64 @@ def tiff(samples: NDArray[np.generic], photometric: str, **options: Any) -> byte
     buffer = io.BytesIO()
     tifffile.imwrite(buffer, samples, photometric=photometric, **options)
     return buffer.getvalue()
+
+
+def pages(*each: tuple[NDArray[Any], dict[str, Any]], **options: Any) -> bytes:
+    """A TIFF of several pages, each given by its samples and tifffile's options."""
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer, **options) as writer:
+        for samples, tags in each:
+            writer.write(samples, contiguous=False, **tags)
+    return buffer.getvalue()
+
+
+def psd(channels: int, mode: int, planes: NDArray[np.uint8]) -> bytes:
+    """A Photoshop file without layers, of 8 bits, in a numbered colour mode: 1 gray, 3 RGB."""
+    head = b"8BPS" + struct.pack(">H6xHIIHH", 1, channels, HEIGHT, WIDTH, 8, mode)
+    return head + bytes(12) + b"\0\0" + planes.tobytes()
+
+
+def jpeg_of_12_bits() -> bytes:
+    """A JPEG file that declares 12 bits per sample."""
+    data = saved(Image.fromarray(smooth(3)), "JPEG")
+    at = data.index(b"\xff\xc0")
+    return data[: at + 1] + b"\xc1" + data[at + 2 : at + 4] + b"\x0c" + data[at + 5 :]
+
+
+def clap(width: int, height: int, right: tuple[int, int], down: tuple[int, int]) -> tuple[int, ...]:
+    """The numbers of a clean aperture: its size, and the fractions by which its centre is off."""
+    return (width, 1, height, 1, *right, *down)
+
+
+def with_aperture(data: bytes, numbers: tuple[int, ...]) -> bytes:
+    """An AVIF file of Pillow with a ``clap`` property of its picture, which is the first item."""
+    out, grown = b"", 0
+    for _, kind, body in boxes.walk(data):
+        if kind == b"meta":
+            inner = b""
+            for _, name, part in boxes.walk(body[4:]):
+                if name == b"iprp":
+                    (_, _, ipco), (_, _, ipma) = boxes.walk(part)
+                    property_ = boxes.pack(b"clap", struct.pack(">IIIIiIiI", *numbers))
+                    place = 1 + sum(1 for _ in boxes.walk(ipco))
+                    count = ipma[10]
+                    ipma = ipma[:10] + bytes([count + 1, 0x80 | place]) + ipma[11:]
+                    inner += boxes.pack(
+                        b"iprp", boxes.pack(b"ipco", ipco + property_) + boxes.pack(b"ipma", ipma)
+                    )
+                else:
+                    inner += boxes.pack(name, part)
+            grown = len(inner) + 4 - len(body)
+            body = body[:4] + inner
+        out += boxes.pack(kind, body)
+    at = out.index(b"iloc") + 12  # the items' offsets count from the start of the file
+    (items,) = struct.unpack_from(">H", out, at - 2)
+    for _ in range(items):
+        where = at + 6
+        (offset,) = struct.unpack_from(">I", out, where)
+        out = out[:where] + struct.pack(">I", offset + grown) + out[where + 4 :]
+        at += 14
+    return out
 
 
 # ICC profiles (ICC.1:2001-04)
@@ -153,3 +213,51 @@ def srgb_profile(padding: int = 0) -> bytes:
         name, offset, length = struct.unpack_from(">4sII", profile, at)
         tags[name] = profile[offset : offset + length]
     return _profile(b"RGB ", b"XYZ ", b"mntr", tags | {b"padd": b"data" + bytes(padding)})
+
+
+# Colour that is not said by ICC
+
+
+def nclx_avif(samples: NDArray[np.uint8], primaries: int, transfer: int) -> bytes:
+    """An AVIF of these colour primaries and transfer characteristics (ITU-T H.273)."""
+    data = saved(Image.fromarray(samples), "AVIF", quality=95, subsampling="4:4:4")
+    head = b"colrnclx" + struct.pack(">HH", 1, 13)
+    assert data.count(head) == 1
+    return data.replace(head, b"colrnclx" + struct.pack(">HH", primaries, transfer))
+
+
+def cicp(primaries: int, transfer: int, matrix: int = 0, full_range: int = 1) -> bytes:
+    """The chunk of PNG."""
+    return png_chunk(b"cICP", bytes([primaries, transfer, matrix, full_range]))
+
+
+def gama_chrm(gamma: float, points: tuple[float, ...]) -> bytes:
+    """The chunks of PNG.
+
+    Args:
+        gamma: of the display, such as 2.2.
+        points: x and y of white, red, green and blue.
+    """
+    scaled = [round(100_000 * value) for value in (1 / gamma, *points)]
+    return png_chunk(b"gAMA", struct.pack(">I", scaled[0])) + png_chunk(
+        b"cHRM", struct.pack(">8I", *scaled[1:])
+    )
+
+
+def jp2_colour(samples: NDArray[np.uint8], colour: bytes) -> bytes:
+    """A JP2 with this body of its ``colr`` box."""
+    data = saved(Image.fromarray(samples), "JPEG2000")
+    header = b"".join(
+        boxes.pack(kind, colour if kind == b"colr" else body)
+        for _, kind, body in boxes.walk(boxes.find(data, b"jp2h") or b"")
+    )
+    return b"".join(
+        boxes.pack(kind, header if kind == b"jp2h" else body) for _, kind, body in boxes.walk(data)
+    )
+
+
+def pq(light: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """PQ samples in 0..1 of light in cd/m2 (SMPTE ST 2084)."""
+    power = (light / 10_000) ** (2610 / 16384)
+    ratio = (3424 / 4096 + 2413 / 128 * power) / (1 + 2392 / 128 * power)
+    return np.asarray(ratio ** (2523 / 32))

@@ -8,7 +8,7 @@ import sys
 import threading
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -59,10 +59,12 @@ def _warnings_of(data: bytes) -> list[str]:
 
 def test_these_files_do_cause_warnings(warned_of: dict[str, bytes]) -> None:
     assert any(_warnings_of(data) for data in warned_of.values())
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
+
+
+def test_the_orientation_is_read_without_warnings() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
         assert orientation_of(BROKEN_EXIF) == 6
-    assert told
 
 
 @pytest.fixture
@@ -110,13 +112,16 @@ def test_warnings_as_errors_are_errors_of_ours(warned_of: dict[str, bytes]) -> N
         warnings.simplefilter("error")
         for data in warned_of.values():
             for call in (comrec.decode, comrec.info, sources.read, comrec.encode):
-                try:
-                    call(data)
-                except DamagedFileError:
-                    told += 1
-        with pytest.raises(DamagedFileError, match="EXIF"):
-            orientation_of(BROKEN_EXIF)
+                told += _is_refused(call, data)
     assert told
+
+
+def _is_refused(call: Callable[[bytes], object], data: bytes) -> bool:
+    try:
+        call(data)
+    except DamagedFileError:
+        return True
+    return False
 
 
 def test_a_picture_too_large_is_told_as_that_where_pillow_only_warns() -> None:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from comrec import files
 from comrec.buffers import bytes_of
-from comrec.errors import InputError, MissingExtraError, WeightsError
 from comrec.formats import cmr
 from comrec.inference import store
 
@@ -27,6 +26,8 @@ class Information:
         network: name of the network that reconstructs it, or its id if this version lacks it;
             None for plain files.
         shown: what other viewers show, as text.
+        stale: whether another program resized, cropped or rotated a marked file: its mark no longer
+            fits, and the file is decoded, and described here, as a plain one.
     """
 
     container: str
@@ -39,6 +40,7 @@ class Information:
     quality: float | None
     network: str | None
     shown: str
+    stale: bool = False
 
 
 def info(data: bytes | bytearray | memoryview, name: str = "input") -> Information:
@@ -50,13 +52,14 @@ def info(data: bytes | bytearray | memoryview, name: str = "input") -> Informati
     Raises:
         OptionError: ``data`` is of another type.
         InputError: the format is unknown, or the header or mark is damaged.
+        UnsupportedPictureError: the file is whole, but of a kind that is not read.
         MissingExtraError: the library for its format is not installed.
         WeightsError: the list of networks in the package is damaged.
     """
     data = bytes_of(data)
     try:
         return _of(data)
-    except (InputError, MissingExtraError, WeightsError) as error:
+    except files.UNUSABLE as error:
         raise error.naming(name) from None
 
 
@@ -64,7 +67,7 @@ def _of(data: bytes) -> Information:
     file = files.parse(data)
     if file.format == cmr.FORMAT:
         return _from_cmr(data)
-    header, mark = file.codec.header(data), file.mark
+    header, mark, stale = file.header, file.mark, file.stale
     width, height = header.width, header.height
     if mark is None:
         codec_id, network, shown = file.format, None, "the whole picture"
@@ -90,6 +93,7 @@ def _of(data: bytes) -> Information:
         mark.quality if mark else None,
         network,
         shown,
+        stale,
     )
 
 

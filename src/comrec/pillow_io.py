@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,15 +21,18 @@ from comrec.errors import (
     UnknownFormatError,
     UnsupportedPictureError,
 )
-from comrec.formats import detection
+from comrec.formats import detection, extended_xmp, resolution, sizes, unsupported
 from comrec.picture import MAX_PIXELS, Metadata, Picture, Pixels
+
+# Pillow's errors are raised; without a handler, Python would print its log on standard error too.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 PLUGIN = "COMREC"
 """The name of comrec's plug-in in Pillow's list of formats (see `pillow_plugin`)."""
 
 DECODER_ERRORS = (
     OSError, ValueError, SyntaxError, EOFError, LookupError, ArithmeticError, TypeError,
-    RuntimeError, struct.error, Warning,
+    RuntimeError, AssertionError, AttributeError, struct.error, Warning,
 )  # fmt: skip
 """Exceptions that Pillow and its libraries raise on damaged data.
 
@@ -36,6 +40,12 @@ Pillow warns of some damage, such as EXIF that is cut short, and goes on. Whethe
 for the application to say: to change the filters of warnings here would change them in its other
 threads. Where it makes warnings errors (``python -W error``), such files are damaged ones.
 """
+
+_CHECKED = {"AVIF": "avif", "JPEG2000": "jpeg2000"}
+"""Our names of the formats whose sizes are compared, by Pillow's."""
+
+_BAND = 1 << 20
+"""Pixels that are copied at a time."""
 
 _EQUIVALENT = {"1": "L", "YCbCr": "RGB", "RGBX": "RGB", "RGBa": "RGBA", "La": "LA"}
 """Modes that convert to 8-bit gray or RGB without loss."""
@@ -60,14 +70,28 @@ def from_pil(image: Image.Image) -> Picture:
         raise UnsupportedPictureError(
             f"pictures of mode {image.mode} are not supported; convert to gray or RGB"
         )
-    samples: Pixels = np.asarray(image)
-    alpha = None
-    if image.mode in ("LA", "RGBA"):
-        alpha = np.ascontiguousarray(samples[..., -1])
-        samples = samples[..., 0] if image.mode == "LA" else samples[..., :3]
-    elif key is not None:
-        alpha = key_alpha(samples, key)
-    return Picture(np.ascontiguousarray(samples), alpha, metadata)
+    return Picture(*_arrays(image, key), metadata)
+
+
+def _arrays(image: Image.Image, key: Any) -> tuple[Pixels, Pixels | None]:
+    """Pixels and alpha, copied in bands: Pillow's own copies take twice their memory."""
+    with_alpha = image.mode in ("LA", "RGBA")
+    shape = image.height, image.width
+    pixels = np.empty(shape if image.mode in ("L", "LA") else (*shape, 3), np.uint8)
+    alpha = np.empty(shape, np.uint8) if with_alpha or key is not None else None
+    image.load()
+    step = max(1, _BAND // image.width)
+    for top in range(0, image.height, step):
+        rows = slice(top, min(image.height, top + step))
+        samples = np.asarray(image.crop((0, rows.start, image.width, rows.stop)))
+        if with_alpha:
+            colour = samples[..., 0] if image.mode == "LA" else samples[..., :3]
+        else:
+            colour = samples
+        pixels[rows] = colour
+        if alpha is not None:
+            alpha[rows] = samples[..., -1] if with_alpha else key_alpha(samples, key)
+    return pixels, alpha
 
 
 def key_alpha(samples: NDArray[np.integer[Any]], key: Any) -> Pixels:
@@ -77,14 +101,40 @@ def key_alpha(samples: NDArray[np.integer[Any]], key: Any) -> Pixels:
 
 
 def metadata_of(image: Image.Image) -> Metadata:
-    """EXIF, ICC and XMP of a loaded Pillow image."""
+    """EXIF, ICC, XMP and resolution of a loaded Pillow image."""
     try:
         exif = _exif(image)
     except Warning:  # an error by the application's will: not to be lost
         raise
     except DECODER_ERRORS:  # too damaged to be written again
         exif = None
-    return Metadata(exif, image.info.get("icc_profile") or None, image.info.get("xmp") or None)
+    icc = image.info.get("icc_profile") or None
+    return Metadata(exif, icc, _xmp(image), _resolution(image))
+
+
+_PER_UNIT = (ExifTags.Base.XResolution, ExifTags.Base.YResolution)
+_UNIT, _NO_UNIT = ExifTags.Base.ResolutionUnit, 1
+
+
+def _resolution(image: Image.Image) -> tuple[float, float] | None:
+    """Pixels per inch, unless Pillow only assumes them, or takes them from EXIF."""
+    if "jfif" in image.info:
+        known = image.info.get("jfif_unit", 0) in (1, 2)
+    elif image.format == "TIFF":
+        stated = getattr(image, "tag_v2", {})
+        known = all(tag in stated for tag in _PER_UNIT)
+    else:
+        known = image.format not in ("JPEG", "MPO")
+    found = image.info.get("dpi") if known else None
+    return resolution.valid(found)
+
+
+def _xmp(image: Image.Image) -> bytes | None:
+    xmp = image.info.get("xmp") or None
+    segments = getattr(image, "applist", None)  # of JPEG
+    if xmp is None or not segments:
+        return xmp
+    return extended_xmp.merged(xmp, [body for name, body in segments if name == "APP1"])
 
 
 def _exif(image: Image.Image) -> bytes | None:
@@ -94,7 +144,11 @@ def _exif(image: Image.Image) -> bytes | None:
         return image.getexif().tobytes()
     if image.format != "TIFF":
         return None
-    found = without_storage(image.getexif()).tobytes()
+    tags = without_storage(image.getexif())
+    if tags.get(_UNIT) == _NO_UNIT and tags.get(_PER_UNIT[0]) == tags.get(_PER_UNIT[1]):
+        for tag in (_UNIT, *_PER_UNIT):  # square pixels, which says nothing
+            tags.pop(tag, None)
+    found = tags.tobytes()
     return None if found == Image.Exif().tobytes() else found
 
 
@@ -123,10 +177,12 @@ def pillow_open(data: bytes) -> ImageFile.ImageFile:
 
     Raises:
         Image.DecompressionBombError: the file declares more than `MAX_PIXELS`.
+        InputError: as `sizes.check`.
     """
     formats = [name for name in Image.ID if name != PLUGIN] if PLUGIN in Image.OPEN else None
     image = Image.open(io.BytesIO(data), formats=formats)
     refuse_bomb(image.width, image.height)
+    sizes.check(_CHECKED.get(image.format or "", ""), data)
     return image
 
 
@@ -146,6 +202,7 @@ def decoding(data: bytes, name: str) -> Iterator[None]:
 
     Raises:
         UnknownFormatError, DamagedFileError, TooLargeError.
+        UnsupportedPictureError: the file is whole, but of a kind that is not read.
     """
     if not data:
         raise DamagedFileError(f"{name}: the file is empty")
@@ -158,11 +215,15 @@ def decoding(data: bytes, name: str) -> Iterator[None]:
             f"{name}: declares more than {MAX_PIXELS:,} pixels; refused before decoding"
         ) from None
     except UnidentifiedImageError:
+        if kind := unsupported.reason(data):
+            raise UnsupportedPictureError(f"{name}: {kind}") from None
         known = detection.find(data)
         if known:
             raise DamagedFileError(f"{name}: damaged or cut short ({known})") from None
         raise UnknownFormatError(f"{name}: not in a picture format that comrec reads") from None
     except DECODER_ERRORS as error:
+        if kind := unsupported.reason(data, str(error)):
+            raise UnsupportedPictureError(f"{name}: {kind}") from None
         raise DamagedFileError(f"{name}: damaged or cut short ({error})") from None
 
 

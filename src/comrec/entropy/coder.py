@@ -100,7 +100,8 @@ class Decoder:
     """Decodes arrays of values, in the order in which they were added.
 
     Damaged bytes, or other tables than the encoder's, give wrong values, and nearly always an error
-    in `finish`. They cause no other exceptions, and decoding takes no longer.
+    in `finish`. They cause no other exceptions, and decoding takes no longer: `take` stops where
+    the bytes have run out.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -117,7 +118,7 @@ class Decoder:
         """The next array, of the shape of ``indices``; arguments as in `Encoder.add`.
 
         Raises:
-            DamagedFileError: a value is out of range.
+            DamagedFileError: a value is out of range, or the bytes have run out.
             OptionError: an index is out of range.
         """
         if not indices.size:
@@ -140,6 +141,7 @@ class Decoder:
             places = np.sort(escaped)  # in the order of the array
             least = minimum[indices.reshape(-1)[places]].astype(np.int64)
             values[places] = self._escaped(least, values[places])
+        self._check_left()
         return values.reshape(indices.shape)
 
     def _escaped(self, minimum: NDArray[np.int64], end: NDArray[np.int32]) -> NDArray[np.int64]:
@@ -154,6 +156,17 @@ class Decoder:
         if np.abs(values).max() > LIMIT:
             raise DamagedFileError("input: damaged coded values (one is out of range)")
         return values
+
+    def _check_left(self) -> None:
+        """Stop where more was decoded than was coded, so that the cost is that of the bytes.
+
+        Coding a value never makes the coder's state smaller, and it starts at `_SEED`: below that,
+        with no words on the stack, no further value can come from an encoder, nor `finish` pass.
+        """
+        if self._coder.num_words() < 2:
+            (state,) = self._coder.get_compressed().tolist() or (0,)
+            if state < _SEED:
+                raise DamagedFileError("input: damaged coded values (cut short)")
 
     def finish(self) -> None:
         """Check that all bytes were decoded, and no more.

@@ -7,6 +7,7 @@ stored with its weights.
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -63,6 +64,11 @@ class Table:
     def model(self) -> Any:
         """The coder's model of this table, made once; see `coder_model`."""
         return coder_model(self.frequencies)
+
+    @cached_property
+    def least_bits(self) -> float:
+        """Code length of the likeliest value: what each value costs at least."""
+        return PRECISION - math.log2(max(self.frequencies))
 
     def places(self, values: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Each value's position in `frequencies`, and the number that the coder writes for an

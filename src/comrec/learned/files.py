@@ -60,9 +60,9 @@ def _alpha_plane(file: cmr.Container) -> Pixels | None:
         found = Png().header(file.alpha)
         if (found.width, found.height) != size:  # before the decoder takes memory for it
             raise DamagedFileError(f"{found.width}x{found.height}, not {size[0]}x{size[1]}")
+        if found.channels != 1:
+            raise DamagedFileError("not gray")
         plane = Png().decode(file.alpha)
-        if not plane.is_gray:
-            raise DamagedFileError("RGB, not gray")
     except InputError as error:
         reason = str(error).removeprefix("input: ")
         raise DamagedFileError(f"input: damaged chunk ALPH ({reason})") from None

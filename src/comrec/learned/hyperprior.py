@@ -32,6 +32,8 @@ HYPER = 4
 Z_LIMIT = 63
 """Hyper-latents are -Z_LIMIT..Z_LIMIT."""
 
+_FIRST_BYTES = 8  # the coder's state
+
 Floats = NDArray[np.float32]
 Integers = NDArray[np.integer[Any]]
 
@@ -123,6 +125,7 @@ class Networks:
             DamagedFileError: the bytes are damaged.
         """
         shape = len(self.tables), -(-height // HYPER), -(-width // HYPER)
+        self._check_room(payload, shape[1] * shape[2])
         decoder = Decoder(payload)
         z = decoder.take(_channels(shape), self.tables)
         if np.abs(z).max() > Z_LIMIT:
@@ -130,6 +133,21 @@ class Networks:
         y = self.contexts.decode(decoder, *self.entropy_parameters(z, height, width))
         decoder.finish()
         return y
+
+    def _check_room(self, payload: bytes, positions: int) -> None:
+        """Refuse a size that so few bytes cannot hold, before anything is made for it.
+
+        Every hyper-latent costs at least its table's shortest code: all of them together about
+        1 byte in 11,000 pixels, where the file of a picture of one colour has one in 600 or fewer.
+        Half of that is asked for, and 8 bytes less: the coder's integer arithmetic can save a
+        little on each value, and some on the first.
+        """
+        least = positions * sum(table.least_bits for table in self.tables) / 2
+        if least > 8 * (len(payload) + _FIRST_BYTES):
+            raise DamagedFileError(
+                f"input: damaged: {len(payload):,} bytes of coded values cannot hold a picture of "
+                "the size in its header"
+            )
 
 
 @cache  # so that the coder's models, which tables keep, are made once too

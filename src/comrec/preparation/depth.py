@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,16 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from comrec import pillow_io
-from comrec.errors import UnsupportedPictureError
 from comrec.formats import boxes, jp2
+from comrec.preparation import tiffs
 
 _BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262  # tags of TIFF
 _WHITE_IS_ZERO = 0
+_BAND = 1 << 20
+"""Pixels that are rounded at a time."""
+
+Samples = NDArray[np.integer[Any]]
+
 _HALVABLE = ("RGB;16", "RGBX;16", "RGBA;16", "RGBa;16", "CMYK;16")
 
 
@@ -48,18 +54,13 @@ def rounded(image: ImageFile, data: bytes) -> Image.Image:
     returned; it differs by at most one level.
 
     Args:
-        image: opened, not yet loaded; this loads it.
+        image: opened, not yet loaded; this loads it, except for TIFF of separate planes.
         data: the bytes of its file.
-    Raises:
-        UnsupportedPictureError: planar TIFF, which Pillow misreads.
     """
-    modes = {_raw_mode(tile) for tile in image.tile}
-    if image.format == "TIFF" and len(modes) > 1:
-        raise UnsupportedPictureError(
-            "TIFF files of more than 8 bits with separate planes are not supported; "
-            "save with interleaved samples"
-        )
-    mode = modes.pop()
+    if image.format == "TIFF" and tiffs.is_misread(data):
+        levels = (1 << bits(image, data)) - 1
+        return _from_planes(image, data, levels)
+    mode = _raw_mode(image.tile[0])
     if mode == "LA;16B":
         return _gray_and_alpha(image)
     if mode.startswith(_HALVABLE):
@@ -70,13 +71,17 @@ def rounded(image: ImageFile, data: bytes) -> Image.Image:
 
 def rounded_gray(image: Image.Image) -> Image.Image:
     """Round a loaded image of deep gray samples to 8 bits."""
-    samples = np.asarray(image)
-    levels = 65535
+    levels, inverted = 65535, False
     if image.format == "TIFF":
         levels = (1 << max(_tag(image, _BITS_PER_SAMPLE, (16,)))) - 1
-        if _tag(image, _PHOTOMETRIC, None) == _WHITE_IS_ZERO:
-            samples = levels - samples
-    return _image(samples, levels, "L", image.info.get("transparency"))
+        inverted = _tag(image, _PHOTOMETRIC, None) == _WHITE_IS_ZERO
+
+    def rows(top: int, bottom: int) -> Samples:
+        samples = _rows(image, top, bottom)
+        return levels - samples if inverted else samples
+
+    result = Image.new("L", image.size)
+    return _filled(result, rows, levels, image.info.get("transparency"))
 
 
 def _tag(image: Image.Image, tag: int, default: Any) -> Any:
@@ -84,47 +89,110 @@ def _tag(image: Image.Image, tag: int, default: Any) -> Any:
 
 
 def _raw_mode(tile: Any) -> str:
-    return str(tile.args if isinstance(tile.args, str) else tile.args[0])
+    args = tile.args if isinstance(tile.args, str | None) else tile.args[0]  # QOI and XBM: None
+    return str(args)
 
 
 def _gray_and_alpha(image: ImageFile) -> Image.Image:
     """16-bit gray with alpha of PNG. Read as RGBA, Pillow returns its four bytes per pixel."""
     image.tile = [tile._replace(args="RGBA") for tile in image.tile]
     image.load()
-    return _image(np.asarray(image).copy().view(">u2"), 65535, "LA")
+
+    def rows(top: int, bottom: int) -> Samples:
+        return _rows(image, top, bottom).copy().view(">u2")
+
+    return _filled(Image.new("LA", image.size), rows, 65535)
 
 
 def _from_halves(image: ImageFile, data: bytes, mode: str) -> Image.Image:
     """16-bit colour. Pillow keeps one byte per sample, so the image is read once per byte."""
     again = pillow_io.pillow_open(data)
     again.seek(image.tell())
-    first, second = (_bytes(image, mode, "B"), _bytes(again, mode, "L"))
+    _load_bytes(image, mode, "B")
+    _load_bytes(again, mode, "L")
     big_endian = mode.endswith("B") or (mode.endswith("N") and sys.byteorder == "big")
-    samples = first << 8 | second if big_endian else second << 8 | first
-    if mode.startswith("RGBa"):  # colours multiplied by alpha
-        alpha = samples[..., 3:].astype(np.uint32)
-        colours = (samples[..., :3] * np.uint32(65535) + alpha // 2) // np.maximum(alpha, 1)
-        samples[..., :3] = np.minimum(colours, 65535)
-    return _image(samples, 65535, image.mode, image.info.get("transparency"))
+    high, low = (image, again) if big_endian else (again, image)
+
+    def rows(top: int, bottom: int) -> Samples:
+        samples = _rows(high, top, bottom).astype(np.uint16) << 8 | _rows(low, top, bottom)
+        return _divided(samples, 65535) if mode.startswith("RGBa") else samples
+
+    return _filled(image, rows, 65535, image.info.pop("transparency", None))
 
 
-def _bytes(image: ImageFile, mode: str, order: str) -> NDArray[np.uint16]:
-    """The high byte of each sample in byte order ``order``, "B" or "L"."""
+def _from_planes(image: ImageFile, data: bytes, levels: int) -> Image.Image:
+    """Of TIFF with a plane per sample, which Pillow misreads."""
+    samples = tiffs.planes(image, data)
+    if tiffs.is_associated(data):
+        _divided(samples, levels)
+    result = Image.new(image.mode, image.size)
+    return _filled(result, lambda top, bottom: samples[top:bottom], levels)
+
+
+def _divided(samples: Samples, levels: int) -> Samples:
+    """Colours that are multiplied by alpha, divided by it, in place."""
+    alpha = samples[..., 3:].astype(np.uint32)
+    colours = (samples[..., :3] * np.uint32(levels) + alpha // 2) // np.maximum(alpha, 1)
+    samples[..., :3] = np.minimum(colours, levels)
+    return samples
+
+
+def _load_bytes(image: ImageFile, mode: str, order: str) -> None:
+    """Load the high byte of each sample in byte order ``order``, "B" or "L"."""
     mode = mode[:-1].replace("a", "A") + order
     image.tile = [
         tile._replace(args=mode if isinstance(tile.args, str) else (mode, *(tile.args or ())[1:]))
         for tile in image.tile
     ]
     image.load()
+
+
+def _rows(image: Image.Image, top: int, bottom: int) -> Samples:
+    return np.asarray(image.crop((0, top, image.width, bottom)))
+
+
+def colours(data: bytes, frame: int) -> NDArray[np.uint16] | None:
+    """All bits of the gray, (H, W), or colour, (H, W, 3), of a 16-bit PNG; None of other PNGs."""
+    image = pillow_io.pillow_open(data)
+    image.seek(frame)
+    mode = _raw_mode(image.tile[0])
+    if ";16" not in mode:
+        return None
+    if mode.startswith("RGB"):
+        again = pillow_io.pillow_open(data)
+        again.seek(frame)
+        _load_bytes(image, mode, "B")
+        _load_bytes(again, mode, "L")
+        high: NDArray[np.integer[Any]] = np.asarray(image).astype(np.uint16) << 8
+        every: NDArray[np.uint16] = (high | np.asarray(again)).astype(np.uint16)
+        return every[..., :3]
+    if mode == "LA;16B":
+        image.tile = [tile._replace(args="RGBA") for tile in image.tile]
+        image.load()
+        gray: NDArray[np.uint16] = np.asarray(image).copy().view(">u2")[..., 0].astype(np.uint16)
+        return gray
+    image.load()
     return np.asarray(image).astype(np.uint16)
 
 
-def _image(
-    samples: NDArray[np.integer[Any]], levels: int, mode: str, key: Any = None
+def _filled(
+    image: Image.Image, rows: Callable[[int, int], Samples], levels: int, key: Any = None
 ) -> Image.Image:
-    """The 8-bit image of samples in 0..``levels``; samples equal to ``key`` are transparent."""
-    eight = (samples.astype(np.uint32) * 255 + levels // 2) // levels
-    image = Image.fromarray(eight.astype(np.uint8), mode)
-    if key is not None:
-        image.putalpha(Image.fromarray(pillow_io.key_alpha(samples, key)))
+    """Fill an 8-bit image with rounded samples, in bands: deep samples take many times its memory.
+
+    Args:
+        image: of the size and mode of the result. Its rows may be the source of ``rows``.
+        rows: the samples of the rows from one to before another, in 0..``levels``.
+        key: samples equal to it are transparent.
+    """
+    mask = None if key is None else Image.new("L", image.size)
+    step = max(1, _BAND // image.width)
+    for top in range(0, image.height, step):
+        samples = rows(top, min(image.height, top + step))
+        eight = (samples.astype(np.uint32) * 255 + levels // 2) // levels
+        image.paste(Image.fromarray(eight.astype(np.uint8), image.mode), (0, top))
+        if mask is not None:
+            mask.paste(Image.fromarray(pillow_io.key_alpha(samples, key)), (0, top))
+    if mask is not None:
+        image.putalpha(mask)
     return image

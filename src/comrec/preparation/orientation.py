@@ -8,15 +8,15 @@ a `Picture` holds the pixels as they were before encoding, as with the other cod
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
 
 from comrec.errors import DamagedFileError
-from comrec.picture import Picture
-from comrec.pillow_io import DECODER_ERRORS
+from comrec.formats import tiff
+from comrec.picture import EXIF_HEAD, Picture
 
 _TURNS: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
     2: np.fliplr,
@@ -51,19 +51,19 @@ def size_turned_back(size: tuple[int, int], tag: int) -> tuple[int, int]:
 def orientation_of(exif: bytes | None) -> int:
     """EXIF orientation, 1..8; 1 (upright) if the tag is absent or invalid.
 
-    Raises:
-        DamagedFileError: Pillow warns of damage, and the application makes warnings errors.
+    Of several values the first counts, as in viewers.
     """
-    found = Image.Exif()
     try:
-        found.load(exif or b"")
-        tag = found.get(ExifTags.Base.Orientation)
-    except Warning as warning:  # not upright for that: the picture would be turned
-        raise DamagedFileError(f"input: damaged EXIF ({warning})") from None
-    except DECODER_ERRORS:
+        tag = tiff.directory((exif or b"").removeprefix(EXIF_HEAD)).integer(tiff.ORIENTATION, 1)
+    except DamagedFileError:
         return 1
-    return int(tag) if tag in _TURNS else 1
+    return tag if tag in _TURNS else 1
 
 
 def _turned(picture: Picture, tag: int) -> Picture:
-    return picture if tag == 1 else picture.mapped(_TURNS[tag])
+    if tag == 1:
+        return picture
+    metadata = picture.metadata
+    if tag >= 5 and metadata.resolution is not None:
+        metadata = replace(metadata, resolution=metadata.resolution[::-1])
+    return replace(picture.mapped(_TURNS[tag]), metadata=metadata)

@@ -13,7 +13,6 @@ than the PPS. Those of alpha have nuh_layer_id 1; each is before the correspondi
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from itertools import zip_longest
@@ -35,6 +34,7 @@ EXIF, ICC, XMP = 1, 2, 3
 
 _EXTENSIONS = 1 << 3
 _SUFFIX_SEI = 40
+_MOST_EXTENSIONS = 1000  # files have a handful; each costs far more memory than its two bytes
 
 
 class PixelFormat(IntEnum):
@@ -192,6 +192,10 @@ def parse(data: bytes) -> BpgFile:
             room, at = read_ue7(data, at)
             extensions.append((tag, data[at : at + room]))
             at += room
+            if len(extensions) > _MOST_EXTENSIONS:
+                raise DamagedFileError(
+                    f"input: damaged BPG file (more than {_MOST_EXTENSIONS:,} extensions)"
+                )
         if at != end:
             raise DamagedFileError("input: damaged BPG extensions")
     body = data[at : at + length] if length else data[at:]
@@ -244,6 +248,15 @@ def pack_streams(colour: Stream, alpha: Stream | None) -> bytes:
     return b"".join(headers) + START_CODE.join(units)
 
 
+def split_units(data: bytes) -> list[bytes]:
+    """The NAL units between start codes, in linear time.
+
+    Zeros before a start code are part of it: no NAL unit ends with a zero byte.
+    """
+    *units, last = data.split(START_CODE)
+    return [*(unit.rstrip(b"\0") for unit in units), last]
+
+
 def streams(file: BpgFile) -> tuple[Stream, Stream | None]:
     """The streams of colour and, if present, of alpha; of an animation, the first frame.
 
@@ -255,9 +268,8 @@ def streams(file: BpgFile) -> tuple[Stream, Stream | None]:
         length, at = read_ue7(file.body, at)
         headers.append(parameters.unpack(file.body[at : at + length]))
         at += length
-    # Zeros before a start code are part of it: no NAL unit ends with a zero byte.
     layers: tuple[list[bytes], list[bytes]] = [], []
-    for unit in re.split(rb"\x00*\x00\x00\x01", file.body[at:]):
+    for unit in split_units(file.body[at:]):
         # Parameter sets in the body, which BPG forbids, would replace those of the header.
         if len(unit) > 2 and unit[0] >> 1 & 63 not in (VPS, SPS):
             is_alpha = len(headers) == 2 and unit[1] >> 3 == 1

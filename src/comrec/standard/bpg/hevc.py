@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from fractions import Fraction
 from types import ModuleType
@@ -13,7 +12,7 @@ import numpy as np
 from comrec.errors import DamagedFileError, MissingExtraError, UnsupportedPictureError
 from comrec.standard.bpg import parameters
 from comrec.standard.bpg.colour import Plane
-from comrec.standard.bpg.container import START_CODE, Stream
+from comrec.standard.bpg.container import START_CODE, Stream, split_units
 from comrec.standard.bpg.parameters import SPS, VPS
 
 PRESETS = (
@@ -77,7 +76,7 @@ def encode(
     ]
     layout = _LAYOUTS[chroma_format] + ("" if bit_depth == 8 else f"{bit_depth}le")
     data = x265(padded, layout, PRESETS[effort - 1], chosen)
-    units = [unit for unit in re.split(rb"\x00*\x00\x00\x01", data) if unit]
+    units = [unit for unit in split_units(data) if unit]
     sequence = next(unit for unit in units if _kind(unit) == SPS)
     header = parameters.read_sequence(sequence)
     return Stream(header, [unit for unit in units if _kind(unit) not in (VPS, SPS)])
