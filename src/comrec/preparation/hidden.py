@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -43,25 +41,28 @@ def _filled(pixels: Pixels, weights: Pixels) -> Pixels:
     coarse = Image.fromarray(_filled(*_halved(pixels, weights)))
     doubled = coarse.resize((2 * coarse.width, 2 * coarse.height), Image.Resampling.BILINEAR)
     filled = np.asarray(doubled)[:height, :width].copy()
-    np.copyto(filled, pixels, where=_for_channels(~missing, pixels))
+    there = ~missing
+    filled[there] = pixels[there]
     return filled
 
 
 def _halved(pixels: Pixels, weights: Pixels) -> tuple[Pixels, Pixels]:
     """Weighted means over 2x2 squares, sides rounded up; and the sums of weights, at most 255."""
-    rows, columns = (-(-side // 2) for side in weights.shape)
-    total = np.zeros((rows, columns), np.uint32)
-    sums = np.zeros((rows, columns, *pixels.shape[2:]), np.uint32)
-    for top, left in np.ndindex(2, 2):
-        weight = weights[top::2, left::2].astype(np.uint32)
-        there = np.s_[: weight.shape[0], : weight.shape[1]]
-        total[there] += weight
-        sums[there] += pixels[top::2, left::2] * _for_channels(weight, pixels)
-    divisor = _for_channels(np.maximum(total, 1), pixels)
-    means = (sums + divisor // 2) // divisor
-    return means.astype(np.uint8), np.minimum(total, 255).astype(np.uint8)
+    total = _sums(weights)
+    divisor = np.maximum(total, 1)
+    planes = [pixels] if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)  # apart, for speed
+    means = [np.rint(_sums(plane, weights) / divisor).astype(np.uint8) for plane in planes]
+    halved = means[0] if pixels.ndim == 2 else np.stack(means, axis=2)
+    return halved, np.minimum(total, 255).astype(np.uint8)
 
 
-def _for_channels(plane: NDArray[Any], pixels: Pixels) -> NDArray[Any]:
-    """A (H, W) plane that broadcasts to the pixels, gray or RGB."""
-    return plane if pixels.ndim == 2 else plane[..., None]
+def _sums(plane: Pixels, weights: Pixels | None = None) -> NDArray[np.float32]:
+    """Sums over 2x2 squares of an (H, W) plane, sides rounded up."""
+    rows, columns = (-(-side // 2) for side in plane.shape)
+    sums = np.zeros((rows, columns), np.float32)
+    for square in (np.s_[top::2, left::2] for top, left in np.ndindex(2, 2)):
+        part = plane[square].astype(np.float32)
+        if weights is not None:
+            part *= weights[square]
+        sums[: part.shape[0], : part.shape[1]] += part
+    return sums

@@ -28,7 +28,7 @@ class Webp(PillowCodec):
     max_side = 16383
 
     def save_options(self, picture: Picture, quality: float) -> dict[str, Any]:
-        # Where not exact, libwebp makes hidden blocks flat: 4 % less, even where they are smooth.
+        # Where not exact, libwebp makes hidden blocks flat: fewer bytes still than smooth ones.
         method = min(6, self.effort - 1)
         return {"quality": quality, "method": method, "exact": picture.exact}
 
