@@ -246,14 +246,18 @@ def test_files_are_given_as_any_kind_of_bytes(tmp_path: Path) -> None:
         assert comrec.encode(named, "png") == data
 
 
-@pytest.mark.parametrize("wrong", [None, 5, [1], "a.png", object(), np.zeros(4)], ids=str)
+@pytest.mark.parametrize(
+    "wrong", [None, 5, [1], "a.png", object(), np.zeros(4)], ids=lambda value: type(value).__name__
+)
 def test_what_is_no_file_is_told(wrong: Any) -> None:
     for call in (comrec.decode, comrec.info):
         with pytest.raises(OptionError, match="given by its bytes"):
             call(wrong)
 
 
-@pytest.mark.parametrize("wrong", [None, 5, [[1]], object(), (1, 2)], ids=str)
+@pytest.mark.parametrize(
+    "wrong", [None, 5, [[1]], object(), (1, 2)], ids=lambda value: type(value).__name__
+)
 def test_what_is_no_picture_is_told(wrong: Any) -> None:
     with pytest.raises(OptionError, match="a picture is"):
         comrec.encode(wrong)
