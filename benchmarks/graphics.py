@@ -16,10 +16,11 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 Pixels = NDArray[np.uint8]
 Colour = tuple[int, int, int]
 
-_WORDS = (
+_TEXT = (
     "The quick brown fox jumps over a lazy dog; Settings File Edit View Help 0123456789 "
     "def decode(data: bytes) -> Picture: return self.codec # total 42.50 EUR Cancel Apply"
-).split()
+)
+_WORDS = _TEXT.split()
 
 
 def document(seed: int, width: int, height: int) -> Pixels:
@@ -125,7 +126,9 @@ def chart(seed: int, width: int, height: int) -> Pixels:
         draw.text((2 * times, (row - 6) * times), str(height - row), (0, 0, 0), font)
     for left in range(30, width - 14, 24):
         top = chance.randrange(20, height - 10)
-        draw.rectangle((left * times, top * times, (left + 14) * times, height * times), _vivid(chance))
+        draw.rectangle(
+            (left * times, top * times, (left + 14) * times, height * times), _vivid(chance)
+        )
     for _ in range(2):
         across = np.arange(24, width)
         wave = height / 2 + height / 3 * np.sin(across / chance.uniform(10, 40))

@@ -9,20 +9,27 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from comrec import metrics
 from comrec.formats import coding
 from comrec.inference.store import Network
 from comrec.picture import Picture
 from comrec.sandwich import conditions
 from comrec.sandwich.reconstruct import reconstruct
 
-FINEST = {"webp": 93, "jpegxl": 93, "jpeg2000": 75, "avif": 93, "heic": 90, "bpg": 93}
-"""The conditions above which the networks gain nothing that is certain; JPEG has none."""
+HIGHEST = {
+    "jpeg": {"4:0:0": 85, "4:2:0": 95, "4:2:2": 85, "4:4:4": 45},
+    "webp": {"4:2:0": 97},
+    "avif": {"4:0:0": 90, "4:2:0": 90},
+    "heic": {"4:0:0": 80, "4:2:0": 80},
+    "jpegxl": {None: 85},
+    "jpeg2000": {None: 70},
+    "bpg": {None: 85},
+}
+"""The highest condition at which photographs gain, by format and chroma sampling; measured with
+benchmarks/enhance.py. Other samplings lose at any quality, or are not tried."""
 
-SUBSAMPLED = "4:0:0", "4:2:0"
 FLAT = 2
 """Levels between neighbours up to which a place is flat; codecs disturb exact flatness."""
-
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def enhance(network: Network, format: str, data: bytes, decoded: Picture) -> Picture:
@@ -37,12 +44,13 @@ def enhance(network: Network, format: str, data: bytes, decoded: Picture) -> Pic
     coded = coding.of(format, data)
     if coded.lossless:
         return _left(decoded, "it is coded losslessly, or nearly")
-    if coded.sampling not in (None, *SUBSAMPLED):
-        return _left(decoded, f"its chroma is {coded.sampling}; the network is for 4:2:0")
+    highest = HIGHEST.get(format, {}).get(coded.sampling)
+    if highest is None:
+        return _left(decoded, f"it is coded as {coded.sampling or 'unknown'}, not as 4:2:0")
     if is_drawn(decoded.pixels):
         return _left(decoded, "it looks like a screenshot or a drawing, no photograph")
     condition = conditions.estimate(format, data, decoded)
-    if condition > FINEST.get(format, 100):
+    if condition > highest:
         return _left(decoded, "its quality is too high to gain from it")
     size = decoded.width, decoded.height
     return decoded.with_pixels(reconstruct(network, decoded.pixels, condition, size))
@@ -57,7 +65,7 @@ def is_drawn(pixels: NDArray[np.uint8]) -> bool:
     Args:
         pixels: (H, W) gray or (H, W, 3) RGB.
     """
-    luma = pixels.astype(np.float32) if pixels.ndim == 2 else pixels @ _LUMA
+    luma = pixels.astype(np.float32) if pixels.ndim == 2 else metrics.luma(pixels)
     if min(luma.shape) < 2:
         return False
     across = np.abs(np.diff(luma, axis=1))[:-1]
