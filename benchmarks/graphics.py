@@ -174,7 +174,8 @@ def grainy(photograph: Pixels, seed: int) -> Pixels:
 
 def dark(photograph: Pixels) -> Pixels:
     """A photograph in low light."""
-    return np.rint(255 * (photograph / 255) ** 1.6 * 0.35).astype(np.uint8)
+    darkened: Pixels = np.rint(255 * (photograph / 255) ** 1.6 * 0.35).astype(np.uint8)
+    return darkened
 
 
 DRAWN: dict[str, tuple[Callable[[int, int, int], Pixels], ...]] = {

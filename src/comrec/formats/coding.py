@@ -9,6 +9,7 @@ from comrec.formats import boxes, segments, webp
 
 _BY_FACTORS = {(1, 1): "4:4:4", (2, 1): "4:2:2", (2, 2): "4:2:0"}
 _BY_FORMAT = ("4:0:0", "4:2:0", "4:2:2", "4:4:4")  # chroma_format_idc of HEVC
+_BPG = (*_BY_FORMAT, "4:2:0", "4:2:2")  # the last two with chroma sited as in video
 _SIZ_COD = b"\xff\x4f\xff\x51", b"\xff\x52"
 
 
@@ -106,10 +107,16 @@ def _jpeg2000(data: bytes) -> Coding:
     return Coding()
 
 
+def _bpg(data: bytes) -> Coding:
+    """BPG specification, section 3.1: the upper three bits of the fifth byte."""
+    return Coding(sampling=dict(enumerate(_BPG)).get(data[4] >> 5) if len(data) > 4 else None)
+
+
 _READERS: dict[str, Callable[[bytes], Coding]] = {
     "jpeg": _jpeg,
     "webp": _webp,
     "avif": _avif,
     "heic": _heic,
     "jpeg2000": _jpeg2000,
+    "bpg": _bpg,
 }

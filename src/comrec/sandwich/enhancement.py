@@ -16,14 +16,14 @@ from comrec.picture import Picture
 from comrec.sandwich import conditions
 from comrec.sandwich.reconstruct import reconstruct
 
-HIGHEST = {
+HIGHEST: dict[str, dict[str | None, float]] = {
     "jpeg": {"4:0:0": 85, "4:2:0": 95, "4:2:2": 85, "4:4:4": 45},
-    "webp": {"4:2:0": 97},
-    "avif": {"4:0:0": 90, "4:2:0": 90},
-    "heic": {"4:0:0": 80, "4:2:0": 80},
-    "jpegxl": {None: 85},
-    "jpeg2000": {None: 70},
-    "bpg": {None: 85},
+    "webp": {"4:2:0": 88},
+    "avif": {"4:0:0": 78, "4:2:0": 78},
+    "heic": {"4:0:0": 65, "4:2:0": 65},
+    "jpegxl": {None: 82},
+    "jpeg2000": {None: 75},
+    "bpg": {"4:0:0": 50, "4:2:0": 60, "4:4:4": 45},
 }
 """The highest condition at which photographs gain, by format and chroma sampling; measured with
 benchmarks/enhance.py. Other samplings lose at any quality, or are not tried."""
