@@ -59,7 +59,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/enhance.json"))
     options = parser.parse_args()
     pictures = list(originals(options.data, options.photos))
-    rows = []
+    rows: list[dict[str, Any]] = []
     for format, sampling, qualities in GRID:
         if options.formats and format not in options.formats:
             continue

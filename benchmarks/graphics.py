@@ -144,7 +144,8 @@ def shaded(seed: int, width: int, height: int) -> Pixels:
     y, x = np.mgrid[0:height, 0:width]
     light = 1 + 0.2 * np.sin(x / 23 + seed) * np.cos(y / 31)
     mixed = 0.6 * np.asarray(flat, np.float32) * light[..., None] + 0.4 * soft
-    return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
+    drawn: Pixels = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
+    return drawn
 
 
 def captioned(photograph: Pixels, seed: int) -> Pixels:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -158,6 +159,12 @@ def test_alpha_of_an_avif_file_is_not_taken_for_its_chroma() -> None:
     assert coding.of("avif", saved(rgba, "AVIF", subsampling="4:4:4")).sampling == "4:4:4"
 
 
+@pytest.mark.parametrize("sampling", ["4:2:0", "4:2:2", "4:4:4"])
+def test_headers_of_bpg_say_how_chroma_is_coded(sampling: str) -> None:
+    data = by_codec("bpg", 20, subsampling=sampling)(photograph()[:64, :64])
+    assert coding.of("bpg", data) == coding.Coding(sampling=sampling)
+
+
 @pytest.mark.parametrize("sampling", ["4:2:0", "4:4:4"])
 def test_headers_of_heic_say_how_chroma_is_coded(sampling: str) -> None:
     data = by_codec("heic", 50, subsampling=sampling)(photograph())
@@ -168,3 +175,19 @@ def test_headers_of_heic_say_how_chroma_is_coded(sampling: str) -> None:
 def test_headers_of_jpeg2000_say_whether_the_transform_is_reversible(reversible: bool) -> None:
     data = saved(photograph(), "JPEG2000", irreversible=not reversible)
     assert coding.of("jpeg2000", data).lossless == reversible
+
+
+def test_the_benchmark_writes_a_row_for_each_cell(
+    tmp_path: Path, graphics: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import enhance
+
+    monkeypatch.setattr(enhance, "GRID", (("webp", "lossless", (100,)), ("jpeg", "4:2:0", (50,))))
+    monkeypatch.setattr(enhance, "GRAPHICS", 1)
+    out = tmp_path / "enhance.json"
+    monkeypatch.setattr(sys, "argv", ["enhance.py", "--out", str(out)])
+    assert enhance.main() == 0
+    rows = json.loads(out.read_text())["rows"]
+    assert len(rows) == 2 * len(graphics.DRAWN)
+    assert all(row["least_gain"] == 0 for row in rows if row["sampling"] == "lossless")
+    sys.modules.pop("enhance")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from comrec.formats import boxes, segments, webp
 
-_BY_FACTORS = {(1, 1): "4:4:4", (2, 1): "4:2:2", (2, 2): "4:2:0"}
+_BY_FACTORS: dict[tuple[float, float], str] = {(1, 1): "4:4:4", (2, 1): "4:2:2", (2, 2): "4:2:0"}
 _BY_FORMAT = ("4:0:0", "4:2:0", "4:2:2", "4:4:4")  # chroma_format_idc of HEVC
 _BPG = (*_BY_FORMAT, "4:2:0", "4:2:2")  # the last two with chroma sited as in video
 _SIZ_COD = b"\xff\x4f\xff\x51", b"\xff\x52"
@@ -61,7 +61,7 @@ def _jpeg(data: bytes) -> Coding:
     if 0 in across | down or factors[1] != factors[2]:
         return Coding(lossless, "unusual")
     ratio = (factors[0] >> 4) / (factors[1] >> 4), (factors[0] & 15) / (factors[1] & 15)
-    return Coding(lossless, _BY_FACTORS.get((int(ratio[0]), int(ratio[1])), "unusual"))
+    return Coding(lossless, _BY_FACTORS.get(ratio, "unusual"))
 
 
 def _webp(data: bytes) -> Coding:
