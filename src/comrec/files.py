@@ -21,8 +21,7 @@ from comrec.formats.mark import Mark
 from comrec.inference import store
 from comrec.picture import Picture
 from comrec.preparation import STRICT, Header, Preparation
-from comrec.sandwich import conditions, marked
-from comrec.sandwich.reconstruct import reconstruct
+from comrec.sandwich import enhancement, marked
 from comrec.standard.pillow import PillowCodec
 
 UNUSABLE = (
@@ -137,6 +136,8 @@ class File:
     def enhance(self) -> Picture:
         """The artefacts of a plain file removed by our RecCNN; a marked or .cmr file decoded.
 
+        A plain file that the network is not made for is left as it is, with a note that says why.
+
         Raises:
             WeightsError: there is no network for this codec.
         """
@@ -145,10 +146,7 @@ class File:
         network = store.find("comrec", self.format, "rec")
         if network is None:
             raise WeightsError(f"there is no network that enhances {self.format} files")
-        decoded = self.plain()
-        condition = conditions.estimate(self.format, self.data, decoded)
-        size = decoded.width, decoded.height
-        return decoded.with_pixels(reconstruct(network, decoded.pixels, condition, size))
+        return enhancement.enhance(network, self.format, self.data, self.plain())
 
     def _noting_losses(self, picture: Picture) -> Picture:
         return picture.noting(*(loss.done for loss in self.header.losses))
