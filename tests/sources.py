@@ -13,6 +13,8 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from comrec.formats import boxes
+
 HEIGHT, WIDTH = 20, 24
 
 
@@ -68,6 +70,64 @@ def tiff(samples: NDArray[np.generic], photometric: str, **options: Any) -> byte
     buffer = io.BytesIO()
     tifffile.imwrite(buffer, samples, photometric=photometric, **options)
     return buffer.getvalue()
+
+
+def pages(*each: tuple[NDArray[Any], dict[str, Any]], **options: Any) -> bytes:
+    """A TIFF of several pages, each given by its samples and tifffile's options."""
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer, **options) as writer:
+        for samples, tags in each:
+            writer.write(samples, contiguous=False, **tags)
+    return buffer.getvalue()
+
+
+def psd(channels: int, mode: int, planes: NDArray[np.uint8]) -> bytes:
+    """A Photoshop file without layers, of 8 bits, in a numbered colour mode: 1 gray, 3 RGB."""
+    head = b"8BPS" + struct.pack(">H6xHIIHH", 1, channels, HEIGHT, WIDTH, 8, mode)
+    return head + bytes(12) + b"\0\0" + planes.tobytes()
+
+
+def jpeg_of_12_bits() -> bytes:
+    """A JPEG file that declares 12 bits per sample."""
+    data = saved(Image.fromarray(smooth(3)), "JPEG")
+    at = data.index(b"\xff\xc0")
+    return data[: at + 1] + b"\xc1" + data[at + 2 : at + 4] + b"\x0c" + data[at + 5 :]
+
+
+def clap(width: int, height: int, right: tuple[int, int], down: tuple[int, int]) -> tuple[int, ...]:
+    """The numbers of a clean aperture: its size, and the fractions by which its centre is off."""
+    return (width, 1, height, 1, *right, *down)
+
+
+def with_aperture(data: bytes, numbers: tuple[int, ...]) -> bytes:
+    """An AVIF file of Pillow with a ``clap`` property of its picture, which is the first item."""
+    out, grown = b"", 0
+    for _, kind, body in boxes.walk(data):
+        if kind == b"meta":
+            inner = b""
+            for _, name, part in boxes.walk(body[4:]):
+                if name == b"iprp":
+                    (_, _, ipco), (_, _, ipma) = boxes.walk(part)
+                    property_ = boxes.pack(b"clap", struct.pack(">IIIIiIiI", *numbers))
+                    place = 1 + sum(1 for _ in boxes.walk(ipco))
+                    count = ipma[10]
+                    ipma = ipma[:10] + bytes([count + 1, 0x80 | place]) + ipma[11:]
+                    inner += boxes.pack(
+                        b"iprp", boxes.pack(b"ipco", ipco + property_) + boxes.pack(b"ipma", ipma)
+                    )
+                else:
+                    inner += boxes.pack(name, part)
+            grown = len(inner) + 4 - len(body)
+            body = body[:4] + inner
+        out += boxes.pack(kind, body)
+    at = out.index(b"iloc") + 12  # the items' offsets count from the start of the file
+    (items,) = struct.unpack_from(">H", out, at - 2)
+    for _ in range(items):
+        where = at + 6
+        (offset,) = struct.unpack_from(">I", out, where)
+        out = out[:where] + struct.pack(">I", offset + grown) + out[where + 4 :]
+        at += 14
+    return out
 
 
 # ICC profiles (ICC.1:2001-04)

@@ -441,7 +441,7 @@ def test_numcodecs_says_what_is_wrong() -> None:
     with pytest.raises(InputError):
         coder.decode(b"nonsense")
     data = coder.encode(np.zeros((4, 4), np.uint8))
-    with pytest.raises(OptionError, match=r"\(4, 4\) uint8; out has 9"):
+    with pytest.raises(OptionError, match="holds 16 samples, and out has room for 9"):
         coder.decode(data, np.zeros((3, 3), np.uint8))
 
 

@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -128,7 +129,8 @@ def test_avif_which_needs_the_orientation_refuses_garbage_in_exif() -> None:
 
 @pytest.mark.parametrize("field", ["exif", "xmp"])
 def test_jpeg_refuses_metadata_longer_than_a_segment(field: str) -> None:
-    picture = Picture(ramp(8, 8), None, Metadata(**{field: b"Exif\0\0" + bytes(70_000)}))
+    block: dict[str, Any] = {field: b"Exif\0\0" + bytes(70_000)}
+    picture = Picture(ramp(8, 8), None, Metadata(**block))
     with pytest.raises(UnsupportedPictureError, match=rf"{field.upper()} .*--metadata \w+,\w+ "):
         codec.get("jpeg").encode(picture, 50)
 

@@ -100,7 +100,10 @@ def test_a_16_bit_tiff_is_rounded_and_not_cut(
         assert np.abs(picture.pixels - 255 * light[..., :3] * light[..., 3:]).max() <= 1
         return
     assert np.array_equal(picture.pixels.reshape(9, 7, -1), expected[..., : min(channels, 3)])
-    assert (picture.alpha is None) == (extra != ["unassalpha"])
+    if channels == 4:
+        assert picture.alpha is not None
+        assert np.array_equal(picture.alpha, expected[..., 3])
+    assert bool(picture.notes) == (extra == ["unspecified"])
 
 
 def test_a_16_bit_tiff_whose_zero_is_white_is_inverted() -> None:
@@ -131,10 +134,31 @@ def test_a_12_bit_tiff_uses_the_whole_range() -> None:
     assert read(data, how=EIGHT).pixels.tolist() == [[0, 255], [128, 0]]
 
 
-def test_planes_of_16_bits_that_pillow_misreads_are_refused() -> None:
-    data = sources.tiff(noise(3, 9, 7), "rgb", planarconfig="separate")
-    with pytest.raises(UnsupportedPictureError, match="planes"):
-        read(data, how=EIGHT)
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("tile", [None, (16, 16)])
+@pytest.mark.parametrize("extra", [None, "unassalpha", "assocalpha", "unspecified"])
+@pytest.mark.parametrize("deep", [False, True])
+def test_planes_of_a_tiff_are_read_one_by_one(
+    order: str, compression: str | None, tile: Any, extra: str | None, deep: bool
+) -> None:
+    samples = noise(3 if extra is None else 4, 20, 24)
+    if extra == "assocalpha":
+        samples[3] |= 1 << 15
+        samples[:3] = samples[:3] * (samples[3] / 65535)
+    stored = samples if deep else (samples >> 8).astype(np.uint8)
+    data = sources.tiff(
+        stored, "rgb", planarconfig="separate", byteorder=order, compression=compression,
+        tile=tile, extrasamples=None if extra is None else [extra],
+    )  # fmt: skip
+    picture = read(data, how=EIGHT)
+    expected = np.moveaxis(stored / np.iinfo(stored.dtype).max, 0, 2)
+    if extra == "assocalpha":
+        expected[..., :3] = np.minimum(expected[..., :3] / expected[..., 3:], 1)
+    assert np.abs(picture.pixels - 255 * expected[..., :3]).max() <= 0.51
+    assert (picture.alpha is None) == (extra is None)
+    if picture.alpha is not None:
+        assert np.abs(picture.alpha - 255 * expected[..., 3]).max() <= 0.51
 
 
 @pytest.mark.parametrize("header", [b"P6 2 1 65535\n", b"P6 2 1 1023\n", b"P5 6 1 65535\n"])

@@ -4,4 +4,5 @@ import sys
 
 from comrec.cli import main
 
-sys.exit(main())
+if __name__ == "__main__":  # the processes of `comrec bench` import this module
+    sys.exit(main())

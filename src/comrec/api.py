@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,31 @@ from PIL import Image
 
 from comrec import codec as registry
 from comrec import files, preparation, targets
+from comrec.buffers import BYTES, bytes_of
 from comrec.codec import Codec
 from comrec.errors import InputError, OptionError
+from comrec.options import shown
 from comrec.picture import Picture
 from comrec.preparation import Preparation
 from comrec.targets import Target
 
 DEFAULT_CODEC = "comrec-jpeg"
 
+Encodable = (
+    Image.Image
+    | NDArray[np.uint8]
+    | Picture
+    | bytes
+    | bytearray
+    | memoryview
+    | str
+    | os.PathLike[str]
+)
+"""What `encode` takes."""
+
 
 def encode(
-    image: Image.Image | NDArray[np.uint8] | Picture | bytes | Path,
+    image: Encodable,
     codec: str | Codec = DEFAULT_CODEC,
     quality: float | None = None,
     **options: Any,
@@ -29,8 +44,9 @@ def encode(
     """Compress a picture.
 
     Args:
-        image: a Pillow image; or (H, W) or (H, W, 3) uint8; or a `Picture`; or the path or the
-            bytes of a picture file, which can hold more than a Pillow image, such as deep samples.
+        image: a Pillow image; or (H, W) or (H, W, 3) uint8; or a `Picture`; or the path (a str or
+            path object) or the bytes of a picture file, which can hold more than a Pillow image,
+            such as deep samples.
         codec: an id of `codecs`, optionally with options: "liu2018:metric=ms-ssim"; or a `Codec`.
         quality: 0 (smallest) to 100 (best); by default 50, unless there is a target.
         options: ``target_size`` or ``target_bpp``: the best file of at most this many bytes, or
@@ -42,7 +58,8 @@ def encode(
     Returns:
         The bytes of the file.
     Raises:
-        UnknownCodecError, OptionError, UnsupportedPictureError.
+        UnknownCodecError, UnsupportedPictureError.
+        OptionError: an argument is of another type than these, or out of range.
         InputError: the picture file cannot be read.
         TargetError: the target cannot be met.
     """
@@ -52,6 +69,8 @@ def encode(
     how = Preparation(**{name: options.pop(name) for name in _PREPARATION if name in options})
     if isinstance(codec, str):
         coder = registry.parse(codec, **options)
+    elif not isinstance(codec, Codec):
+        raise OptionError(f"codec must be an id of comrec.codecs() or a Codec, not {shown(codec)}")
     elif options:
         raise OptionError(f"options of {codec} are already set; unexpected: {', '.join(options)}")
     else:
@@ -65,25 +84,32 @@ def encode(
 _PREPARATION = tuple(option.name for option in Preparation().options)
 
 
-def _picture(
-    image: Image.Image | NDArray[np.uint8] | Picture | bytes | Path, how: Preparation
-) -> Picture:
+def _picture(image: Encodable, how: Preparation) -> Picture:
     if isinstance(image, Image.Image):
         return preparation.from_image(image, how)
-    if isinstance(image, Path):
+    if isinstance(image, str | os.PathLike):
+        path = Path(os.fsdecode(image))
         try:
-            data = image.read_bytes()
+            data = path.read_bytes()
         except OSError as error:
-            raise InputError(f"{image}: {error.strerror}") from None
-        return files.read(data, str(image), how)
-    if isinstance(image, bytes):
-        return files.read(image, "input", how)
-    picture = image if isinstance(image, Picture) else Picture(image)
-    return preparation.finish(picture, how)
+            raise InputError(f"{path}: {error.strerror}") from None
+        except ValueError as error:  # no file can have this name
+            raise InputError(f"{str(path)!r}: {error}") from None
+        return files.read(data, str(path), how)
+    if isinstance(image, BYTES):
+        return files.read(bytes_of(image), "input", how)
+    if isinstance(image, np.ndarray):
+        image = Picture(image)
+    if not isinstance(image, Picture):
+        raise OptionError(
+            "a picture is a Pillow image, an array, a Picture, or a file's path or bytes; "
+            f"not {type(image).__name__}"
+        )
+    return preparation.finish(image, how)
 
 
 def decode(
-    data: bytes,
+    data: bytes | bytearray | memoryview,
     *,
     enhance: bool = False,
     plain: bool = False,
@@ -101,10 +127,11 @@ def decode(
         data: the file.
         enhance: also remove the artefacts of a plain file of a lossy codec.
         plain: decode as other viewers do: ignore the mark, run no network.
-        allow_partial: decode as much as there is of a truncated progressive file.
+        allow_partial: decode as much as there is of a file that is cut short.
         metadata: which metadata to keep (see `preparation.Preparation`).
         name: name of the file in errors.
     Raises:
+        OptionError: ``data`` is of another type, or there is no such metadata.
         InputError: the file cannot be decoded.
         UnsupportedPictureError: the kind of picture cannot be converted.
         WeightsError, UnknownCodecError: its network or codec is not in this version.
@@ -112,7 +139,7 @@ def decode(
     """
     how = Preparation(metadata=metadata)
     try:
-        file = files.parse(data)
+        file = files.parse(bytes_of(data))
         if plain:
             picture = file.plain(partial=allow_partial)
         elif enhance:

@@ -17,7 +17,7 @@ import inspect
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from comrec import options
@@ -115,7 +115,7 @@ class Codec(ABC):
     @property
     def available(self) -> bool:
         """Whether all that it needs is installed."""
-        return all(importlib.util.find_spec(module) is not None for module in self.modules)
+        return all(map(_importable, self.modules))
 
     @property
     def options(self) -> tuple[Option, ...]:
@@ -213,15 +213,28 @@ class Codec(ABC):
 
 
 def check_quality(quality: float) -> float:
-    """Pass a quality on if it is in 0..100."""
-    if not 0 <= quality <= 100:
-        raise OptionError(f"quality must be in 0..100, not {quality:g}")
-    return float(quality)
+    """A quality as a float.
+
+    Raises:
+        OptionError: it is no number in 0..100.
+    """
+    found = options.number(quality)
+    if found is None or not 0 <= found <= 100:
+        wanted = "in 0..100" if found is not None else "a number in 0..100"
+        raise OptionError(f"quality must be {wanted}, not {options.shown(quality)}")
+    return found
 
 
 def effort_option(help: str = "1 (fast) to 10 (small)") -> Any:
     """The option that many codecs have: how long to work for a smaller file."""
     return option(7, help, range(1, 11))
+
+
+def _importable(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):  # a package around it is missing or broken
+        return False
 
 
 Factory = Callable[..., Codec]
@@ -255,7 +268,7 @@ def get(codec_id: str, **given: Any) -> Codec:
     """The codec of an id with options, as values.
 
     Raises:
-        UnknownCodecError: no such codec.
+        UnknownCodecError: no such codec, or it is of another package and cannot be loaded.
         OptionError: it has no such option, or not with that value.
     """
     factory = _factories.get(codec_id)
@@ -263,13 +276,51 @@ def get(codec_id: str, **given: Any) -> Codec:
         points = entry_points(group=ENTRY_POINTS, name=codec_id)
         if not points:
             raise UnknownCodecError(f"no codec {codec_id!r}; there are: {', '.join(names())}")
-        factory = next(iter(points)).load()
+        factory = _loaded(next(iter(points)))
         register(codec_id, factory)
     known = inspect.signature(factory).parameters
     for name in given:
         if name not in known:
             raise OptionError(f"{codec_id} has no option {name!r}; it has: {_listed(factory())}")
     return factory(**given)
+
+
+def _loaded(point: EntryPoint) -> Factory:
+    """The factory of a codec of another package, which makes what `Codec` promises.
+
+    Raises:
+        UnknownCodecError: it does not; says which package it is of, and why.
+    """
+    try:
+        factory: Factory = point.load()
+        why = _wrong(factory(), point.name)
+        inspect.signature(factory)
+    except (Exception, SystemExit) as error:  # whatever code that is not ours raises
+        why = f"{type(error).__name__}: {error}".removesuffix(": ")
+    if why is None:
+        return factory
+    package = f" of the package {point.dist.name} {point.dist.version}" if point.dist else ""
+    why = " ".join(why.split())  # one line
+    raise UnknownCodecError(
+        f"the codec {point.name!r}{package} cannot be loaded ({why}); update or remove that package"
+    )
+
+
+def _wrong(coder: Any, codec_id: str) -> str | None:
+    """What is wrong with the declarations of a new codec; None where nothing is."""
+    if not isinstance(coder, Codec):
+        return f"{type(coder).__name__} is no comrec.Codec"
+    if coder.id != codec_id:
+        return f"its id is {options.shown(coder.id)}"
+    for name in ("summary", "extension", "container"):
+        if not isinstance(getattr(coder, name), str):
+            return f"its {name} is no text"
+    for signature in coder.signatures:
+        bytes_ = signature.name if isinstance(signature, Brand) else signature.magic
+        if not isinstance(bytes_, bytes):
+            return "its signatures are no bytes"
+    str(coder)  # asks for the options
+    return None
 
 
 def parse(text: str, defaults: Mapping[str, Any] | None = None, **given: Any) -> Codec:
@@ -281,9 +332,11 @@ def parse(text: str, defaults: Mapping[str, Any] | None = None, **given: Any) ->
         defaults: options where the text names none; those that the codec lacks are left out.
         given: options as values, beside those of the text.
     Raises:
-        UnknownCodecError: no such codec.
+        UnknownCodecError: as `get`.
         OptionError: it has no such option, or not with that value; or one is given twice.
     """
+    if not isinstance(text, str):
+        raise OptionError(f"a codec is given by its id, such as 'jpeg', not {options.shown(text)}")
     codec_id, *items = re.split(r":(?=\w+=)", text.strip())
     declared = {each.name: each for each in get(codec_id).options}
     values: dict[str, Any] = {}

@@ -5,7 +5,7 @@
     │   ├── UnknownFormatError  not a file that comrec reads
     │   ├── DamagedFileError    cut short or altered
     │   └── TooLargeError       declares more pixels than the limit
-    ├── UnsupportedPictureError the codec cannot store this kind of picture
+    ├── UnsupportedPictureError the codec cannot store, or comrec not read, this kind of picture
     ├── UnknownCodecError       no codec has this id            (also a ValueError)
     ├── OptionError             a parameter out of range        (also a ValueError)
     ├── TargetError             the target cannot be met        (also a ValueError)
@@ -47,7 +47,7 @@ class TooLargeError(InputError):
 
 
 class UnsupportedPictureError(ComrecError):
-    """The codec cannot store this kind of picture."""
+    """The codec cannot store this kind of picture, or comrec does not read it."""
 
 
 class UnknownCodecError(ComrecError, ValueError):

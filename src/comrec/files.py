@@ -20,7 +20,7 @@ from comrec.formats import cmr, detection
 from comrec.formats.mark import Mark
 from comrec.inference import store
 from comrec.picture import Picture
-from comrec.preparation import STRICT, Preparation
+from comrec.preparation import STRICT, Header, Preparation
 from comrec.sandwich import conditions, marked
 from comrec.sandwich.reconstruct import reconstruct
 from comrec.standard.pillow import PillowCodec
@@ -49,11 +49,35 @@ class File:
 
     @cached_property
     def mark(self) -> Mark | None:
-        """The mark, or None: .cmr files have none.
+        """The mark; None where there is none that fits the picture. .cmr files have none.
 
         Raises:
             DamagedFileError: the mark, or the file's structure, is damaged.
         """
+        return None if self.stale else self._found_mark
+
+    @cached_property
+    def header(self) -> Header:
+        """What the standard codec's, or a .cmr file's, header says.
+
+        Raises:
+            InputError, UnsupportedPictureError, MissingExtraError.
+        """
+        return self.codec.header(self.data)
+
+    @cached_property
+    def stale(self) -> bool:
+        """Whether there is a mark that no longer fits the picture (`Mark.fits`).
+
+        Raises:
+            DamagedFileError: as `mark`.
+        """
+        if self._found_mark is None:
+            return False
+        return not self._found_mark.fits(self.header.width, self.header.height)
+
+    @cached_property
+    def _found_mark(self) -> Mark | None:
         return None if self.format == cmr.FORMAT else marked.mark_of(self.codec, self.data)
 
     @cached_property
@@ -106,8 +130,9 @@ class File:
             MissingExtraError: what reads its format is not installed.
         """
         if self.mark is None:
-            return self.plain(partial=partial)
-        return self._noting_losses(marked.decode(self.codec, self.data, self.mark))
+            plain = self.plain(partial=partial)
+            return plain.noting(marked.STALE) if self.stale else plain
+        return self._noting_losses(marked.decode(self.codec, self.data, self.mark, partial=partial))
 
     def enhance(self) -> Picture:
         """The artefacts of a plain file removed by our RecCNN; a marked or .cmr file decoded.
@@ -125,9 +150,8 @@ class File:
         size = decoded.width, decoded.height
         return decoded.with_pixels(reconstruct(network, decoded.pixels, condition, size))
 
-
     def _noting_losses(self, picture: Picture) -> Picture:
-        return picture.noting(*(loss.done for loss in self.codec.header(self.data).losses))
+        return picture.noting(*(loss.done for loss in self.header.losses))
 
 
 def parse(data: bytes) -> File:
@@ -152,10 +176,12 @@ def read(data: bytes, name: str, how: Preparation = STRICT) -> Picture:
         UnsupportedPictureError: something cannot be carried, and ``how`` does not allow for it.
         WeightsError, UnknownCodecError, MissingExtraError.
     """
+    notes: tuple[str, ...] = ()
     try:
         file = parse(data)
+        notes = (marked.STALE,) if file.stale else ()
         if file.beyond_pillow:
-            preparation.allow(file.codec.header(data), how)
+            preparation.allow(file.header, how)
             if how.frame:
                 raise UnsupportedPictureError(
                     f"only the first frame of {file.format} files can be taken"
@@ -165,4 +191,4 @@ def read(data: bytes, name: str, how: Preparation = STRICT) -> Picture:
         pass  # Pillow reads more formats than ours
     except UNUSABLE as error:
         raise error.naming(name) from None
-    return preparation.read(data, name, how)
+    return preparation.read(data, name, how).noting(*notes)

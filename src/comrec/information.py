@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from comrec import files
-from comrec.errors import InputError, MissingExtraError
+from comrec.buffers import bytes_of
 from comrec.formats import cmr
 from comrec.inference import store
 
@@ -26,6 +26,8 @@ class Information:
         network: name of the network that reconstructs it, or its id if this version lacks it;
             None for plain files.
         shown: what other viewers show, as text.
+        stale: whether another program resized, cropped or rotated a marked file: its mark no longer
+            fits, and the file is decoded, and described here, as a plain one.
     """
 
     container: str
@@ -38,25 +40,34 @@ class Information:
     quality: float | None
     network: str | None
     shown: str
+    stale: bool = False
 
 
-def info(data: bytes, name: str = "input") -> Information:
+def info(data: bytes | bytearray | memoryview, name: str = "input") -> Information:
     """Read the header and the mark of a file. Damage elsewhere is not detected.
 
     Args:
         data: the file.
         name: name of the file in errors.
     Raises:
+        OptionError: ``data`` is of another type.
         InputError: the format is unknown, or the header or mark is damaged.
+        UnsupportedPictureError: the file is whole, but of a kind that is not read.
         MissingExtraError: the library for its format is not installed.
+        WeightsError: the list of networks in the package is damaged.
     """
+    data = bytes_of(data)
     try:
-        file = files.parse(data)
-        if file.format == cmr.FORMAT:
-            return _from_cmr(data)
-        header, mark = file.codec.header(data), file.mark
-    except (InputError, MissingExtraError) as error:
+        return _of(data)
+    except files.UNUSABLE as error:
         raise error.naming(name) from None
+
+
+def _of(data: bytes) -> Information:
+    file = files.parse(data)
+    if file.format == cmr.FORMAT:
+        return _from_cmr(data)
+    header, mark, stale = file.header, file.mark, file.stale
     width, height = header.width, header.height
     if mark is None:
         codec_id, network, shown = file.format, None, "the whole picture"
@@ -82,6 +93,7 @@ def info(data: bytes, name: str = "input") -> Information:
         mark.quality if mark else None,
         network,
         shown,
+        stale,
     )
 
 

@@ -6,8 +6,14 @@ The command line, the text form of codecs and error messages are derived from wh
 from __future__ import annotations
 
 import dataclasses
+import math
+import reprlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
+
+import numpy as np
 
 from comrec.errors import OptionError
 
@@ -44,17 +50,20 @@ class Option:
             return f"{', '.join(others)} or {last}" if others else last
         return {int: "a whole number", float: "a number", str: "a text"}[self.type]
 
-    def check(self, value: Any) -> None:
-        """
+    def check(self, value: Any) -> Any:
+        """The value as one of `type`, where it is one of NumPy's.
+
         Raises:
             OptionError: the value is of another type, or not allowed.
         """
         if value is None and self.default is None:
-            return
-        types = (int, float) if self.type is float else self.type
-        right = isinstance(value, types) and isinstance(value, bool) == (self.type is bool)
-        if not right or (self.allowed is not None and value not in self.allowed):
-            raise OptionError(f"{self.name} must be {self.values}, not {value}")
+            return None
+        found = _CONVERTED[self.type](value)
+        if found is None:
+            raise OptionError(f"{self.name} must be {self.values}, not {shown(value)}")
+        if self.allowed is not None and found not in self.allowed:
+            raise OptionError(f"{self.name} must be {self.values}, not {found}")
+        return found
 
     def parse(self, text: str) -> Any:
         """The value of a text such as "9", "true" or "4:2:0".
@@ -62,16 +71,11 @@ class Option:
         Raises:
             OptionError: not of the type, or not allowed.
         """
-        value: Any = text
-        if self.type is bool:
-            value = {"true": True, "false": False}.get(text, text)
-        elif self.type in (int, float):
-            try:
-                value = self.type(text)
-            except ValueError:
-                raise OptionError(f"{self.name} must be {self.values}, not {text}") from None
-        self.check(value)
-        return value
+        try:
+            value = {"true": True, "false": False}[text] if self.type is bool else self.type(text)
+        except (KeyError, ValueError):
+            raise OptionError(f"{self.name} must be {self.values}, not {text}") from None
+        return self.check(value)
 
     def format(self, value: Any) -> str:
         """The inverse of `parse`."""
@@ -110,8 +114,49 @@ def options_of(declaring: Any) -> tuple[Option, ...]:
 def check(declaring: Any) -> None:
     """Check the options of a dataclass instance; called as it is made.
 
+    NumPy's numbers become Python's, so that equal options have one spelling.
+
     Raises:
         OptionError: one is of another type, or not allowed.
     """
     for each in options_of(declaring):
-        each.check(getattr(declaring, each.name))
+        # The classes that declare options are frozen.
+        object.__setattr__(declaring, each.name, each.check(getattr(declaring, each.name)))
+
+
+def number(value: Any) -> float | None:
+    """A finite number of Python or NumPy; None for all else, and for truth values."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return None
+    try:
+        found = float(value)
+    except OverflowError:
+        return None
+    return found if math.isfinite(found) else None
+
+
+def shown(value: Any) -> str:
+    """A value of any type in a message: short, and texts in quotation marks."""
+    found = number(value)
+    return reprlib.repr(value) if found is None else f"{found:g}"
+
+
+def _truth(value: Any) -> bool | None:
+    return bool(value) if isinstance(value, bool | np.bool_) else None
+
+
+def _whole(value: Any) -> int | None:
+    return int(value) if isinstance(value, Integral) and not isinstance(value, bool) else None
+
+
+def _text(value: Any) -> str | None:
+    return str(value) if isinstance(value, str) else None
+
+
+_CONVERTED: dict[type, Callable[[Any], Any]] = {
+    bool: _truth,
+    int: _whole,
+    float: number,
+    str: _text,
+}
+"""By an option's type: its value of one that was given, or None."""

@@ -24,22 +24,26 @@ EXIF_HEAD = b"Exif\x00\x00"
 
 @dataclass(frozen=True)
 class Metadata:
-    """Metadata of a picture as raw bytes; None where absent.
+    """Metadata of a picture; None where absent. Blocks are raw bytes, and empty ones are absent.
 
     Attributes:
         exif: an EXIF block: a TIFF file without the prefix `EXIF_HEAD`, which is removed if given.
             Orientation remains a tag; pixels are not rotated.
         icc: an ICC colour profile.
         xmp: an XMP packet.
+        resolution: (horizontal, vertical) in pixels per inch, where the file states it outside
+            EXIF.
     """
 
     exif: bytes | None = None
     icc: bytes | None = None
     xmp: bytes | None = None
+    resolution: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        if self.exif is not None:
-            object.__setattr__(self, "exif", self.exif.removeprefix(EXIF_HEAD))
+        exif = self.exif and self.exif.removeprefix(EXIF_HEAD)
+        for name, block in (("exif", exif), ("icc", self.icc), ("xmp", self.xmp)):
+            object.__setattr__(self, name, block or None)
 
 
 @dataclass(frozen=True)
@@ -169,6 +173,8 @@ class Picture:
             image.info["icc_profile"] = self.metadata.icc
         if self.metadata.xmp is not None:
             image.info["xmp"] = self.metadata.xmp
+        if self.metadata.resolution is not None:
+            image.info["dpi"] = self.metadata.resolution
         if self.notes:
             image.info["notes"] = self.notes
         return image

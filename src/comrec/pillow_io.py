@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
+import logging
 import struct
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,17 +21,25 @@ from comrec.errors import (
     UnknownFormatError,
     UnsupportedPictureError,
 )
-from comrec.formats import detection, sizes
+from comrec.formats import detection, extended_xmp, resolution, sizes, unsupported
 from comrec.picture import MAX_PIXELS, Metadata, Picture, Pixels
+
+# Pillow's errors are raised; without a handler, Python would print its log on standard error too.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 PLUGIN = "COMREC"
 """The name of comrec's plug-in in Pillow's list of formats (see `pillow_plugin`)."""
 
 DECODER_ERRORS = (
     OSError, ValueError, SyntaxError, EOFError, LookupError, ArithmeticError, TypeError,
-    RuntimeError, AssertionError, struct.error,
+    RuntimeError, AttributeError, AssertionError, struct.error, Warning,
 )  # fmt: skip
-"""Exceptions that Pillow and its libraries raise on damaged data."""
+"""Exceptions that Pillow and its libraries raise on damaged data.
+
+Pillow warns of some damage, such as EXIF that is cut short, and goes on. Whether that is shown is
+for the application to say: to change the filters of warnings here would change them in its other
+threads. Where it makes warnings errors (``python -W error``), such files are damaged ones.
+"""
 
 _CHECKED = {"AVIF": "avif", "JPEG2000": "jpeg2000"}
 """Our names of the formats whose sizes are compared, by Pillow's."""
@@ -93,12 +101,40 @@ def key_alpha(samples: NDArray[np.integer[Any]], key: Any) -> Pixels:
 
 
 def metadata_of(image: Image.Image) -> Metadata:
-    """EXIF, ICC and XMP of a loaded Pillow image."""
+    """EXIF, ICC, XMP and resolution of a loaded Pillow image."""
     try:
         exif = _exif(image)
+    except Warning:  # an error by the application's will: not to be lost
+        raise
     except DECODER_ERRORS:  # too damaged to be written again
         exif = None
-    return Metadata(exif, image.info.get("icc_profile") or None, image.info.get("xmp") or None)
+    icc = image.info.get("icc_profile") or None
+    return Metadata(exif, icc, _xmp(image), _resolution(image))
+
+
+_PER_UNIT = (ExifTags.Base.XResolution, ExifTags.Base.YResolution)
+_UNIT, _NO_UNIT = ExifTags.Base.ResolutionUnit, 1
+
+
+def _resolution(image: Image.Image) -> tuple[float, float] | None:
+    """Pixels per inch, unless Pillow only assumes them, or takes them from EXIF."""
+    if "jfif" in image.info:
+        known = image.info.get("jfif_unit", 0) in (1, 2)
+    elif image.format == "TIFF":
+        stated = getattr(image, "tag_v2", {})
+        known = all(tag in stated for tag in _PER_UNIT)
+    else:
+        known = image.format not in ("JPEG", "MPO")
+    found = image.info.get("dpi") if known else None
+    return resolution.valid(found)
+
+
+def _xmp(image: Image.Image) -> bytes | None:
+    xmp = image.info.get("xmp") or None
+    segments = getattr(image, "applist", None)  # of JPEG
+    if xmp is None or not segments:
+        return xmp
+    return extended_xmp.merged(xmp, [body for name, body in segments if name == "APP1"])
 
 
 def _exif(image: Image.Image) -> bytes | None:
@@ -108,7 +144,11 @@ def _exif(image: Image.Image) -> bytes | None:
         return image.getexif().tobytes()
     if image.format != "TIFF":
         return None
-    found = without_storage(image.getexif()).tobytes()
+    tags = without_storage(image.getexif())
+    if tags.get(_UNIT) == _NO_UNIT and tags.get(_PER_UNIT[0]) == tags.get(_PER_UNIT[1]):
+        for tag in (_UNIT, *_PER_UNIT):  # square pixels, which says nothing
+            tags.pop(tag, None)
+    found = tags.tobytes()
     return None if found == Image.Exif().tobytes() else found
 
 
@@ -162,25 +202,28 @@ def decoding(data: bytes, name: str) -> Iterator[None]:
 
     Raises:
         UnknownFormatError, DamagedFileError, TooLargeError.
+        UnsupportedPictureError: the file is whole, but of a kind that is not read.
     """
     if not data:
         raise DamagedFileError(f"{name}: the file is empty")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
+        yield
     except ComrecError:
         raise
-    except Image.DecompressionBombError:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise TooLargeError(
             f"{name}: declares more than {MAX_PIXELS:,} pixels; refused before decoding"
         ) from None
     except UnidentifiedImageError:
+        if kind := unsupported.reason(data):
+            raise UnsupportedPictureError(f"{name}: {kind}") from None
         known = detection.find(data)
         if known:
             raise DamagedFileError(f"{name}: damaged or cut short ({known})") from None
         raise UnknownFormatError(f"{name}: not in a picture format that comrec reads") from None
     except DECODER_ERRORS as error:
+        if kind := unsupported.reason(data, str(error)):
+            raise UnsupportedPictureError(f"{name}: {kind}") from None
         raise DamagedFileError(f"{name}: damaged or cut short ({error})") from None
 
 

@@ -26,7 +26,7 @@ def progress(
         quiet: no bar.
         initial: number of items that were done before.
     """
-    hidden = quiet or not sys.stderr.isatty()
+    hidden = quiet or sys.stderr is None or not sys.stderr.isatty()
     with tqdm(items, label, total, initial=initial, disable=hidden, file=sys.stderr) as bar:
         if hidden:
             yield from bar

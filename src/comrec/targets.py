@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from comrec import metrics
+from comrec import metrics, options
 from comrec.codec import Codec, check_quality
 from comrec.errors import OptionError, TargetError
 from comrec.metrics import Pixels
@@ -118,16 +119,24 @@ class Target:
             "msssim": RGB.
         value: above 0; whole for "size", at most 1 for "ssim" and "msssim".
     Raises:
-        OptionError: the value is out of range.
+        OptionError: there is no such kind, or the value is no number or out of range.
     """
 
     kind: Kind
     value: float
 
     def __post_init__(self) -> None:
-        unit = KINDS[self.kind]
-        if not unit.allowed(self.value):
-            raise OptionError(f"target {self.kind} must be {unit.wanted}, not {self.value:g}")
+        if not isinstance(self.kind, str) or self.kind not in KINDS:
+            raise OptionError(
+                f"the kind of a target must be one of {', '.join(KINDS)}, "
+                f"not {options.shown(self.kind)}"
+            )
+        unit, found = KINDS[self.kind], options.number(self.value)
+        if found is None or not unit.allowed(found):
+            raise OptionError(
+                f"target {self.kind} must be {unit.wanted}, not {options.shown(self.value)}"
+            )
+        object.__setattr__(self, "value", int(found) if self.kind == "size" else found)
 
 
 @dataclass(frozen=True)
@@ -182,7 +191,7 @@ def encode(coder: Codec, picture: Picture, target: Target) -> Outcome:
         point = coder.encode_within(picture, int(target.value))
         return Outcome(point, len(point.data))
     if target.kind == "bpp":
-        point = coder.encode_within(picture, int(target.value * pixels / 8))
+        point = coder.encode_within(picture, int(min(target.value * pixels / 8, sys.maxsize)))
         return Outcome(point, 8 * len(point.data) / pixels)
     return _reach(coder, picture, target)
 

@@ -1,18 +1,31 @@
 """The command line: one module per command.
 
-Exit codes: 0 success, 1 a file failed, 2 wrong usage, 130 interrupted.
+Exit codes: 0 success; 1 a file failed, or standard output could not be written; 2 wrong usage;
+130 interrupted (SIGINT), 143 ended by SIGTERM, 129 by SIGHUP.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from comrec import __version__
-from comrec.cli import bench, codecs, compare, decode, demo, encode, info, models, train
-from comrec.errors import ComrecError, OptionError, UnknownCodecError
+from comrec.cli import (
+    bench,
+    codecs,
+    compare,
+    decode,
+    demo,
+    encode,
+    info,
+    models,
+    process,
+    terminal,
+    train,
+)
+from comrec.errors import OptionError, UnknownCodecError
+from comrec.text import printable
 
 _VERBS = (encode, decode, info, compare, bench, codecs, models, train, demo)
 
@@ -21,7 +34,14 @@ class _Parser(argparse.ArgumentParser):
     """Reports wrong usage in one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"comrec: {message}; see {self.prog} --help\n")
+        self.exit(2, f"comrec: {printable(message)}; see {self.prog} --help\n")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """As argparse, which takes a full standard output for success."""
+        if file is not sys.stdout or file is sys.stderr:  # both None where both are closed
+            super()._print_message(message, file)
+        elif message:
+            terminal.write(message)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,21 +61,32 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code.
 
     Args:
-        arguments: those after the program's name; `sys.argv` by default.
+        arguments: those after the program's name; by default `sys.argv`'s, and the process is
+            prepared for the command line (`process.run`).
     """
-    options = parser().parse_args(arguments)
+    if arguments is None:
+        return process.run(lambda: _run(sys.argv[1:]))
+    return _run(arguments)
+
+
+def _run(arguments: list[str]) -> int:
     try:
+        options = parser().parse_args(arguments)
         code: int = options.run(options)
         return code
     except (OptionError, UnknownCodecError) as error:
-        print(f"comrec: {error}", file=sys.stderr)
+        terminal.failed(error)
         return 2
-    except ComrecError as error:
-        print(f"comrec: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
-        print("comrec: interrupted", file=sys.stderr)
+        terminal.tell("comrec: interrupted")
         return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except terminal.StdoutError as error:
+        if error.reason is None:
+            return 0
+        terminal.tell(f"comrec: {error.reason}")
+        return 1
+    except Exception as error:
+        if sys.flags.dev_mode:  # -X dev: show where
+            raise
+        terminal.failed(error)
+        return 1

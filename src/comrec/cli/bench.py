@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from comrec import codec as registry
-from comrec.cli import paths, terminal
+from comrec.cli import terminal, writing
+from comrec.cli.typed import as_typed
 from comrec.codec import Codec
-from comrec.errors import ComrecError, MissingExtraError, OptionError
+from comrec.errors import ComrecError, MissingExtraError, OptionError, UnknownCodecError
 from comrec.measure import bench, crops, plots, published, report, results, variants
 from comrec.measure.bench import Measured, Series
 from comrec.measure.plots import Line
@@ -25,6 +26,7 @@ from comrec.measure.report import Content
 from comrec.measure.results import Comparison
 from comrec.measure.store import Store
 from comrec.measure.variants import Variant
+from comrec.text import as_json, printable
 
 ANCHOR = "jpeg,jpeg:subsampling=4:4:4"
 
@@ -105,7 +107,7 @@ def run(options: argparse.Namespace) -> int:
         published=overlaid,
     )
     _write_all(out, content, drawn)
-    print(_text(compared, means))
+    terminal.show(*_text(compared, means).split("\n"))
     return 1 if measured.failures else 0
 
 
@@ -132,7 +134,9 @@ def _lines(
         plots.published_line(one.name, results.mean_curve(one.results, metric), i)
         for i, one in enumerate(overlaid)
     ]
-    return [*drawn, *(line for line in overlays if line.points)]
+    lines = [*drawn, *(line for line in overlays if line.points)]
+    # Matplotlib takes text between two dollar signs for a formula.
+    return [replace(line, label=printable(line.label).replace("$", r"\$")) for line in lines]
 
 
 def _text(compared: list[Comparison], means: dict[str, Any]) -> str:
@@ -157,12 +161,12 @@ def _text(compared: list[Comparison], means: dict[str, Any]) -> str:
 
 
 def _json(content: Any) -> str:
-    return json.dumps(content, indent=1, allow_nan=False) + "\n"
+    return as_json(content, indent=1) + "\n"
 
 
 def _write(path: Path, content: str | bytes) -> None:
     data = content.encode("utf-8") if isinstance(content, str) else content
-    paths.write(str(path), data, paths.STREAM, overwrite=True)
+    writing.write(str(path), data)
 
 
 def _items(text: str) -> list[str]:
@@ -185,7 +189,8 @@ def _series(options: argparse.Namespace, anchor: list[Variant]) -> list[Series]:
 
 
 def _variants(text: str, effort: int | None) -> list[Variant]:
-    found = [variants.parse(item, effort) for item in _items(text)]
+    with as_typed():
+        found = [variants.parse(item, effort) for item in _items(text)]
     for variant in found:
         if not variant.codec.available:
             raise _missing(variant.codec)
@@ -195,7 +200,13 @@ def _variants(text: str, effort: int | None) -> list[Variant]:
 def _installed(effort: int | None) -> list[Variant]:
     """Every installed lossy codec; codecs that need a missing extra are reported on stderr."""
     lossy = []
-    for variant in (variants.parse(codec_id, effort) for codec_id in registry.names()):
+    for codec_id in registry.names():
+        try:
+            with as_typed():
+                variant = variants.parse(codec_id, effort)
+        except UnknownCodecError as error:  # of another package, and cannot be loaded
+            terminal.failed(error.naming(f"{codec_id} is left out"))
+            continue
         if variant.codec.quality_step is None:
             continue
         if variant.codec.available:

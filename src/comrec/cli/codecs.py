@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import Any
 
 from comrec import codec as registry
 from comrec.cli import terminal
 from comrec.codec import Codec
+from comrec.errors import UnknownCodecError
 
 
 def add(verbs: Any) -> None:
@@ -20,19 +20,36 @@ def add(verbs: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    if options.codec is None:
-        coders = [registry.get(name) for name in registry.names()]
-    else:
-        coders = [registry.parse(options.codec)]
-    if options.json:
-        for coder in coders:
-            print(json.dumps(_facts(coder)))
-    elif options.codec is None:
-        for coder in coders:
-            print(f"{coder.id:20} {coder.extension:6} {coder.summary}{_needs(coder)}")
-    else:
-        print(_text(coders[0]))
+    if options.codec is not None:
+        coder = registry.parse(options.codec)
+        if options.json:
+            terminal.report(_facts(coder))
+        else:
+            terminal.show(*_lines(coder))
+        return 0
+    for name in registry.names():
+        if options.json:
+            terminal.report(_facts_of(name))
+        else:
+            terminal.show(_line(name))
     return 0
+
+
+def _line(name: str) -> str:
+    """One codec, or why it cannot be loaded."""
+    try:
+        coder = registry.get(name)
+    except UnknownCodecError as error:  # of another package
+        return f"{name:20} {'-':6} {error}"
+    return f"{coder.id:20} {coder.extension:6} {coder.summary}{_needs(coder)}"
+
+
+def _facts_of(name: str) -> dict[str, Any]:
+    """The same for --json."""
+    try:
+        return _facts(registry.get(name))
+    except UnknownCodecError as error:
+        return {"id": name, "available": False, "error": str(error)}
 
 
 def _facts(coder: Codec) -> dict[str, Any]:
@@ -58,7 +75,7 @@ def _needs(coder: Codec) -> str:
     return f"; needs comrec[{coder.extra}]" if coder.extra else ""
 
 
-def _text(coder: Codec) -> str:
+def _lines(coder: Codec) -> list[str]:
     """One codec and its options as text."""
     lines = [f"{coder.id}: {coder.summary}; writes {coder.extension} files{_needs(coder)}"]
     if coder.options:
@@ -71,7 +88,7 @@ def _text(coder: Codec) -> str:
         values = (True,) if option.type is bool else option.allowed or (option.default,)
         example = next((v for v in values if v != option.default), option.default)
         lines += [
-            terminal.table(head, rows, right=False),
+            *terminal.table(head, rows, right=False).split("\n"),
             f"example: -c {coder.id}:{option.name}={option.format(example)}",
         ]
-    return "\n".join(lines)
+    return lines

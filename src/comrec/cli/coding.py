@@ -12,7 +12,9 @@ from typing import Any
 
 from comrec import codec as registry
 from comrec.api import DEFAULT_CODEC
+from comrec.cli.typed import as_typed, flag
 from comrec.codec import Codec
+from comrec.errors import OptionError
 from comrec.options import Option
 from comrec.sandwich.base import Sandwich
 
@@ -29,7 +31,7 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
         "codec options", "see `comrec codecs ID`; each can also be given in --codec"
     )
     for name, (option, owners) in _declared().items():
-        flags = [f"--{name.replace('_', '-')}", *(["-e"] if name == "effort" else [])]
+        flags = [flag(name), *(["-e"] if name == "effort" else [])]
         of = "" if name == "effort" else f"{', '.join(owners)}: "
         switch: dict[str, Any] = {"nargs": "?", "const": "true"} if option.type is bool else {}
         group.add_argument(
@@ -48,12 +50,18 @@ def from_options(options: argparse.Namespace, output: str) -> Codec:
         UnknownCodecError, OptionError.
     """
     text = options.codec or by_extension(output)
-    known = {option.name: option for option in registry.parse(text).options}
+    coder = registry.parse(text)
+    known = {option.name: option for option in coder.options}
     given: dict[str, Any] = {}
-    for name, (option, _) in _declared().items():
+    for name in _declared():
         value = getattr(options, f"option_{name}")
-        if value is not None:
-            given[name] = known.get(name, option).parse(value)
+        if value is None:
+            continue
+        if name not in known:
+            has = ", ".join(f"{flag(each)} ({option.values})" for each, option in known.items())
+            raise OptionError(f"{coder.id} has no option {flag(name)}; it has: {has or 'none'}")
+        with as_typed():
+            given[name] = known[name].parse(value)
     return registry.parse(text, **given)
 
 

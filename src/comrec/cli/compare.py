@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 from typing import Any
 
 from comrec import codec as registry
 from comrec import files
-from comrec.cli import paths, preparing, targeting, terminal
+from comrec.cli import paths, preparing, targeting, terminal, writing
+from comrec.cli.writing import Taken
 from comrec.errors import OptionError
 from comrec.measure.comparison import Entry, at_equal_bytes, sheet
 from comrec.measure.variants import parse
@@ -63,14 +63,16 @@ def run(options: argparse.Namespace) -> int:
     entries = [entry for entry in found if isinstance(entry, Entry)]
     if options.json:
         for entry in entries:
-            print(json.dumps(_row(picture, entry)))
+            terminal.report(_row(picture, entry))
     else:
-        print(f"{options.photo}: {picture.width}x{picture.height}, at most {budget:,} bytes")
-        print(text(picture, found))
+        terminal.show(
+            f"{options.photo}: {picture.width}x{picture.height}, at most {budget:,} bytes",
+            *text(picture, found).split("\n"),
+        )
     if options.output:
         buffer = io.BytesIO()
         sheet(picture, entries).save(buffer, "PNG")
-        paths.write(options.output, buffer.getvalue(), options.photo, overwrite=True)
+        writing.write(options.output, buffer.getvalue(), Taken([options.photo]))
     return 0
 
 

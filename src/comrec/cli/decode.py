@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
-import sys
 import time
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from PIL import ExifTags, Image
 
 from comrec import api, codec
-from comrec.cli import paths, preparing, terminal
-from comrec.errors import ComrecError, OptionError
+from comrec.cli import jobs, paths, preparing, terminal, writing
+from comrec.cli.paths import Job
+from comrec.cli.writing import Taken
+from comrec.errors import OptionError
+from comrec.formats import resolution
 from comrec.picture import Metadata
 from comrec.pillow_io import DECODER_ERRORS, from_pil, without_storage
-from comrec.preparation import Preparation
-from comrec.progress import progress
 
 _FORMATS = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP", ".ppm": "PPM"}
 
@@ -46,9 +45,12 @@ def add(verbs: Any) -> None:
     verb.add_argument(
         "--allow-partial",
         action="store_true",
-        help="decode as much as there is of truncated progressive files",
+        help="decode as much as there is of a file that is cut short",
     )
     preparing.add_metadata(verb)
+    verb.add_argument(
+        "--preserve", action="store_true", help="give output files the times of their inputs"
+    )
     verb.add_argument(
         "--no-overwrite", action="store_true", help="fail where the output file exists"
     )
@@ -60,24 +62,26 @@ def add(verbs: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    targets = paths.outputs(options.inputs, options.output, ".png")
-    suffix = ".png" if targets[0] == paths.STREAM else Path(targets[0]).suffix.lower()
-    if suffix not in _FORMATS:
-        raise OptionError(f"{targets[0]}: decode writes lossless formats: {', '.join(_FORMATS)}")
-    Preparation(metadata=options.metadata)  # check the value before any decoding
-    failures = 0
-    jobs = list(zip(options.inputs, targets, strict=True))
-    for source, target in progress(jobs, len(jobs), "decode", options.quiet):
-        try:
-            report = _decode_one(source, target, suffix, options)
-        except ComrecError as error:
-            failures += 1
-            terminal.failed(error)
-        else:
-            if options.json:
-                out = sys.stderr if target == paths.STREAM else sys.stdout
-                print(json.dumps(report), file=out)
-    return 1 if failures else 0
+    plan = paths.plan(options.inputs, options.output, ".png")
+    suffix = paths.suffix(options.output)
+    if suffix is None:
+        suffix = ".png"
+    elif suffix not in _FORMATS:
+        hint = "" if suffix else paths.hint(options.output)
+        raise OptionError(
+            f"{options.output}: decode writes lossless formats: {', '.join(_FORMATS)}{hint}"
+        )
+    preparing.check_metadata(options)
+    taken = Taken(options.inputs)
+
+    def decode(job: Job) -> dict[str, Any]:
+        return _decode_one(job.source, job.output, suffix, taken, options)
+
+    def show(report: dict[str, Any]) -> None:
+        if options.json:
+            terminal.report(report, aside=writing.is_stdout(report["output"]))
+
+    return jobs.run(plan, decode, show, "decode", options.quiet)
 
 
 def _file(image: Image.Image, target: str, suffix: str) -> bytes:
@@ -87,13 +91,13 @@ def _file(image: Image.Image, target: str, suffix: str) -> bytes:
     if _FORMATS[suffix] != "TIFF":
         if picture.alpha is not None:
             raise OptionError(f"{target}: {suffix} files cannot store transparency; use .png")
-        if picture.metadata != Metadata():
+        if replace(picture.metadata, resolution=None) != Metadata():
             raise OptionError(
                 f"{target}: {suffix} files cannot store metadata; use .png, or --metadata none"
             )
     buffer = io.BytesIO()
     try:
-        options = _tiff_options(picture.metadata) if _FORMATS[suffix] == "TIFF" else {}
+        options = _options(_FORMATS[suffix], picture.metadata)
         picture.bare.to_pil().save(buffer, _FORMATS[suffix], **options)
     except DECODER_ERRORS as error:
         raise OptionError(
@@ -102,19 +106,32 @@ def _file(image: Image.Image, target: str, suffix: str) -> bytes:
     return buffer.getvalue()
 
 
+def _options(kind: str, metadata: Metadata) -> dict[str, Any]:
+    """Of Pillow, for what a format can hold of the metadata."""
+    if kind == "TIFF":
+        return _tiff_options(metadata)
+    found = resolution.of(metadata)
+    return {"dpi": found} if kind == "BMP" and found is not None else {}
+
+
 def _tiff_options(metadata: Metadata) -> dict[str, Any]:
     found = Image.Exif()
     found.load(metadata.exif or b"")
     exif = without_storage(found)
     if metadata.xmp is not None:
         exif[ExifTags.Base.XMLPacket] = metadata.xmp
+    if (stated := resolution.of(metadata)) is not None:
+        exif[ExifTags.Base.XResolution], exif[ExifTags.Base.YResolution] = stated
+        exif[ExifTags.Base.ResolutionUnit] = 2  # inch
     icc = {} if metadata.icc is None else {"icc_profile": metadata.icc}
     return {"exif": exif.tobytes(), **icc}
 
 
 def _decode_one(
-    source: str, target: str, suffix: str, options: argparse.Namespace
+    source: str, target: str, suffix: str, taken: Taken, options: argparse.Namespace
 ) -> dict[str, Any]:
+    writing.check(target, taken, not options.no_overwrite)
+    times = writing.times(source) if options.preserve else None
     data = paths.read(source)
     started = time.perf_counter()
     image = api.decode(
@@ -129,7 +146,7 @@ def _decode_one(
     if not options.quiet:
         terminal.noted(paths.label(source), image.info.get("notes", ()))
     written = _file(image, target, suffix)
-    paths.write(target, written, source, not options.no_overwrite)
+    writing.write(target, written, taken, overwrite=not options.no_overwrite, keep=times)
     return {
         "input": source,
         "output": target,

@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from comrec.cli import paths
+from comrec.cli import terminal, writing
 from comrec.cli.compare import text
 from comrec.codec import get
 from comrec.errors import MissingExtraError
@@ -38,16 +38,21 @@ def run(options: argparse.Namespace) -> int:
         budget = len(get("jpeg").encode(picture, quality))
         found = list(at_equal_bytes(picture, compared, budget))
         entries = [entry for entry in found if not isinstance(entry, str)]
-        print(f"photograph of {picture.width}x{picture.height}, at most {budget:,} bytes")
-        print(text(picture, found), end="\n\n")
+        terminal.show(
+            f"photograph of {picture.width}x{picture.height}, at most {budget:,} bytes",
+            *text(picture, found).split("\n"),
+            "",
+        )
         marked = next(entry for entry in entries if entry.codec == "comrec-jpeg")
-        paths.write(str(folder / f"photo-{quality}.jpg"), marked.data, paths.STREAM, True)
+        writing.write(str(folder / f"photo-{quality}.jpg"), marked.data)
         buffer = io.BytesIO()
         sheet(picture, entries).save(buffer, "PNG")
-        paths.write(str(folder / f"crops-{quality}.png"), buffer.getvalue(), paths.STREAM, True)
-    print(f"Compare the crops in {folder}/crops-{QUALITIES[0]}.png.")
-    print(f"Any viewer opens {folder}/photo-*.jpg. For the full quality, decode with comrec:")
-    print(f"comrec decode {folder}/photo-{QUALITIES[0]}.jpg -o out.png")
+        writing.write(str(folder / f"crops-{quality}.png"), buffer.getvalue())
+    terminal.show(
+        f"Compare the crops in {folder}/crops-{QUALITIES[0]}.png.",
+        f"Any viewer opens {folder}/photo-*.jpg. For the full quality, decode with comrec:",
+        f"comrec decode {folder}/photo-{QUALITIES[0]}.jpg -o out.png",
+    )
     return 0
 
 

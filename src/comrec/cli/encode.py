@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import sys
 import time
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from comrec import files, targets
-from comrec.cli import coding, paths, preparing, targeting, terminal
+from comrec.cli import coding, jobs, paths, preparing, targeting, terminal, writing
+from comrec.cli.paths import Job
+from comrec.cli.writing import Taken
 from comrec.codec import Codec
 from comrec.errors import ComrecError, OptionError
-from comrec.progress import progress
+from comrec.preparation import Preparation
 from comrec.targets import Target
 
 
@@ -34,6 +33,9 @@ def add(verbs: Any) -> None:
     coding.add_arguments(verb)
     preparing.add_arguments(verb)
     verb.add_argument(
+        "--preserve", action="store_true", help="give output files the times of their inputs"
+    )
+    verb.add_argument(
         "--no-overwrite", action="store_true", help="fail where the output file exists"
     )
     verb.add_argument(
@@ -46,35 +48,37 @@ def add(verbs: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     wanted = targeting.from_options(options)
     coder = coding.from_options(options, options.output)
-    outputs = paths.outputs(options.inputs, options.output, coder.extension)
-    _check_extension(outputs[0], coder)
-    failures = 0
-    jobs = list(zip(options.inputs, outputs, strict=True))
-    for source, output in progress(jobs, len(jobs), "encode", options.quiet):
-        try:
-            report = _encode_one(coder, wanted, source, output, options)
-        except OptionError:
-            raise
-        except ComrecError as error:
-            failures += 1
-            terminal.failed(error)
-        else:
-            _show(report, options, to_stdout=output != paths.STREAM)
-    return 1 if failures else 0
+    how = preparing.from_options(options)
+    plan = paths.plan(options.inputs, options.output, coder.extension)
+    _check_extension(options.output, coder)
+    taken = Taken(options.inputs)
+
+    def encode(job: Job) -> dict[str, Any]:
+        return _encode_one(coder, wanted, how, job, taken, options)
+
+    return jobs.run(plan, encode, lambda report: _show(report, options), "encode", options.quiet)
 
 
 def _check_extension(output: str, coder: Codec) -> None:
-    suffix = Path(output).suffix.lower()
-    if output != paths.STREAM and suffix not in (coder.extension, *coder.aliases):
-        raise OptionError(f"{output}: {coder.id} writes {coder.extension} files")
+    suffix = paths.suffix(output)
+    if suffix is not None and suffix not in (coder.extension, *coder.aliases):
+        hint = "" if suffix else paths.hint(output)
+        raise OptionError(f"{output}: {coder.id} writes {coder.extension} files{hint}")
 
 
 def _encode_one(
-    coder: Codec, wanted: Target | float, source: str, output: str, options: argparse.Namespace
+    coder: Codec,
+    wanted: Target | float,
+    how: Preparation,
+    job: Job,
+    taken: Taken,
+    options: argparse.Namespace,
 ) -> dict[str, Any]:
+    source, output, name = job.source, job.output, paths.label(job.source)
+    writing.check(output, taken, not options.no_overwrite)
+    times = writing.times(source) if options.preserve else None
     given = paths.read(source)
-    name = paths.label(source)
-    picture = files.read(given, name, preparing.from_options(options))
+    picture = files.read(given, name, how)
     started = time.perf_counter()
     try:
         if isinstance(wanted, Target):
@@ -85,14 +89,14 @@ def _encode_one(
             target = asdict(wanted) | {"met": reached, "encodes": outcome.point.encodes}
         else:
             data, quality, target = coder.encode(picture, wanted), wanted, None
-    except OptionError:
-        raise
     except ComrecError as error:
         raise error.naming(name) from None
     seconds = time.perf_counter() - started
-    paths.write(output, data, source, not options.no_overwrite)
+    writing.write(output, data, taken, overwrite=not options.no_overwrite, keep=times)
     if not options.quiet:
         terminal.noted(name, picture.notes)
+        if len(data) > len(given):
+            terminal.noted(name, ["the output is larger than the input"])
     return {
         "input": source,
         "output": output,
@@ -108,11 +112,11 @@ def _encode_one(
     }
 
 
-def _show(report: dict[str, Any], options: argparse.Namespace, to_stdout: bool) -> None:
+def _show(report: dict[str, Any], options: argparse.Namespace) -> None:
     if options.json:
-        print(json.dumps(report), file=sys.stdout if to_stdout else sys.stderr)
+        terminal.report(report, aside=writing.is_stdout(report["output"]))
     elif not options.quiet:
-        print(_line(report), file=sys.stderr)
+        terminal.tell(_line(report))
 
 
 def _line(report: dict[str, Any]) -> str:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import asdict
 from typing import Any
 
 from comrec import information
-from comrec.cli import paths, terminal
-from comrec.errors import ComrecError
+from comrec.cli import jobs, paths, terminal
 from comrec.information import Information
 
 
@@ -24,22 +22,17 @@ def add(verbs: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    failures = 0
-    for name in options.inputs:
-        try:
-            found = information.info(paths.read(name), paths.label(name))
-        except ComrecError as error:
-            failures += 1
-            terminal.failed(error)
-            continue
+    def tell(name: str) -> None:
+        found = information.info(paths.read(name), paths.label(name))
         if options.json:
-            print(json.dumps({"input": name, **asdict(found)}))
+            terminal.report({"input": name, **asdict(found)})
         else:
-            print(_text(name, found))
-    return 1 if failures else 0
+            terminal.show(*_lines(name, found))
+
+    return 1 if jobs.each(paths.once(options.inputs), tell, paths.label) else 0
 
 
-def _text(name: str, found: Information) -> str:
+def _lines(name: str, found: Information) -> list[str]:
     lines = [
         f"{name}: {found.codec}, {found.width}x{found.height}, {found.bytes:,} bytes, "
         f"{found.bpp:.3f} bpp"
@@ -51,4 +44,6 @@ def _text(name: str, found: Information) -> str:
             f"reconstructed by {found.network}"
         )
         lines.append(f"  other viewers show {found.shown}")
-    return "\n".join(lines)
+    if found.stale:
+        lines.append("  edited after comrec wrote it: the mark no longer fits and is ignored")
+    return lines

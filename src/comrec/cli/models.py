@@ -27,7 +27,7 @@ def _list() -> int:
         scale = f"{network.up}/{network.down}" if network.down > 1 else f"{network.up}"
         trained = f"{network.training.get('steps', 0):,} steps"
         rows.append((network.name, network.id, scale, trained))
-    print(terminal.table(("network", "id", "output", "trained"), rows))
+    terminal.show(*terminal.table(("network", "id", "output", "trained"), rows).split("\n"))
     return 0
 
 
@@ -40,5 +40,5 @@ def _verify() -> int:
             failures += 1
             terminal.failed(error)
         else:
-            print(f"{network.name}: ok, sha256 {network.sha256}")
+            terminal.show(f"{network.name}: ok, sha256 {network.sha256}")
     return 1 if failures else 0

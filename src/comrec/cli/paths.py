@@ -1,15 +1,14 @@
-"""Input and output paths; atomic writes."""
+"""Inputs, and the outputs that go with them."""
 
 from __future__ import annotations
 
 import os
 import sys
-import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
-from comrec.errors import InputError, OptionError, OutputError
-
-STREAM = "-"
+from comrec.cli.writing import STREAM, is_special
+from comrec.errors import InputError, OptionError
 
 
 def read(name: str) -> bytes:
@@ -18,12 +17,14 @@ def read(name: str) -> bytes:
     Raises:
         InputError: the file cannot be read.
     """
-    if name == STREAM:
-        return sys.stdin.buffer.read()
     try:
-        return Path(name).read_bytes()
+        if name != STREAM:
+            return Path(name).read_bytes()
+        if sys.stdin is None:
+            raise InputError("standard input is closed")
+        return sys.stdin.buffer.read()
     except OSError as error:
-        raise InputError(f"{name}: {error.strerror}") from None
+        raise InputError(f"{label(name)}: {error.strerror or error}") from None
 
 
 def label(name: str) -> str:
@@ -31,59 +32,71 @@ def label(name: str) -> str:
     return "standard input" if name == STREAM else name
 
 
-def outputs(inputs: list[str], out: str, extension: str) -> list[str]:
-    """The output path of each input: the file ``out``, or files in the folder ``out``.
+def once(names: list[str]) -> list[str]:
+    """The names without those that lead to the same path as one before."""
+    paths = {name if name == STREAM else os.path.abspath(name): name for name in reversed(names)}
+    return list(reversed(paths.values()))
+
+
+@dataclass(frozen=True)
+class Job:
+    """One input and its output, "-" for the standard streams."""
+
+    source: str
+    output: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done.
+
+    Attributes:
+        jobs: one for each input, as often as it was given.
+        refused: why other inputs are left out: they would be written to one name.
+    """
+
+    jobs: list[Job]
+    refused: list[str]
+
+
+def plan(inputs: list[str], out: str, extension: str) -> Plan:
+    """The output of each input: the file ``out``, or files in the folder ``out``.
 
     Raises:
-        OptionError: several inputs for one file, two inputs with the same output, or standard
-            input with a folder.
+        OptionError: several inputs for one file, or standard input with a folder.
     """
-    folder = out.endswith(("/", os.sep)) or Path(out).is_dir()
-    if not folder:
+    inputs = once(inputs)
+    if not is_folder(out):
         if len(inputs) > 1:
-            raise OptionError(f"-o must be a folder for {len(inputs)} inputs; {out} is not one")
-        return [out]
-    names = [str(Path(out) / (Path(name).stem + extension)) for name in inputs]
+            raise OptionError(
+                f"-o must be a folder for {len(inputs)} inputs; {out} is not one{hint(out)}"
+            )
+        return Plan([Job(inputs[0], out)], [])
     if STREAM in inputs:
         raise OptionError("-o must be a file name or - for standard input")
-    if len(set(names)) < len(names):
-        raise OptionError("two inputs would be written to one name; use separate folders")
-    return names
+    sources: dict[str, list[str]] = {}
+    for name in inputs:
+        sources.setdefault(str(Path(out) / (Path(name).stem + extension)), []).append(name)
+    jobs = [Job(names[0], output) for output, names in sources.items() if len(names) == 1]
+    refused = [
+        f"{', '.join(names[:-1])} and {names[-1]}: they would be written to one name, "
+        f"{output}; use separate folders"
+        for output, names in sources.items()
+        if len(names) > 1
+    ]
+    return Plan(jobs, refused)
 
 
-def write(name: str, data: bytes, source: str, overwrite: bool) -> None:
-    """Write a file atomically; "-" is standard output. The input is never overwritten.
+def is_folder(out: str) -> bool:
+    """Whether an output is a folder: an existing one, or a name that ends with a slash."""
+    return out.endswith(("/", os.sep)) or Path(out).is_dir()
 
-    Args:
-        source: the path of the input.
-        overwrite: whether an existing file is replaced.
-    Raises:
-        OutputError: the output is the input, exists and must not be replaced, or cannot be
-            written.
-    """
-    if name == STREAM:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-        return
-    path = Path(name)
-    if source != STREAM and path.exists() and path.samefile(source):
-        raise OutputError(f"{name}: the output would overwrite the input; choose another name")
-    if path.exists() and not overwrite:
-        raise OutputError(f"{name}: exists (--no-overwrite)")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise OutputError(f"{name}: {error.strerror}") from None
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(part, 0o666 & ~mask)
-        os.replace(part, path)
-    except OSError as error:
-        raise OutputError(f"{name}: {error.strerror}") from None
-    finally:
-        if os.path.exists(part):
-            os.unlink(part)
+
+def suffix(out: str) -> str | None:
+    """The extension of an output file, in lower case; None of folders, pipes and devices."""
+    return None if is_folder(out) or is_special(out) else Path(out).suffix.lower()
+
+
+def hint(out: str) -> str:
+    """What helps where a folder was meant, to be put after a message."""
+    return "" if os.path.lexists(out) else f"; write {out}/ for a folder"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from comrec.cli.typed import as_typed
 from comrec.preparation import Preparation
 
 _METAVARS = {"background": "COLOUR", "frame": "N", "metadata": "KINDS"}
@@ -41,4 +42,15 @@ def from_options(options: argparse.Namespace) -> Preparation:
         OptionError: a value is not allowed.
     """
     names = (option.name for option in Preparation().options)
-    return Preparation(**{name: getattr(options, name) for name in names})
+    with as_typed():
+        return Preparation(**{name: getattr(options, name) for name in names})
+
+
+def check_metadata(options: argparse.Namespace) -> None:
+    """Check --metadata before any work.
+
+    Raises:
+        OptionError: the value is not allowed.
+    """
+    with as_typed():
+        Preparation(metadata=options.metadata)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from comrec import targets
+from comrec.cli.typed import as_typed
 from comrec.errors import OptionError
 from comrec.targets import DEFAULT_QUALITY, Target
 
@@ -32,7 +33,8 @@ def from_options(options: argparse.Namespace) -> Target | float:
     Raises:
         OptionError: a value is out of range.
     """
-    return targets.choose(options.quality, vars(options))
+    with as_typed():
+        return targets.choose(options.quality, vars(options))
 
 
 def value(parse: Callable[[str], Any]) -> Callable[[str], Any]:

@@ -15,7 +15,8 @@ def walk(data: bytes, *, complete: bool = False) -> Iterator[tuple[int, bytes, b
     """(Offset, type, body) of each top-level box.
 
     Args:
-        complete: refuse a box that extends beyond the data; otherwise its body is truncated.
+        complete: refuse what is no box after the others, and a box that extends beyond the data;
+            otherwise the walk ends there, or the body is truncated.
     Raises:
         DamagedFileError: a box length is invalid.
     """
@@ -28,17 +29,33 @@ def walk(data: bytes, *, complete: bool = False) -> Iterator[tuple[int, bytes, b
             head = 16
         elif length == 0:  # to the end
             length = len(data) - at
-        if length < head or (complete and length > len(data) - at):
+        is_box = length >= head and (not complete or length <= len(data) - at)
+        if not is_box and (complete or at == 0):
             raise DamagedFileError("input: damaged box structure")
+        if not is_box:
+            return
         yield at, data[at + 4 : at + 8], data[at + head : at + length]
         at += length
+
+
+def end(data: bytes) -> int:
+    """Where the last top-level box ends, at most the end of the data; after it is no box."""
+    at = 0
+    for start, _, body in walk(data):
+        at = start + head_size(data, start) + len(body)
+    return at
+
+
+def head_size(data: bytes, at: int) -> int:
+    """Bytes of length and type of the box at an offset: 8, or 16 if the length has 64 bits."""
+    return 16 if data[at : at + 4] == b"\0\0\0\1" else 8
 
 
 def find(data: bytes, *path: bytes) -> bytes | None:
     """The body of the box at a path of types, each the first of its type; None if absent.
 
     Raises:
-        DamagedFileError: a box length is invalid.
+        DamagedFileError: the first box at a level has an invalid length.
     """
     for kind in path:
         found = next((body for _, name, body in walk(data) if name == kind), None)
@@ -71,7 +88,7 @@ def find_uuid(data: bytes, identity: bytes) -> bytes | None:
     """The body of the first top-level ``uuid`` box with this identity; None if absent.
 
     Raises:
-        DamagedFileError: a box length is invalid.
+        DamagedFileError: the length of the first box is invalid.
     """
     bodies = (body for _, kind, body in walk(data) if kind == b"uuid")
     return next((body[16:] for body in bodies if body[:16] == identity), None)

@@ -199,8 +199,8 @@ def parse(data: bytes, *, partial: bool = False) -> Container:
     except DamagedFileError:
         if not (partial and payloads):
             raise
-    metadata = {name: found.get(kind) for kind, name in _METADATA.items()}
-    return Container(head, Metadata(**metadata), found.get(b"ALPH"), tuple(payloads))
+    exif, icc, xmp = (found.get(kind) for kind in _METADATA)
+    return Container(head, Metadata(exif, icc, xmp), found.get(b"ALPH"), tuple(payloads))
 
 
 @dataclass(frozen=True)

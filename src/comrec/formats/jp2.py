@@ -7,13 +7,19 @@ space. Pillow neither writes nor reads them.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 
-from comrec.formats import boxes
+from comrec.formats import boxes, completion, resolution
+from comrec.formats.completion import Completion
 from comrec.picture import Metadata
 
 _EXIF = b"JpgTiffExif->JP2"
 _XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _CODESTREAM = b"\xff\x4f\xff\x51"
+_SOT, _EOC = b"\xff\x90", b"\xff\xd9"
+
+_LARGEST = 1 << 26
+"""Missing bytes up to which files that are cut short are completed."""
 
 # Restricted ICC. It is defined for matrix profiles, but "any ICC" is for JPX files only, and
 # decoders that read the profile accept any.
@@ -27,7 +33,8 @@ def embed(data: bytes, metadata: Metadata) -> bytes:
         if kind != b"jp2h":
             out += boxes.pack(kind, body)
             continue
-        out += boxes.pack(kind, body if metadata.icc is None else _with_icc(body, metadata.icc))
+        header = body if metadata.icc is None else _with_icc(body, metadata.icc)
+        out += boxes.pack(kind, header + resolution.jp2_box(metadata))
         if metadata.exif is not None:
             out += boxes.pack_uuid(_EXIF, metadata.exif)
         if metadata.xmp is not None:
@@ -43,16 +50,18 @@ def _with_icc(header: bytes, icc: bytes) -> bytes:
 
 
 def metadata_of(data: bytes) -> Metadata:
-    """EXIF, ICC and XMP of a JP2 file; empty for a bare codestream.
+    """EXIF, ICC, XMP and resolution of a JP2 file; empty for a bare codestream.
 
     Raises:
         DamagedFileError: the box structure is damaged.
     """
     if data.startswith(_CODESTREAM):
         return Metadata()
-    colour = boxes.find(data, b"jp2h", b"colr")
-    icc = colour[3:] if colour is not None and colour[0] in (2, 3) else None
-    return Metadata(boxes.find_uuid(data, _EXIF), icc, boxes.find_uuid(data, _XMP))
+    header = boxes.find(data, b"jp2h") or b""
+    colour = boxes.find(header, b"colr")
+    icc = colour[3:] if colour is not None and colour[:1] in (b"\2", b"\3") else None
+    exif, xmp = boxes.find_uuid(data, _EXIF), boxes.find_uuid(data, _XMP)
+    return Metadata(exif, icc, xmp, resolution.in_jp2(header))
 
 
 def bits_of(data: bytes) -> int:
@@ -70,3 +79,54 @@ def bits_of(data: bytes) -> int:
         if depths == b"\xff":  # they differ
             depths = boxes.find(data, b"jp2h", b"bpcc") or b""
     return max((depth & 0x7F) + 1 for depth in depths)
+
+
+def completed(data: bytes) -> Iterator[Completion]:
+    """Completions of a file that is cut short within its tiles (annexes A.4 and B.10), best first.
+
+    Decoders take the bytes FF FF for the end of a code-block, and 0 for an empty packet. How many
+    of the missing bytes are the rest of a packet is unknown.
+    """
+    start = _codestream_at(data)
+    if start is None:
+        return
+    head, stream = data[:start], data[start:]
+    if start:  # its box ends with the file
+        head = head[: head.rindex(b"jp2c") - 4] + bytes(4) + b"jp2c"
+    found = _end_of_tiles(stream)
+    if found is None or stream[found : found + 2] == _EOC:
+        return
+    missing = found - len(stream)
+    if missing <= 0:
+        yield Completion(head + stream[:found] + _EOC, "the end marker is missing", whole=True)
+    elif missing <= _LARGEST:
+        note = completion.of_bytes(len(stream), found)
+        for byte in (b"\xff", b"\0"):
+            yield Completion(head + stream + byte * missing + _EOC, note)
+
+
+def _codestream_at(data: bytes) -> int | None:
+    if data.startswith(_CODESTREAM):
+        return 0
+    for at, kind, _ in boxes.walk(data):
+        if kind == b"jp2c":
+            start = at + boxes.head_size(data, at)
+            return start if data.startswith(_CODESTREAM, start) else None
+    return None
+
+
+def _end_of_tiles(stream: bytes) -> int | None:
+    """Where the last tile-part that there is ends, or should; None if there is none."""
+    at = 2
+    while stream[at : at + 2] not in (_SOT, b""):
+        if at + 4 > len(stream):
+            return None
+        at += 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
+    if at + 12 > len(stream):
+        return None
+    while stream.startswith(_SOT, at) and at + 12 <= len(stream):
+        length = int.from_bytes(stream[at + 6 : at + 10], "big")
+        if length < 12:  # 0: to the end
+            return len(stream)
+        at += length
+    return at

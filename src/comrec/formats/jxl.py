@@ -27,6 +27,18 @@ def in_boxes(data: bytes) -> bytes:
     return _HEAD + boxes.pack(b"jxlc", data) if data.startswith(CODESTREAM) else data
 
 
+def without_tail(data: bytes) -> bytes:
+    """The file in boxes without bytes after its codestream that are no whole boxes."""
+    at, is_complete = 0, False
+    for start, kind, body in boxes.walk(data):
+        length = int.from_bytes(data[start : start + 4], "big")
+        if start + length > len(data):
+            break
+        at = start + boxes.head_size(data, start) + len(body)
+        is_complete |= kind == b"jxlc" or (kind == b"jxlp" and body[:1] >= b"\x80")
+    return data[:at] if is_complete else data
+
+
 def is_animated(data: bytes) -> bool:
     """Whether a file, bare or in boxes, holds an animation.
 

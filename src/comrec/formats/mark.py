@@ -46,6 +46,13 @@ class Mark:
     height: int
     network: str
 
+    def fits(self, width: int, height: int) -> bool:
+        """Whether a stored picture of this size is what the mark was written for.
+
+        It is not after a program that keeps unknown data has resized, cropped or rotated it.
+        """
+        return (width, height) == (-(-self.width // self.scale), -(-self.height // self.scale))
+
     def pack(self) -> bytes:
         body = _BODY.pack(
             MAGIC,

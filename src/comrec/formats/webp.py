@@ -5,6 +5,15 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
+from comrec.formats import completion
+from comrec.formats.completion import Completion
+
+_PICTURE = (b"VP8 ", b"VP8L", b"ALPH", b"ANMF")
+_METADATA = {b"EXIF": "EXIF", b"XMP ": "XMP"}
+
+_LARGEST = 1 << 26
+"""Bytes of a lossy picture up to which files that are cut short are completed."""
+
 
 def find(data: bytes, kind: bytes) -> bytes | None:
     """The body of the first chunk of a type; None if absent."""
@@ -20,6 +29,68 @@ def append(data: bytes, kind: bytes, body: bytes) -> bytes:
     if chunks[0][0] != b"VP8X":
         chunks.insert(0, (b"VP8X", _extended(*chunks[0])))
     chunks.append((kind, body))
+    return _file(chunks)
+
+
+def mended(data: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """The file with the size that its chunks have in its header, and notes if it had another.
+
+    Bytes after the picture that are no whole chunk are left out. Unchanged if the picture is cut
+    short.
+    """
+    chunks: list[tuple[bytes, bytes]] = []
+    ends = [12]
+    notes: list[str] = []
+    for kind, body in _chunks(data):
+        end = ends[-1] + 8 + _length(data, ends[-1])
+        if end > len(data):
+            if kind in _PICTURE:
+                return data, ()
+            if kind in _METADATA:
+                notes.append(f"the file is cut short: {_METADATA[kind]} is missing")
+            break
+        chunks.append((kind, body))
+        ends.append(end + end % 2)
+    first = next((i for i, (kind, _) in enumerate(chunks, 1) if kind in _PICTURE), None)
+    declared = 8 + int.from_bytes(data[4:8], "little")
+    if first is None or (declared in ends[first:] and declared <= len(data)):
+        return data, ()
+    return _file(chunks), tuple(notes or ["the size in its header is wrong"])
+
+
+def completed(data: bytes) -> Completion | None:
+    """A file that is cut short within its lossy picture, completed by zeros.
+
+    libwebp takes zeros for coefficients that are cheap to code; it refuses other bytes, and
+    lossless pictures that are cut short.
+    """
+    chunks: list[tuple[bytes, bytes]] = []
+    at = 12
+    for kind, body in _chunks(data):
+        size = _length(data, at)
+        at += 8 + size + size % 2
+        if kind == b"VP8X":
+            body = _without_rest(body)
+        if len(body) < size:
+            if kind != b"VP8 " or size > _LARGEST:
+                return None
+            whole = _file([*chunks, (kind, body.ljust(size, b"\0"))])
+            return Completion(whole, completion.of_bytes(len(body), size))
+        chunks.append((kind, body))
+    return None
+
+
+def _length(data: bytes, at: int) -> int:
+    """The length in the header of the chunk at an offset."""
+    return int.from_bytes(data[at + 4 : at + 8], "little")
+
+
+def _without_rest(extended: bytes) -> bytes:
+    """The body of VP8X without the flags of EXIF and XMP, which follow the picture."""
+    return bytes([extended[0] & ~0x0C]) + extended[1:] if extended else extended
+
+
+def _file(chunks: list[tuple[bytes, bytes]]) -> bytes:
     packed = b"WEBP" + b"".join(_packed(*chunk) for chunk in chunks)
     return b"RIFF" + struct.pack("<I", len(packed)) + packed
 

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from comrec.errors import WeightsError
 from comrec.inference.store import Network
 
 if TYPE_CHECKING:
@@ -21,17 +26,56 @@ def threads() -> int:
 
 
 def session(network: Network) -> InferenceSession:
-    """The session of a network; its weights are checked on the first use."""
-    import onnxruntime  # a slow import that `info` and the plain codecs do without
+    """The session of a network; its weights are checked on the first use.
 
+    Raises:
+        WeightsError: the file is missing or altered, or ONNX Runtime cannot use it.
+    """
     if network.sha256 not in _sessions:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads()
-        options.log_severity_level = 3
-        _sessions[network.sha256] = onnxruntime.InferenceSession(
-            network.load(), options, providers=["CPUExecutionProvider"]
-        )
+        _sessions[network.sha256] = _made(network)
     return _sessions[network.sha256]
+
+
+def _made(network: Network) -> InferenceSession:
+    data = network.load()
+    try:
+        import onnxruntime  # a slow import that `info` and the plain codecs do without
+    except ImportError as error:
+        raise WeightsError(
+            f"the package onnxruntime cannot be imported ({error}); reinstall it"
+        ) from None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads()
+    options.log_severity_level = 4  # errors are raised, and told by whoever catches them
+    try:
+        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its own classes have no common base
+        raise _unusable(network, error) from None
+
+
+def run(network: Network, feed: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+    """The outputs of a network, in its order, for inputs by name.
+
+    Raises:
+        WeightsError: as `session`; or it cannot be run with these.
+    """
+    running = session(network)
+    try:
+        return [np.asarray(output) for output in running.run(None, feed)]
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise _unusable(network, error) from None
+
+
+def _unusable(network: Network, error: Exception) -> WeightsError:
+    from onnxruntime import __version__ as version
+
+    reason = " ".join(str(error).split())[:300]
+    return WeightsError(
+        f"{network.path.name} cannot be used by onnxruntime {version} ({reason}); upgrade "
+        "onnxruntime, or reinstall comrec"
+    )
 
 
 def forget() -> None:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from comrec import records
 from comrec.errors import WeightsError
 from comrec.inference import patch
 
 FOLDER = Path(__file__).resolve().parent.parent / "weights"
 MANIFEST = FOLDER / "manifest.json"
+
+_NAME = re.compile(r"[A-Za-z0-9][\w.+-]{0,99}", re.ASCII)
+"""What can be the beginning of a file's name, in the folder of the manifest."""
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_LARGEST = 1 << 20
+"""Of all sizes; the largest here is a tile's."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,8 @@ class Network:
             network that it is a patch of.
         com: of a RecCNN that was trained after another ComCNN than its codec's current one: the
             SHA-256 of that.
+    Raises:
+        ValueError: a value is out of range, or no file can have such a name.
     """
 
     name: str
@@ -56,6 +65,23 @@ class Network:
     training: dict[str, Any]
     patch_of: str | None = None
     com: str | None = None
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(f"the name {self.name!r} is no part of a file's name")
+        for sha256 in (self.sha256, self.patch_of, self.com):
+            if sha256 is not None and not _SHA256.fullmatch(sha256):
+                raise ValueError(f"{sha256!r} is no SHA-256 of 64 hexadecimal digits")
+        sizes = ("up", "down", "channels", "align", "tile")
+        for field, least in [*((size, 1) for size in sizes), ("reach", 0)]:
+            value = getattr(self, field)
+            if not least <= value <= _LARGEST:
+                raise ValueError(f"{field} must be {least} to {_LARGEST}, not {value}")
+        if min(self.up, self.down) > 1:
+            raise ValueError(f"one of up and down must be 1, not {self.up} and {self.down}")
+        steps = self.training.get("steps", 0)
+        if type(steps) is not int:
+            raise ValueError(f"steps of the training must be a whole number, not {steps!r}")
 
     @property
     def id(self) -> str:
@@ -85,6 +111,8 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         raise WeightsError(f"{path.name} is missing from the package; reinstall comrec") from None
+    except OSError as error:
+        raise WeightsError(f"{path}: {error.strerror}; reinstall comrec") from None
 
 
 def _checked(data: bytes, path: Path, sha256: str) -> bytes:
@@ -102,9 +130,33 @@ def _base(sha256: str) -> bytes:
 
 @cache
 def networks() -> tuple[Network, ...]:
-    """All networks of the manifest."""
-    entries = json.loads(MANIFEST.read_text(encoding="utf-8"))["networks"]
-    return tuple(Network(**entry) for entry in entries)
+    """All networks of the manifest.
+
+    Raises:
+        WeightsError: the manifest is missing or damaged.
+    """
+    return manifest(MANIFEST)
+
+
+def manifest(path: Path) -> tuple[Network, ...]:
+    """The networks of a manifest, an object of JSON: ``{"networks": [...]}``.
+
+    Raises:
+        WeightsError: it is missing or damaged.
+    """
+    entry = "the list"
+    try:
+        held = records.loads(_read(path))
+        entries = held.get("networks") if isinstance(held, dict) else None
+        if not isinstance(entries, list):
+            raise ValueError("it has no list of networks")
+        found = []
+        for index, values in enumerate(entries):
+            entry = f"network {index + 1}"
+            found.append(records.record(Network, values))
+    except ValueError as error:
+        raise WeightsError(f"{path.name} is damaged: {entry}: {error}; reinstall comrec") from None
+    return tuple(found)
 
 
 def file_name(name: str, sha256: str) -> str:

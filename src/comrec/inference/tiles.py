@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from comrec.inference.session import session
+from comrec.inference import session
 from comrec.inference.store import Network
 
 Pixels = NDArray[np.uint8]
@@ -125,8 +125,7 @@ def _cuts(length: int, tile: int) -> list[tuple[int, int]]:
 
 def _evaluate(network: Network, planes: Planes, quality: float) -> list[Planes]:
     """The outputs for one tile, (C', h, w) each."""
-    running = session(network)
-    feed = {running.get_inputs()[0].name: planes[None]}
+    feed = {session.session(network).get_inputs()[0].name: planes[None]}
     if network.conditioned:
         feed["quality"] = np.array([quality / 100], np.float32)
-    return [np.asarray(output)[0] for output in running.run(None, feed)]
+    return [output[0] for output in session.run(network, feed)]

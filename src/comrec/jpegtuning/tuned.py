@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from comrec.codec import Codec, Encode, check_quality, effort_option
-from comrec.formats import segments
+from comrec.formats import resolution, segments
 from comrec.jpegtuning import blocks, tables
 from comrec.jpegtuning.bitstream import Component, write_jpeg
 from comrec.jpegtuning.trellis import dead_zone, estimated_bits, quantise
@@ -114,7 +114,8 @@ class _Encoder:
         ]
         used = list(steps[: len({component.table for component in components})])
         plain = write_jpeg(self._picture.width, self._picture.height, components, used)
-        return segments.insert(mozjpeg_lossless_optimization.optimize(plain), self._metadata)
+        data = mozjpeg_lossless_optimization.optimize(plain)
+        return segments.insert(resolution.in_jfif(data, self._picture.metadata), self._metadata)
 
     def estimate(self, quality: float) -> float:
         """Bytes, from every fifth block without the trellis; within a quarter of the file's."""

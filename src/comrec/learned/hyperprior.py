@@ -134,7 +134,6 @@ class Networks:
         decoder.finish()
         return y
 
-
     def _check_room(self, payload: bytes, positions: int) -> None:
         """Refuse a size that so few bytes cannot hold, before anything is made for it.
 

@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from comrec.entropy.contexts import MEAN_STEPS, ContextModel, Integers
-from comrec.inference import tiles
-from comrec.inference.session import session
+from comrec.inference import session, tiles
 from comrec.inference.store import Network
 
 Floats = NDArray[np.float32]
@@ -136,5 +135,5 @@ class _Descent:
             "quality": np.array([self.quality / 100], np.float32),
             "picture": self.picture[None],
         }
-        gradient, cost = session(self.network).run(None, feed)
-        return np.asarray(gradient)[0], float(np.asarray(cost).sum())
+        gradient, cost = session.run(self.network, feed)
+        return gradient[0], float(cost.sum())

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import html as markup
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -16,6 +16,7 @@ from comrec.measure.crops import Row
 from comrec.measure.plots import AXES, GROUND, INK
 from comrec.measure.published import Published
 from comrec.measure.results import BPP_RANGE, METRICS, Comparison, at_rate
+from comrec.text import printable
 
 _STYLE = Path(__file__).with_name("report.css")
 _RATES = (0.25, 0.5, 1.0)
@@ -84,6 +85,11 @@ def html(content: Content) -> str:
         f"<title>{escape(content.title)}</title>\n<style>\n{style}</style>\n</head>\n"
         f"<body>\n{body}\n</body>\n</html>\n"
     )
+
+
+def escape(text: str) -> str:
+    """Text for HTML; what has no glyph or changes the direction of writing is made visible."""
+    return markup.escape(printable(text))
 
 
 def _failures(measured: Measured) -> str:

@@ -16,6 +16,7 @@ from comrec.errors import OptionError
 from comrec.measure import curves
 from comrec.measure.bench import Measured, Point, Series
 from comrec.measure.curves import Curve
+from comrec.text import cell
 
 BPP_RANGE = 0.1, 1.5
 """Rates of the points used for BD-rates, plus one beyond each end for interpolation."""
@@ -69,13 +70,13 @@ class Comparison:
 
 
 def to_csv(measured: Measured) -> str:
-    """One row per point, with a header."""
+    """One row per point, with a header. Names are made safe (`comrec.text.cell`)."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["codec", "picture", "quality", *(field.name for field in fields(Point))])
     for (label, picture, quality), point in measured.points.items():
         values = (getattr(point, field.name) for field in fields(Point))
-        writer.writerow([label, picture, f"{quality:g}", *values])
+        writer.writerow([cell(label), cell(picture), f"{quality:g}", *values])
     return out.getvalue()
 
 

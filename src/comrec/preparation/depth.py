@@ -12,8 +12,8 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from comrec import pillow_io
-from comrec.errors import UnsupportedPictureError
 from comrec.formats import boxes, jp2
+from comrec.preparation import tiffs
 
 _BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262  # tags of TIFF
 _WHITE_IS_ZERO = 0
@@ -54,18 +54,20 @@ def rounded(image: ImageFile, data: bytes) -> Image.Image:
     returned; it differs by at most one level.
 
     Args:
-        image: opened, not yet loaded; this loads it.
+        image: opened, not yet loaded; this loads it, except for TIFF of separate planes.
         data: the bytes of its file.
-    Raises:
-        UnsupportedPictureError: planar TIFF, which Pillow misreads.
     """
-    modes = {_raw_mode(tile) for tile in image.tile}
-    if image.format == "TIFF" and len(modes) > 1:
-        raise UnsupportedPictureError(
-            "TIFF files of more than 8 bits with separate planes are not supported; "
-            "save with interleaved samples"
-        )
-    mode = modes.pop()
+    if image.format == "TIFF" and tiffs.is_misread(data):
+        levels = (1 << bits(image, data)) - 1
+        samples, associated = tiffs.planes(image, data), tiffs.is_associated(data)
+
+        def rows(top: int, bottom: int) -> Samples:
+            part = samples[top:bottom]
+            return _divided(part, levels) if associated else part
+
+        key = image.info.get("transparency")
+        return _filled(Image.new(image.mode, image.size), rows, levels, key)
+    mode = _raw_mode(image.tile[0])
     if mode == "LA;16B":
         return _gray_and_alpha(image)
     if mode.startswith(_HALVABLE):
@@ -94,7 +96,8 @@ def _tag(image: Image.Image, tag: int, default: Any) -> Any:
 
 
 def _raw_mode(tile: Any) -> str:
-    return str(tile.args if isinstance(tile.args, str) else tile.args[0])
+    args = tile.args if isinstance(tile.args, str | None) else tile.args[0]  # QOI and XBM: None
+    return str(args)
 
 
 def _gray_and_alpha(image: ImageFile) -> Image.Image:
@@ -119,13 +122,17 @@ def _from_halves(image: ImageFile, data: bytes, mode: str) -> Image.Image:
 
     def rows(top: int, bottom: int) -> Samples:
         samples = _rows(high, top, bottom).astype(np.uint16) << 8 | _rows(low, top, bottom)
-        if mode.startswith("RGBa"):  # colours multiplied by alpha
-            alpha = samples[..., 3:].astype(np.uint32)
-            colours = (samples[..., :3] * np.uint32(65535) + alpha // 2) // np.maximum(alpha, 1)
-            samples[..., :3] = np.minimum(colours, 65535)
-        return samples
+        return _divided(samples, 65535) if mode.startswith("RGBa") else samples
 
     return _filled(image, rows, 65535, image.info.pop("transparency", None))
+
+
+def _divided(samples: Samples, levels: int) -> Samples:
+    """Colour in 0..``levels`` that was multiplied by its alpha, divided by it in place."""
+    alpha = samples[..., 3:].astype(np.uint32)
+    colours = (samples[..., :3] * np.uint32(levels) + alpha // 2) // np.maximum(alpha, 1)
+    samples[..., :3] = np.minimum(colours, levels)
+    return samples
 
 
 def _load_bytes(image: ImageFile, mode: str, order: str) -> None:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 import numpy as np
 
+from comrec.formats import xmp
 from comrec.picture import Metadata, Picture, Pixels
 from comrec.preparation import colour, orientation
 from comrec.preparation.policy import Preparation, rgb_of
-
-_ORIENTATION_IN_XMP = re.compile(
-    rb'\s*tiff:Orientation="\d"|\s*<tiff:Orientation>\d</tiff:Orientation>'
-)
 
 
 def finish(picture: Picture, how: Preparation) -> Picture:
@@ -27,6 +23,7 @@ def with_metadata(picture: Picture, how: Preparation) -> Picture:
     """The picture with the chosen metadata only.
 
     Orientation (EXIF) and colour profile (ICC) are applied to the pixels if they are removed.
+    Entries of XMP that describe data outside it, such as gain maps, are removed.
     """
     if "icc" not in how.kept:
         picture = colour.to_srgb(picture)
@@ -34,7 +31,11 @@ def with_metadata(picture: Picture, how: Preparation) -> Picture:
         picture = _upright(picture)
     found = picture.metadata
     kept = {kind: getattr(found, kind) for kind in how.kept}
-    return replace(picture, metadata=Metadata(**kept))
+    if kept.get("xmp") is not None:
+        kept["xmp"], notes = xmp.without_pointers(kept["xmp"])
+        picture = picture.noting(*notes)
+    resolution = found.resolution if kept else None
+    return replace(picture, metadata=Metadata(**kept, resolution=resolution))
 
 
 def _composited(picture: Picture, background: str | None) -> Picture:
@@ -57,7 +58,8 @@ def _composited(picture: Picture, background: str | None) -> Picture:
 
 def _upright(picture: Picture) -> Picture:
     """The picture rotated by its EXIF orientation, and XMP without its copy of the tag."""
+    picture = orientation.upright(picture)
     metadata = picture.metadata
     if metadata.exif is not None and metadata.xmp is not None:
-        metadata = replace(metadata, xmp=_ORIENTATION_IN_XMP.sub(b"", metadata.xmp))
-    return replace(orientation.upright(picture), metadata=metadata)
+        metadata = replace(metadata, xmp=xmp.without_orientation(metadata.xmp))
+    return replace(picture, metadata=metadata)

@@ -7,16 +7,16 @@ a `Picture` holds the pixels as they were before encoding, as with the other cod
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
 
-from comrec.picture import Picture
-from comrec.pillow_io import DECODER_ERRORS
+from comrec.errors import DamagedFileError
+from comrec.formats import tiff
+from comrec.picture import EXIF_HEAD, Picture
 
 _TURNS: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
     2: np.fliplr,
@@ -49,17 +49,21 @@ def size_turned_back(size: tuple[int, int], tag: int) -> tuple[int, int]:
 
 
 def orientation_of(exif: bytes | None) -> int:
-    """EXIF orientation, 1..8; 1 (upright) if the tag is absent or invalid."""
-    found = Image.Exif()
+    """EXIF orientation, 1..8; 1 (upright) if the tag is absent or invalid.
+
+    Of several values the first counts, as in viewers.
+    """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            found.load(exif or b"")
-            tag = found.get(ExifTags.Base.Orientation)
-    except DECODER_ERRORS:
+        tag = tiff.directory((exif or b"").removeprefix(EXIF_HEAD)).integer(tiff.ORIENTATION, 1)
+    except DamagedFileError:
         return 1
-    return int(tag) if tag in _TURNS else 1
+    return tag if tag in _TURNS else 1
 
 
 def _turned(picture: Picture, tag: int) -> Picture:
-    return picture if tag == 1 else picture.mapped(_TURNS[tag])
+    if tag == 1:
+        return picture
+    metadata = picture.metadata
+    if tag >= 5 and metadata.resolution is not None:
+        metadata = replace(metadata, resolution=metadata.resolution[::-1])
+    return replace(picture.mapped(_TURNS[tag]), metadata=metadata)

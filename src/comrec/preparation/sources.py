@@ -9,17 +9,15 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from comrec import pillow_io
-from comrec.errors import DamagedFileError, UnsupportedPictureError
-from comrec.formats import jp2
+from comrec.errors import DamagedFileError, InputError, UnsupportedPictureError
+from comrec.formats import aperture, jp2, lenient, psd, tiff
 from comrec.picture import Metadata, Picture
 from comrec.pillow_io import DECODER_ERRORS
-from comrec.preparation import colour, depth, orientation
+from comrec.preparation import colour, depth, orientation, tiffs, truncated
 from comrec.preparation.finishing import finish
 from comrec.preparation.header import CONVERTED, Header
+from comrec.preparation.opened import Opened
 from comrec.preparation.policy import STRICT, VIEWED, Preparation, allow
-
-_ONE_PICTURE = ("MPO", "PSD")
-"""Formats whose other frames are parts of the first: previews, gain maps, layers."""
 
 
 def read(source: bytes | Path, name: str | None = None, how: Preparation = STRICT) -> Picture:
@@ -36,17 +34,40 @@ def read(source: bytes | Path, name: str | None = None, how: Preparation = STRIC
     return finish(view(source, name, how), how)
 
 
-def view(source: bytes | Path, name: str | None = None, how: Preparation = VIEWED) -> Picture:
+def view(
+    source: bytes | Path,
+    name: str | None = None,
+    how: Preparation = VIEWED,
+    *,
+    partial: bool = False,
+) -> Picture:
     """Read any file that Pillow reads, with all of its alpha and metadata.
 
     Args, Raises: as `read`.
+        partial: take what is there of a file that is cut short.
     """
     label = name or (str(source) if isinstance(source, Path) else "input")
     data = source if isinstance(source, bytes) else source.read_bytes()
+    data, notes = lenient.mended(data)
+    try:
+        return _view(data, label, how).noting(*notes)
+    except DamagedFileError as error:
+        message = str(error)
+    # Not in the handler: the exception would keep the first decoder's picture in memory.
+    found = truncated.rescued(data, lambda completed: _view(completed, label, how))
+    if found is None:
+        raise DamagedFileError(message)
+    picture, is_whole = found
+    if not (is_whole or partial):
+        raise DamagedFileError(f"{message}; comrec decode --allow-partial gives what is there")
+    return picture.noting(*notes)
+
+
+def _view(data: bytes, label: str, how: Preparation) -> Picture:
     with pillow_io.decoding(data, label):
         try:
-            return _from_file(pillow_io.pillow_open(data), data, how)
-        except UnsupportedPictureError as error:
+            return _from_file(_opened(data, how.frame or 0), how)
+        except (InputError, UnsupportedPictureError) as error:
             raise error.naming(label) from None
 
 
@@ -59,8 +80,9 @@ def from_image(image: Image.Image, how: Preparation = STRICT) -> Picture:
     """
     try:
         deep = image.mode.startswith("I;16")
-        allow(_header(image, 16 if deep else 8), how)
-        image.seek(how.frame or 0)
+        places = _places(image)
+        allow(_header(image, 16 if deep else 8, len(places)), how)
+        _seek(image, places[how.frame or 0])
         image.load()
     except DECODER_ERRORS as error:
         raise DamagedFileError(f"the image is damaged or cut short ({error})") from None
@@ -74,35 +96,89 @@ def header_of(data: bytes) -> Header:
     Raises:
         UnknownFormatError, DamagedFileError, TooLargeError.
     """
+    data, _ = lenient.mended(data)
+    try:
+        return _header_of(data)
+    except DamagedFileError:
+        completion = next(lenient.completions(data), None)
+        if completion is None:
+            raise
+        return _header_of(completion.data)
+
+
+def _header_of(data: bytes) -> Header:
     with pillow_io.decoding(data, "input"):
-        image = pillow_io.pillow_open(data)
-        tag = orientation.orientation_of(pillow_io.metadata_of(image).exif)
-        return _header(image, depth.bits(image, data), tag)
+        file = _opened(data, 0)
+        tag = orientation.orientation_of(pillow_io.metadata_of(file.image).exif)
+        header = _header(file.image, depth.bits(file.image, file.data), file.frames, tag)
+        shown = _shown(file)
+        return header if shown is None else replace(header, width=shown[2], height=shown[3])
 
 
-def _header(image: Image.Image, bits: int, orientation: int = 1) -> Header:
+def _header(image: Image.Image, bits: int, frames: int, orientation: int = 1) -> Header:
     channels = len(image.getbands())
     if image.mode in ("P", "PA") or "transparency" in image.info:
         channels = 4 if image.has_transparency_data else 3
-    return Header(
-        image.width, image.height, bits, channels, _frames(image), orientation, image.mode
-    )
+    return Header(image.width, image.height, bits, channels, frames, orientation, image.mode)
 
 
-def _frames(image: Image.Image) -> int:
-    return 1 if image.format in _ONE_PICTURE else getattr(image, "n_frames", 1)
+def _places(image: Image.Image) -> tuple[int, ...]:
+    """Pillow's indices of the frames or pages of an image.
+
+    Only one where the others are parts of it: layers of PSD, which Pillow counts from 1, and
+    previews and gain maps of MPO.
+    """
+    if image.format == "TIFF" and isinstance(image, ImageFile):
+        return tiffs.places(image)
+    if image.format == "PSD":
+        return (image.tell(),)
+    return tuple(range(1 if image.format == "MPO" else getattr(image, "n_frames", 1)))
 
 
-def _from_file(image: ImageFile, data: bytes, how: Preparation) -> Picture:
+def _seek(image: Image.Image, place: int) -> None:
+    """Go to a frame; an image of one frame, of some formats, does not even allow its own."""
+    if image.tell() != place:
+        image.seek(place)
+
+
+def _opened(data: bytes, frame: int) -> Opened:
+    """The file at a frame, the first if there is no such frame."""
+    if tiff.is_tiff(data):
+        return tiffs.opened(data, frame)
+    image = pillow_io.pillow_open(data)
+    places = _places(image)
+    notes = psd.notes(data) if image.format == "PSD" else ()
+    if 0 < frame < len(places):
+        _seek(image, places[frame])
+    return Opened(image, data, len(places), notes)
+
+
+def _shown(file: Opened) -> tuple[int, int, int, int] | None:
+    """The window of the picture that viewers show: (left, top, width, height); None for all."""
+    if file.image.format != "AVIF":
+        return None
+    return aperture.window(file.data, *file.image.size)
+
+
+def _from_file(file: Opened, how: Preparation) -> Picture:
+    image, data = file.image, file.data
     bits = depth.bits(image, data)
-    allow(_header(image, bits), how)
-    image.seek(how.frame or 0)
+    allow(_header(image, bits, file.frames), how)
     if image.format == "PNG":
         _scale_key(image)
-    eight = depth.rounded(image, data) if bits > 8 else image
-    image.load()
+    if bits > 8 or (image.format == "TIFF" and tiffs.is_misread(data)):
+        eight = depth.rounded(image, data)
+    else:
+        eight = image
+        image.load()
     found = jp2.metadata_of(data) if image.format == "JPEG2000" else pillow_io.metadata_of(image)
-    return _from_eight_bits(eight, found)
+    if image.format == "TIFF":
+        found = tiffs.turned(found, data)
+    picture = _from_eight_bits(eight, found).noting(*file.notes)
+    if file.unspecified:
+        picture = tiffs.with_extra_sample(picture)
+    shown = _shown(file)
+    return picture if shown is None else picture.cropped(*shown)
 
 
 def _scale_key(image: ImageFile) -> None:

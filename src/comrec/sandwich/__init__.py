@@ -3,24 +3,22 @@
 from functools import partial
 
 from comrec import codec
-from comrec.inference import store
 from comrec.sandwich.jiang2017 import Jiang2017
 from comrec.sandwich.ours import Comrec
 
 __all__ = ["Comrec", "Jiang2017"]
 
 # Around every standard codec whose files carry a mark. Where a codec has no network of its own,
-# JPEG's serves. A lossless codec leaves nothing to repair at scale 1.
+# JPEG's serves. A lossless codec leaves nothing to repair at scale 1. The networks are not looked
+# for here: without them, the standard codecs still have to work.
 _BASES = [
     (base, coder)
     for base in codec.registered()
     for coder in [codec.get(base)]
     if coder.mark_overhead is not None and coder.container == base
 ]
-if store.find("comrec", "jpeg", "rec") is not None:
-    for _base, _coder in _BASES:
-        if _coder.quality_step is not None:
-            codec.register(f"comrec-{_base}", partial(Comrec, _base))
-if store.find("jiang2017", "jpeg", "rec", up=2) is not None:
-    for _base, _ in _BASES:
-        codec.register(f"jiang2017-{_base}", partial(Jiang2017, _base))
+for _base, _coder in _BASES:
+    if _coder.quality_step is not None:
+        codec.register(f"comrec-{_base}", partial(Comrec, _base))
+for _base, _ in _BASES:
+    codec.register(f"jiang2017-{_base}", partial(Jiang2017, _base))

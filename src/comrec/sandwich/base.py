@@ -94,9 +94,12 @@ class Sandwich(Codec):
 
     def decode(self, data: bytes, *, partial: bool = False) -> Picture:
         detection.expect(data, self.container)
-        return marked.decode(self.plain, data, marked.mark_of(self.plain, data))
+        mark = marked.mark_of(self.plain, data)
+        return marked.decode(self.plain, data, mark, partial=partial)
 
     def header(self, data: bytes) -> Header:
         header = self.plain.header(data)
         mark = marked.mark_of(self.plain, data)
-        return header if mark is None else replace(header, width=mark.width, height=mark.height)
+        if mark is None or not mark.fits(header.width, header.height):
+            return header
+        return replace(header, width=mark.width, height=mark.height)

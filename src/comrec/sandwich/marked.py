@@ -14,6 +14,12 @@ from comrec.picture import Picture
 from comrec.sandwich import conditions
 from comrec.sandwich.reconstruct import reconstruct
 
+STALE = (
+    "another program resized, cropped or rotated it, so that its mark no longer fits; it is read "
+    "as a plain file"
+)
+"""Note on a file whose mark does not fit its picture."""
+
 
 def write(plain: Codec, payload: bytes, picture: Picture, quality: float, rec: Network) -> bytes:
     """The payload with the mark that tells how to reconstruct ``picture`` from it.
@@ -40,23 +46,21 @@ def mark_of(plain: Codec, data: bytes) -> Mark | None:
     return None if packed is None else marks.unpack(packed)
 
 
-def decode(plain: Codec, data: bytes, mark: Mark | None) -> Picture:
-    """The full picture of a file with its mark; the plain picture where there is none.
+def decode(plain: Codec, data: bytes, mark: Mark | None, *, partial: bool = False) -> Picture:
+    """The full picture of a file with its mark.
+
+    The plain picture where there is no mark; or where it does not fit, with a note.
 
     Raises:
         InputError: the file cannot be used.
         WeightsError: the mark names a network that this version does not have.
         MissingExtraError: what reads its format is not installed.
     """
-    compact = plain.decode(data)
+    compact = plain.decode(data, partial=partial)
     if mark is None:
         return compact
-    expected = tuple(-(-side // mark.scale) for side in (mark.width, mark.height))
-    if (compact.width, compact.height) != expected:
-        raise DamagedFileError(
-            f"input: the mark says {mark.width}x{mark.height} at scale 1/{mark.scale}, but "
-            f"the file holds {compact.width}x{compact.height}; it was edited after encoding"
-        )
+    if not mark.fits(compact.width, compact.height):
+        return compact.noting(STALE)
     try:
         network = store.by_id(mark.network)
     except WeightsError as error:

@@ -15,7 +15,7 @@ from comrec.errors import (
     MissingExtraError,
     UnsupportedPictureError,
 )
-from comrec.formats import boxes, detection, sizes
+from comrec.formats import boxes, detection, items, sizes
 from comrec.formats.detection import Brand
 from comrec.formats.mark import UUID
 from comrec.picture import Metadata, Picture
@@ -135,13 +135,13 @@ def _items(metadata: Metadata) -> list[dict[str, Any]]:
 
     With the arguments ``exif`` and ``xmp``, pillow-heif would also rotate the picture.
     """
-    items = []
+    found = []
     if metadata.exif is not None:  # preceded by the offset of its TIFF header
-        items.append({"type": "Exif", "content_type": "", "data": bytes(4) + metadata.exif})
+        found.append({"type": "Exif", "content_type": "", "data": bytes(4) + metadata.exif})
     if metadata.xmp is not None:
         kind = "application/rdf+xml"
-        items.append({"type": "mime", "content_type": kind, "data": metadata.xmp})
-    return items
+        found.append({"type": "mime", "content_type": kind, "data": metadata.xmp})
+    return found
 
 
 def _open(data: bytes) -> pillow_heif.HeifFile:
@@ -152,6 +152,7 @@ def _open(data: bytes) -> pillow_heif.HeifFile:
     """
     detection.expect(data, Heic.id)
     library = _library()
+    items.check_size(data)
     sizes.check(Heic.id, data)
     with pillow_io.decoding(data, "input"):
         file: pillow_heif.HeifFile = library.open_heif(data)

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 from comrec.errors import OptionError
 from comrec.formats import mark as marks
-from comrec.formats import segments
+from comrec.formats import resolution, segments
 from comrec.formats.detection import Signature
 from comrec.options import option
 from comrec.picture import Picture
@@ -71,7 +71,8 @@ class Jpeg(PillowCodec):
 
     def encode(self, picture: Picture, quality: float) -> bytes:
         extra = segments.metadata_segments(picture.metadata)
-        return segments.insert(super().encode(picture.bare, quality), extra)
+        data = resolution.in_jfif(super().encode(picture.bare, quality), picture.metadata)
+        return segments.insert(data, extra)
 
     def save_options(self, picture: Picture, quality: float) -> dict[str, Any]:
         options: dict[str, Any] = {

@@ -13,7 +13,7 @@ from comrec.errors import (
     MissingExtraError,
     UnsupportedPictureError,
 )
-from comrec.formats import boxes, detection, jxl
+from comrec.formats import boxes, brob, detection, jxl
 from comrec.formats.detection import Signature
 from comrec.formats.mark import UUID
 from comrec.options import option
@@ -102,7 +102,7 @@ class Jpegxl(Codec):
         return data
 
     def decode(self, data: bytes, *, partial: bool = False) -> Picture:
-        found = _probe(data)
+        data, found, notes = _open(data)
         if jxl.is_animated(data):
             raise UnsupportedPictureError(
                 "input: an animation, of which pyjpegxl decodes only the last frame; "
@@ -114,11 +114,11 @@ class Jpegxl(Codec):
         colour = samples[..., : found.num_color_channels]
         pixels = colour[..., 0] if found.num_color_channels == 1 else colour
         return orientation.turned_back(
-            Picture(np.ascontiguousarray(pixels), alpha, _metadata(found))
+            Picture(np.ascontiguousarray(pixels), alpha, _metadata(found), notes=notes)
         )
 
     def header(self, data: bytes) -> Header:
-        found = _probe(data)
+        _, found, _ = _open(data)
         tag = orientation.orientation_of(_exif(found))
         width, height = orientation.size_turned_back((found.width, found.height), tag)
         channels = found.num_color_channels + found.has_alpha
@@ -150,19 +150,22 @@ def _library() -> Any:
     return pyjpegxl
 
 
-def _probe(data: bytes) -> pyjpegxl.Metadata:
-    """The fields of the header.
+def _open(data: bytes) -> tuple[bytes, pyjpegxl.Metadata, tuple[str, ...]]:
+    """The file as libjxl may have it, the fields of its header, and notes on what is left out.
 
     Raises:
         UnknownFormatError, DamagedFileError, TooLargeError.
     """
     detection.expect(data, Jpegxl.id)
+    notes: tuple[str, ...] = ()
     if not data.startswith(jxl.CODESTREAM):
+        data = jxl.without_tail(data)
         list(boxes.walk(data, complete=True))  # pyjpegxl allocates what boxes declare
+        data, notes = brob.limited(data)
     with pillow_io.decoding(data, "input"):
         header: pyjpegxl.Metadata = _library().probe(data)
         pillow_io.refuse_bomb(header.width, header.height)
-    return header
+    return data, header, notes
 
 
 def _metadata(found: pyjpegxl.Metadata) -> Metadata:

@@ -75,7 +75,7 @@ class PillowCodec(Codec):
 
     def decode(self, data: bytes, *, partial: bool = False) -> Picture:
         detection.expect(data, self.container)
-        return sources.view(data)
+        return sources.view(data, partial=partial)
 
     def header(self, data: bytes) -> Header:
         detection.expect(data, self.container)

@@ -8,7 +8,7 @@ from typing import Any
 from PIL.PngImagePlugin import MAX_TEXT_CHUNK, PngInfo
 
 from comrec.errors import UnsupportedPictureError
-from comrec.formats import png
+from comrec.formats import png, resolution
 from comrec.formats.detection import Signature
 from comrec.picture import Picture
 from comrec.standard.pillow import PillowCodec
@@ -44,6 +44,8 @@ class Png(PillowCodec):
 
     def save_options(self, picture: Picture, quality: float) -> dict[str, Any]:
         options: dict[str, Any] = {"compress_level": min(9, self.effort + 2)}
+        if (found := resolution.of(picture.metadata)) is not None:
+            options["dpi"] = found
         if picture.metadata.xmp is not None:  # Pillow reads XMP from PNG, but does not write it
             options["pnginfo"] = PngInfo()
             options["pnginfo"].add_itxt("XML:com.adobe.xmp", picture.metadata.xmp)

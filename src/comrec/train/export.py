@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from comrec.entropy.contexts import ContextModel
 from comrec.entropy.tables import pack
 from comrec.inference import patch
-from comrec.inference.store import Network, file_name, patch_name
+from comrec.inference.store import Network, file_name, manifest, patch_name
 from comrec.train import integer, losses, rate
 from comrec.train.families import Family
 from comrec.train.gradient import differentiate
@@ -299,11 +299,12 @@ def _enter(
         (folder / file).write_bytes(data)
     else:
         (folder / patch_name(file)).write_bytes(patch.make(base, data))
-    manifest = folder / "manifest.json"
-    entries = json.loads(manifest.read_text())["networks"] if manifest.exists() else []
-    entries = [e for e in entries if e["sha256"] != network.sha256]
-    entries.append({k: v for k, v in asdict(network).items() if v is not None})
-    part = manifest.with_suffix(".part")
+    path = folder / "manifest.json"
+    listed = [n for n in manifest(path) if n.sha256 != network.sha256] if path.exists() else []
+    entries = [
+        {k: v for k, v in asdict(each).items() if v is not None} for each in (*listed, network)
+    ]
+    part = path.with_suffix(".part")
     part.write_text(json.dumps({"networks": entries}, indent=1) + "\n", encoding="utf-8")
-    os.replace(part, manifest)
+    os.replace(part, path)
     return network

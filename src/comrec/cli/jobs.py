@@ -1,0 +1,69 @@
+"""Many files, one after the other: a bad one stops no other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from comrec.cli import paths, terminal
+from comrec.cli.paths import Job, Plan
+from comrec.cli.process import Ended
+from comrec.progress import progress
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def run(
+    plan: Plan, work: Callable[[Job], R], show: Callable[[R], None], label: str, quiet: bool
+) -> int:
+    """`each` of a plan's jobs; the exit code: 1 where one failed or was refused."""
+    for reason in plan.refused:
+        terminal.tell(f"comrec: {reason}")
+    failures = each(
+        plan.jobs, work, lambda job: paths.label(job.source), show, label=label, quiet=quiet
+    )
+    return 1 if failures or plan.refused else 0
+
+
+def each(
+    items: Sequence[T],
+    work: Callable[[T], R],
+    name: Callable[[T], str],
+    show: Callable[[R], None] = lambda _: None,
+    *,
+    label: str = "",
+    quiet: bool = False,
+) -> int:
+    """Do the work of each item; failures are reported on stderr, one line each.
+
+    Args:
+        work: may raise anything. `terminal.StdoutError` alone, and what ends the process, stop it.
+        name: of an item, in reports of errors that name no file.
+        show: prints the result. Where standard output takes no more, that is reported once, and
+            the other items are done.
+        label: text before the progress bar; none without it.
+        quiet: no progress bar.
+    Returns:
+        The number of failures.
+    """
+    failures = 0
+    lost: terminal.StdoutError | None = None
+    for item in progress(items, len(items), label, quiet or not label):
+        try:
+            result = work(item)
+        except (terminal.StdoutError, KeyboardInterrupt, Ended):
+            raise
+        # Of Rust libraries, a panic is no Exception; a plug-in may even raise SystemExit.
+        except BaseException as error:
+            failures += 1
+            terminal.failed(error, name(item))
+            continue
+        try:
+            show(result)
+        except terminal.StdoutError as error:
+            lost = error
+    if lost is not None and lost.reason is not None:
+        failures += 1
+        terminal.tell(f"comrec: {lost.reason}")
+    return failures
