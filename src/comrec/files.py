@@ -16,7 +16,7 @@ from comrec.errors import (
     UnsupportedPictureError,
     WeightsError,
 )
-from comrec.formats import cmr, detection
+from comrec.formats import cmr, density, detection
 from comrec.formats.mark import Mark
 from comrec.inference import store
 from comrec.picture import Picture
@@ -149,6 +149,15 @@ class File:
         condition = conditions.estimate(self.format, self.data, decoded)
         size = decoded.width, decoded.height
         return decoded.with_pixels(reconstruct(network, decoded.pixels, condition, size))
+
+    def check_density(self) -> None:
+        """Refuse a picture far larger than its file (`formats.density`).
+
+        Raises:
+            TooLargeError: it is.
+        """
+        full = self.header if self.mark is None else self.mark
+        density.check(full.width, full.height, self.header.channels, len(self.data))
 
     def _noting_losses(self, picture: Picture) -> Picture:
         return picture.noting(*(loss.done for loss in self.header.losses))
