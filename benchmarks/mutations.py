@@ -61,7 +61,7 @@ def _little(data: bytes, at: int) -> int:
 
 
 def _framed(data: bytes, at: int, length: Callable[[int], int]) -> list[tuple[int, int]]:
-    found = []
+    found: list[tuple[int, int]] = []
     while at + 8 <= len(data) and len(found) < 1000:
         end = at + max(2, length(at))
         if end > len(data):
@@ -76,7 +76,8 @@ _NESTED = (b"meta", b"iprp", b"ipco", b"iinf", b"jp2h")
 
 def _boxes(data: bytes) -> list[tuple[int, int]]:
     """Boxes, and those in the nested ones that describe pictures."""
-    found, waiting = [], [(0, len(data))]
+    found: list[tuple[int, int]] = []
+    waiting = [(0, len(data))]
     while waiting and len(found) < 1000:
         at, end = waiting.pop()
         while at + 8 <= end:
@@ -103,7 +104,7 @@ def _piece(rng: random.Random, data: bytes) -> bytes:
 
 
 def _flip(rng: random.Random, data: bytearray, _: bytes) -> None:
-    for _ in range(rng.choice((1, 1, 4, 16)) if data else 0):
+    for _number in range(rng.choice((1, 1, 4, 16)) if data else 0):
         data[_place(rng, data)] ^= 1 << rng.randrange(8)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from comrec import information
 from comrec.cli import jobs, paths, terminal
+from comrec.cli.writing import STREAM
 from comrec.errors import InputError
 from comrec.formats import excerpt
 from comrec.information import Information
@@ -43,7 +44,7 @@ def _needed(name: str) -> tuple[bytes, int]:
     Raises:
         InputError: the file cannot be read.
     """
-    if name == paths.STREAM or not Path(name).is_file():
+    if name == STREAM or not Path(name).is_file():
         data = paths.read(name)
         return data, len(data)
     try:

@@ -15,7 +15,7 @@ _FIRST = 1 << 16
 
 
 def of(stream: BinaryIO, size: int) -> bytes:
-    """The file without most of its coded data; files of other formats than PNG, JPEG and .cmr whole.
+    """The file without most of its coded data. PNG, JPEG and .cmr only: others are read whole.
 
     Args:
         stream: at its start; it can seek.

@@ -18,8 +18,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 
-from comrec.errors import DamagedFileError, TooLargeError
-from comrec.picture import MAX_PIXELS
+from comrec.errors import DamagedFileError
 
 MAGIC = b"comrec"
 UUID = bytes.fromhex("636f6d7265632d6d61726b2d76310000")  # "comrec-mark-v1"
@@ -72,7 +71,6 @@ def unpack(data: bytes) -> Mark:
 
     Raises:
         DamagedFileError: truncated, the checksum or a field is wrong, or of another version.
-        TooLargeError: it declares more pixels than `MAX_PIXELS`.
     """
     if len(data) < SIZE or data[:6] != MAGIC:
         raise DamagedFileError("input: the comrec mark is cut short")
@@ -88,9 +86,4 @@ def unpack(data: bytes) -> Mark:
     _, _, scale, quality, width, height, network = _BODY.unpack(body)
     if scale not in (1, 2) or quality > 10000 or 0 in (width, height):
         raise DamagedFileError("input: the comrec mark has invalid fields")
-    if width * height > MAX_PIXELS:
-        raise TooLargeError(
-            f"input: the comrec mark declares {width}x{height}, more than {MAX_PIXELS:,} pixels; "
-            "refused before decoding"
-        )
     return Mark(scale, quality / 100, width, height, network.hex())

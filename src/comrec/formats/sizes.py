@@ -60,11 +60,11 @@ def _sizes(format_id: str, data: bytes) -> Iterator[tuple[Size, Size, int]]:
                     yield item.size, _of_hevc(item.hevc), _PADDING - 1
                 elif item.size is not None and item.av1 and not item.layered:
                     yield item.size, _of_av1(data[item.at : item.at + _FIRST_BYTES]), 0
-    except (struct.error, IndexError, _Unreadable):
+    except (struct.error, IndexError, _UnreadableError):
         return  # the decoder tells what is wrong
 
 
-class _Unreadable(Exception):
+class _UnreadableError(Exception):
     """What this module does not understand."""
 
 
@@ -111,7 +111,7 @@ class _Reader:
     def take(self, width: int) -> int:
         end = self.at + width
         if end > len(self.data):
-            raise _Unreadable
+            raise _UnreadableError
         value = int.from_bytes(self.data[self.at : end], "big")
         self.at = end
         return value
@@ -181,7 +181,7 @@ class _Bits:
     def take(self, count: int) -> int:
         self._left -= count
         if self._left < 0:
-            raise _Unreadable
+            raise _UnreadableError
         return self._value >> self._left & ((1 << count) - 1)
 
     def golomb(self) -> int:
@@ -203,7 +203,7 @@ def _of_hevc(configuration: bytes) -> Size:
             if kind == _SPS:
                 return _of_sps(configuration[at + 4 : at + 2 + length])
             at += 2 + length
-    raise _Unreadable
+    raise _UnreadableError
 
 
 def _of_sps(body: bytes) -> Size:
@@ -225,7 +225,7 @@ def _of_sps(body: bytes) -> Size:
         width -= (left + right) * (2 if chroma in (1, 2) else 1)
         height -= (top + bottom) * (2 if chroma == 1 else 1)
     if width <= 0 or height <= 0:
-        raise _Unreadable
+        raise _UnreadableError
     return width, height
 
 
@@ -236,12 +236,12 @@ def _of_av1(data: bytes) -> Size:
         at += 2
     head = data[at]
     if head >> 3 & 15 != _SEQUENCE_HEADER or not head & 2:  # without a length
-        raise _Unreadable
+        raise _UnreadableError
     at += 3 if head & 4 else 2  # the length has one byte: sequence headers are short
     bits = _Bits(data[at:])
     bits.take(3 + 1)  # profile, still picture
     if not bits.take(1):  # not a reduced header
-        raise _Unreadable
+        raise _UnreadableError
     bits.take(5)  # level
     widths = bits.take(4) + 1, bits.take(4) + 1
     return bits.take(widths[0]) + 1, bits.take(widths[1]) + 1
