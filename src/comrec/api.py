@@ -129,8 +129,8 @@ def decode(
         enhance: also remove the artefacts of a plain file of a lossy codec.
         plain: decode as other viewers do: ignore the mark, run no network.
         allow_partial: decode as much as there is of a file that is cut short.
-        allow_large: decode pictures far larger than their files too: of more than 150 million
-            samples, and of more than 180 pixels per byte.
+        allow_large: decode files of less than 1 MB too that hold more than 200 million samples (150
+            in WebP, JPEG 2000 and JPEG XL), such as large blank scans.
         metadata: which metadata to keep (see `preparation.Preparation`).
         name: name of the file in errors.
     Raises:

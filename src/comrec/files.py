@@ -151,13 +151,14 @@ class File:
         return decoded.with_pixels(reconstruct(network, decoded.pixels, condition, size))
 
     def check_density(self) -> None:
-        """Refuse a picture far larger than its file (`formats.density`).
+        """Refuse a small file of a large picture (`formats.density`).
 
         Raises:
             TooLargeError: it is.
         """
         full = self.header if self.mark is None else self.mark
-        density.check(full.width, full.height, self.header.channels, len(self.data))
+        channels = self.header.channels
+        density.check(self.format, full.width, full.height, channels, len(self.data))
 
     def _noting_losses(self, picture: Picture) -> Picture:
         return picture.noting(*(loss.done for loss in self.header.losses))

@@ -50,7 +50,7 @@ def add(verbs: Any) -> None:
     verb.add_argument(
         "--allow-large",
         action="store_true",
-        help="decode pictures far larger than their files too, such as huge blank scans",
+        help="decode pictures too large for so small a file too, such as huge blank scans",
     )
     preparing.add_metadata(verb)
     verb.add_argument(

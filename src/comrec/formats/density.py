@@ -1,35 +1,35 @@
-"""Pictures that are larger than the bytes of their file make likely: one colour, or an attack.
+"""Pictures too large for small files: of one colour, nearly, or made to exhaust memory.
 
 Formats code a picture of one colour in a few hundred bytes, whatever its size, and decoding takes
-memory and time in proportion to its size. Photographs at the lowest qualities have 10 to 80 pixels
-per byte; scans and drawings that are mostly white can have many more.
+memory and time in proportion to its size.
 """
 
 from __future__ import annotations
 
 from comrec.errors import TooLargeError
 
-PER_BYTE = 180
-"""Pixels per byte that are always decoded: a file of 1 MB may have `comrec.picture.MAX_PIXELS`."""
+SMALL = 1_000_000
+"""Bytes from which a file may hold any picture within `comrec.picture.MAX_PIXELS`."""
 
-SAMPLES = 150_000_000
-"""Samples that are always decoded: 50 megapixels in colour, 150 in gray. For these the decoder that
-takes most, of JPEG 2000, needs 1 GB."""
+_SAMPLES = 200_000_000
+_SLOW = {"webp": 150_000_000, "jpeg2000": 150_000_000, "jpegxl": 150_000_000}
+"""Samples of a picture in a smaller file, by format. Decoding, and writing as PNG, then take at
+most 1 GB and, on one core, 10 s; networks not counted. The decoders that take most are here."""
 
 
-def check(width: int, height: int, channels: int, size: int) -> None:
-    """Refuse a picture that has more than `SAMPLES`, and more than `PER_BYTE` pixels per byte.
+def check(format_id: str, width: int, height: int, channels: int, size: int) -> None:
+    """Refuse a small file of a large picture.
 
     Args:
+        format_id: as `detection.format_of` names it.
         channels: samples per pixel, with alpha.
         size: of the file, bytes.
     Raises:
-        TooLargeError: it has.
+        TooLargeError: it is.
     """
-    pixels = width * height
-    if pixels * channels > SAMPLES and pixels > PER_BYTE * size:
+    most = _SLOW.get(format_id, _SAMPLES)
+    if size < SMALL and width * height * channels > most:
         raise TooLargeError(
-            f"input: declares {width}x{height} in {size:,} bytes, over {PER_BYTE} pixels per byte, "
-            "as pictures of one colour do, and files made to exhaust memory: --allow-large "
-            "decodes it"
+            f"input: declares {width}x{height} with {channels} samples per pixel, more than "
+            f"{most:,} samples, in only {size:,} bytes; if you trust it, --allow-large decodes it"
         )
