@@ -104,7 +104,7 @@ def _piece(rng: random.Random, data: bytes) -> bytes:
 
 
 def _flip(rng: random.Random, data: bytearray, _: bytes) -> None:
-    for _time in range(rng.choice((1, 1, 4, 16)) if data else 0):
+    for _number in range(rng.choice((1, 1, 4, 16)) if data else 0):
         data[_place(rng, data)] ^= 1 << rng.randrange(8)
 
 

@@ -112,6 +112,7 @@ def decode(
     enhance: bool = False,
     plain: bool = False,
     allow_partial: bool = False,
+    allow_large: bool = False,
     metadata: str = "all",
     name: str = "input",
 ) -> Image.Image:
@@ -126,6 +127,8 @@ def decode(
         enhance: also remove the artefacts of a plain file of a lossy codec.
         plain: decode as other viewers do: ignore the mark, run no network.
         allow_partial: decode as much as there is of a file that is cut short.
+        allow_large: decode files of less than 1 MB too that hold more than 200 million samples (150
+            in WebP, JPEG 2000 and JPEG XL), such as large blank scans.
         metadata: which metadata to keep (see `preparation.Preparation`).
         name: name of the file in errors.
     Raises:
@@ -138,6 +141,8 @@ def decode(
     how = Preparation(metadata=metadata)
     try:
         file = files.parse(bytes_of(data))
+        if not allow_large:
+            file.check_density()
         if plain:
             picture = file.plain(partial=allow_partial)
         elif enhance:

@@ -43,7 +43,8 @@ class DamagedFileError(InputError):
 
 
 class TooLargeError(InputError):
-    """The input declares more pixels than `comrec.picture.MAX_PIXELS`."""
+    """The input declares more pixels than `comrec.picture.MAX_PIXELS`, or far more than its bytes
+    make likely (`comrec.formats.density`)."""
 
 
 class UnsupportedPictureError(ComrecError):

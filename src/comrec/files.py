@@ -16,7 +16,7 @@ from comrec.errors import (
     UnsupportedPictureError,
     WeightsError,
 )
-from comrec.formats import cmr, detection
+from comrec.formats import cmr, density, detection
 from comrec.formats.mark import Mark
 from comrec.inference import store
 from comrec.picture import Picture
@@ -147,6 +147,16 @@ class File:
         if network is None:
             raise WeightsError(f"there is no network that enhances {self.format} files")
         return enhancement.enhance(network, self.format, self.data, self.plain())
+
+    def check_density(self) -> None:
+        """Refuse a small file of a large picture (`formats.density`).
+
+        Raises:
+            TooLargeError: it is.
+        """
+        full = self.header if self.mark is None else self.mark
+        channels = self.header.channels
+        density.check(self.format, full.width, full.height, channels, len(self.data))
 
     def _noting_losses(self, picture: Picture) -> Picture:
         return picture.noting(*(loss.done for loss in self.header.losses))

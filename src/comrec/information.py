@@ -43,12 +43,15 @@ class Information:
     stale: bool = False
 
 
-def info(data: bytes | bytearray | memoryview, name: str = "input") -> Information:
+def info(
+    data: bytes | bytearray | memoryview, name: str = "input", *, size: int | None = None
+) -> Information:
     """Read the header and the mark of a file. Damage elsewhere is not detected.
 
     Args:
         data: the file.
         name: name of the file in errors.
+        size: bytes of the whole file, where ``data`` is but an excerpt of it (`formats.excerpt`).
     Raises:
         OptionError: ``data`` is of another type.
         InputError: the format is unknown, or the header or mark is damaged.
@@ -58,15 +61,15 @@ def info(data: bytes | bytearray | memoryview, name: str = "input") -> Informati
     """
     data = bytes_of(data)
     try:
-        return _of(data)
+        return _of(data, len(data) if size is None else size)
     except files.UNUSABLE as error:
         raise error.naming(name) from None
 
 
-def _of(data: bytes) -> Information:
+def _of(data: bytes, size: int) -> Information:
     file = files.parse(data)
     if file.format == cmr.FORMAT:
-        return _from_cmr(data)
+        return _from_cmr(data, size)
     header, mark, stale = file.header, file.mark, file.stale
     width, height = header.width, header.height
     if mark is None:
@@ -87,8 +90,8 @@ def _of(data: bytes) -> Information:
         codec_id,
         width,
         height,
-        len(data),
-        8 * len(data) / (width * height),
+        size,
+        8 * size / (width * height),
         mark.scale if mark else None,
         mark.quality if mark else None,
         network,
@@ -97,7 +100,7 @@ def _of(data: bytes) -> Information:
     )
 
 
-def _from_cmr(data: bytes) -> Information:
+def _from_cmr(data: bytes, size: int) -> Information:
     head = cmr.header(data)
     known = _network(head.network)
     return Information(
@@ -105,8 +108,8 @@ def _from_cmr(data: bytes) -> Information:
         head.codec,
         head.width,
         head.height,
-        len(data),
-        8 * len(data) / (head.width * head.height),
+        size,
+        8 * size / (head.width * head.height),
         None,
         head.quality,
         known.name if known else head.network,

@@ -47,6 +47,11 @@ def add(verbs: Any) -> None:
         action="store_true",
         help="decode as much as there is of a file that is cut short",
     )
+    verb.add_argument(
+        "--allow-large",
+        action="store_true",
+        help="decode pictures too large for so small a file too, such as huge blank scans",
+    )
     preparing.add_metadata(verb)
     verb.add_argument(
         "--preserve", action="store_true", help="give output files the times of their inputs"
@@ -139,6 +144,7 @@ def _decode_one(
         enhance=options.enhance,
         plain=options.plain,
         allow_partial=options.allow_partial,
+        allow_large=options.allow_large,
         metadata=options.metadata,
         name=paths.label(source),
     )

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from comrec import information
 from comrec.cli import jobs, paths, terminal
+from comrec.cli.writing import STREAM
+from comrec.errors import InputError
+from comrec.formats import excerpt
 from comrec.information import Information
 
 
@@ -23,13 +28,33 @@ def add(verbs: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     def tell(name: str) -> None:
-        found = information.info(paths.read(name), paths.label(name))
+        data, size = _needed(name)
+        found = information.info(data, paths.label(name), size=size)
         if options.json:
             terminal.report({"input": name, **asdict(found)})
         else:
             terminal.show(*_lines(name, found))
 
     return 1 if jobs.each(paths.once(options.inputs), tell, paths.label) else 0
+
+
+def _needed(name: str) -> tuple[bytes, int]:
+    """What `info` needs of a file, and the size of the whole.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    if name == STREAM or not Path(name).is_file():
+        data = paths.read(name)
+        return data, len(data)
+    try:
+        with Path(name).open("rb") as stream:
+            size = os.fstat(stream.fileno()).st_size
+            return excerpt.of(stream, size), size
+    except OSError as error:
+        raise InputError(f"{paths.label(name)}: {error.strerror or error}") from None
+    except InputError as error:
+        raise error.naming(paths.label(name)) from None
 
 
 def _lines(name: str, found: Information) -> list[str]:

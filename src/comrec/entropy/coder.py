@@ -162,6 +162,8 @@ class Decoder:
 
         Coding a value never makes the coder's state smaller, and it starts at `_SEED`: below that,
         with no words on the stack, no further value can come from an encoder, nor `finish` pass.
+        A state that stays the same for ever is possible: that of a table's first value, where
+        that is so likely (in 1 of 650 at least) that the state is below its frequency.
         """
         if self._coder.num_words() < 2:
             (state,) = self._coder.get_compressed().tolist() or (0,)

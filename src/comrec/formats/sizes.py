@@ -36,11 +36,12 @@ def check(format_id: str, data: bytes) -> None:
         TooLargeError: the coded picture has more than `MAX_PIXELS`.
     """
     for stated, coded, padding in _sizes(format_id, data):
-        if coded[0] * coded[1] > MAX_PIXELS:
-            raise TooLargeError(
-                f"input: holds a coded picture of {coded[0]}x{coded[1]}, more than "
-                f"{MAX_PIXELS:,} pixels; refused before decoding"
-            )
+        for width, height in (stated, coded):
+            if width * height > MAX_PIXELS:
+                raise TooLargeError(
+                    f"input: declares {width}x{height}, more than {MAX_PIXELS:,} pixels; "
+                    "refused before decoding"
+                )
         if not all(0 <= big - small <= padding for small, big in zip(stated, coded, strict=True)):
             raise DamagedFileError(
                 f"input: damaged: its header says {stated[0]}x{stated[1]}, but the coded picture "

@@ -59,7 +59,14 @@ def rounded(image: ImageFile, data: bytes) -> Image.Image:
     """
     if image.format == "TIFF" and tiffs.is_misread(data):
         levels = (1 << bits(image, data)) - 1
-        return _from_planes(image, data, levels)
+        samples, associated = tiffs.planes(image, data), tiffs.is_associated(data)
+
+        def rows(top: int, bottom: int) -> Samples:
+            part = samples[top:bottom]
+            return _divided(part, levels) if associated else part
+
+        key = image.info.get("transparency")
+        return _filled(Image.new(image.mode, image.size), rows, levels, key)
     mode = _raw_mode(image.tile[0])
     if mode == "LA;16B":
         return _gray_and_alpha(image)
@@ -120,17 +127,8 @@ def _from_halves(image: ImageFile, data: bytes, mode: str) -> Image.Image:
     return _filled(image, rows, 65535, image.info.pop("transparency", None))
 
 
-def _from_planes(image: ImageFile, data: bytes, levels: int) -> Image.Image:
-    """Of TIFF with a plane per sample, which Pillow misreads."""
-    samples = tiffs.planes(image, data)
-    if tiffs.is_associated(data):
-        _divided(samples, levels)
-    result = Image.new(image.mode, image.size)
-    return _filled(result, lambda top, bottom: samples[top:bottom], levels)
-
-
 def _divided(samples: Samples, levels: int) -> Samples:
-    """Colours that are multiplied by alpha, divided by it, in place."""
+    """Colour in 0..``levels`` that was multiplied by its alpha, divided by it in place."""
     alpha = samples[..., 3:].astype(np.uint32)
     colours = (samples[..., :3] * np.uint32(levels) + alpha // 2) // np.maximum(alpha, 1)
     samples[..., :3] = np.minimum(colours, levels)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import struct
 
 from comrec.codec import Codec
-from comrec.errors import DamagedFileError, WeightsError
+from comrec.errors import DamagedFileError, TooLargeError, WeightsError
 from comrec.formats import mark as marks
 from comrec.formats.mark import Mark
 from comrec.inference import store
 from comrec.inference.store import Network
-from comrec.picture import Picture
+from comrec.picture import MAX_PIXELS, Picture
 from comrec.sandwich import conditions
 from comrec.sandwich.reconstruct import reconstruct
 
@@ -38,12 +38,19 @@ def mark_of(plain: Codec, data: bytes) -> Mark | None:
 
     Raises:
         DamagedFileError: the mark, or the file's structure, is damaged.
+        TooLargeError: the mark declares more pixels than `MAX_PIXELS`.
     """
     try:
         packed = plain.mark_in(data)
     except (struct.error, IndexError):
         raise DamagedFileError(f"input: damaged {plain.id} structure") from None
-    return None if packed is None else marks.unpack(packed)
+    mark = None if packed is None else marks.unpack(packed)
+    if mark is not None and mark.width * mark.height > MAX_PIXELS:
+        raise TooLargeError(
+            f"input: its mark declares {mark.width}x{mark.height}, more than {MAX_PIXELS:,} "
+            "pixels; refused before decoding"
+        )
+    return mark
 
 
 def decode(plain: Codec, data: bytes, mark: Mark | None, *, partial: bool = False) -> Picture:
