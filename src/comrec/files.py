@@ -18,7 +18,6 @@ from comrec.errors import (
 )
 from comrec.formats import cmr, density, detection
 from comrec.formats.mark import Mark
-from comrec.inference import store
 from comrec.picture import Picture
 from comrec.preparation import STRICT, Header, Preparation
 from comrec.sandwich import enhancement, marked
@@ -136,17 +135,11 @@ class File:
     def enhance(self) -> Picture:
         """The artefacts of a plain file removed by our RecCNN; a marked or .cmr file decoded.
 
-        A plain file that the network is not made for is left as it is, with a note that says why.
-
-        Raises:
-            WeightsError: there is no network for this codec.
+        A plain file that no network is made for is left as it is, with a note that says why.
         """
         if self.format == cmr.FORMAT or self.mark is not None:
             return self.decode()
-        network = store.find("comrec", self.format, "rec")
-        if network is None:
-            raise WeightsError(f"there is no network that enhances {self.format} files")
-        return enhancement.enhance(network, self.format, self.data, self.plain())
+        return enhancement.enhance(self.format, self.data, self.decode())
 
     def check_density(self) -> None:
         """Refuse a small file of a large picture (`formats.density`).

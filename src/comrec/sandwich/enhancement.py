@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from comrec import metrics
 from comrec.formats import coding
-from comrec.inference.store import Network
+from comrec.inference import store
 from comrec.picture import Picture
 from comrec.sandwich import conditions
 from comrec.sandwich.reconstruct import reconstruct
@@ -32,15 +32,17 @@ FLAT = 2
 """Levels between neighbours up to which a place is flat; codecs disturb exact flatness."""
 
 
-def enhance(network: Network, format: str, data: bytes, decoded: Picture) -> Picture:
+def enhance(format: str, data: bytes, decoded: Picture) -> Picture:
     """The artefacts of a plain file removed, or the picture with a note that says why not.
 
     Args:
-        network: the RecCNN of scale 1 of the format.
         decoded: what the standard decoder gives for ``data``.
     Raises:
         DamagedFileError: the header is damaged.
     """
+    network = store.find("comrec", format, "rec")
+    if network is None:
+        return _left(decoded, f"there is no network for {format} files")
     coded = coding.of(format, data)
     if coded.lossless:
         return _left(decoded, "it is coded losslessly, or nearly")
