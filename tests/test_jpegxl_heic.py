@@ -322,10 +322,8 @@ def huge_heic(side: int, small: Picture) -> bytes:
 @pytest.mark.parametrize("codec_id", BOTH)
 def test_a_decompression_bomb_is_refused_before_decoding(codec_id: str, small: Picture) -> None:
     data = huge_jpeg_xl(16_000) if codec_id == "jpegxl" else huge_heic(16_000, small)
-    # That of HEIC has another size in its coded picture, which is found first.
-    kind, told = (TooLargeError, "pixels") if codec_id == "jpegxl" else (DamagedFileError, "16000")
     for call in (comrec.decode, comrec.info):
-        with pytest.raises(kind, match=rf"^bomb: .*{told}"):
+        with pytest.raises(TooLargeError, match=r"^bomb: .*pixels"):
             call(data, name="bomb")
 
 
