@@ -287,6 +287,17 @@ def test_info_of_a_large_file_of_another_format_reads_its_start(
     assert "large.tif: not a file of a known format" in capsys.readouterr().err
 
 
+def test_frames_that_are_only_declared_take_no_memory() -> None:
+    data = png(8, 8)
+    at = data.index(b"IDAT") - 4
+    frames = chunk(b"acTL", struct.pack(">II", 1 << 30, 0)) + chunk(
+        b"fcTL", struct.pack(">5I2H2B", 0, 8, 8, 0, 0, 1, 1, 0, 0)
+    )
+    many = data[:at] + frames + data[at:]
+    assert peak(lambda: comrec.info(many)) < 1 << 20
+    assert comrec.decode(many).size == (8, 8)
+
+
 def test_many_tiny_boxes_and_chunks_are_passed_over_once() -> None:
     jp2 = (GOLDEN / "v1-jpeg2000.jp2").read_bytes()
     at = jp2.index(b"jp2c") - 4
