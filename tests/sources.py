@@ -213,3 +213,51 @@ def srgb_profile(padding: int = 0) -> bytes:
         name, offset, length = struct.unpack_from(">4sII", profile, at)
         tags[name] = profile[offset : offset + length]
     return _profile(b"RGB ", b"XYZ ", b"mntr", tags | {b"padd": b"data" + bytes(padding)})
+
+
+# Colour that is not said by ICC
+
+
+def nclx_avif(samples: NDArray[np.uint8], primaries: int, transfer: int) -> bytes:
+    """An AVIF of these colour primaries and transfer characteristics (ITU-T H.273)."""
+    data = saved(Image.fromarray(samples), "AVIF", quality=95, subsampling="4:4:4")
+    head = b"colrnclx" + struct.pack(">HH", 1, 13)
+    assert data.count(head) == 1
+    return data.replace(head, b"colrnclx" + struct.pack(">HH", primaries, transfer))
+
+
+def cicp(primaries: int, transfer: int, matrix: int = 0, full_range: int = 1) -> bytes:
+    """The chunk of PNG."""
+    return png_chunk(b"cICP", bytes([primaries, transfer, matrix, full_range]))
+
+
+def gama_chrm(gamma: float, points: tuple[float, ...]) -> bytes:
+    """The chunks of PNG.
+
+    Args:
+        gamma: of the display, such as 2.2.
+        points: x and y of white, red, green and blue.
+    """
+    scaled = [round(100_000 * value) for value in (1 / gamma, *points)]
+    return png_chunk(b"gAMA", struct.pack(">I", scaled[0])) + png_chunk(
+        b"cHRM", struct.pack(">8I", *scaled[1:])
+    )
+
+
+def jp2_colour(samples: NDArray[np.uint8], colour: bytes) -> bytes:
+    """A JP2 with this body of its ``colr`` box."""
+    data = saved(Image.fromarray(samples), "JPEG2000")
+    header = b"".join(
+        boxes.pack(kind, colour if kind == b"colr" else body)
+        for _, kind, body in boxes.walk(boxes.find(data, b"jp2h") or b"")
+    )
+    return b"".join(
+        boxes.pack(kind, header if kind == b"jp2h" else body) for _, kind, body in boxes.walk(data)
+    )
+
+
+def pq(light: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """PQ samples in 0..1 of light in cd/m2 (SMPTE ST 2084)."""
+    power = (light / 10_000) ** (2610 / 16384)
+    ratio = (3424 / 4096 + 2413 / 128 * power) / (1 + 2392 / 128 * power)
+    return np.asarray(ratio ** (2523 / 32))

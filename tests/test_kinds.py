@@ -18,7 +18,7 @@ from PIL import Image
 from sources import saved
 
 import comrec
-from comrec import codec, files
+from comrec import codec, files, preparation
 from comrec.codec import Codec
 from comrec.errors import UnsupportedPictureError
 from comrec.picture import Metadata, Picture, Pixels
@@ -115,6 +115,49 @@ def from_p3(pixels: Pixels) -> Pixels:
     return to_srgb((pixels / 255) ** 2.2 @ (np.linalg.inv(srgb) @ sources.PRIMARIES).T)
 
 
+def hlg(light: np.ndarray) -> np.ndarray:
+    """HLG samples, 16 bits, of light whose white is 203 cd/m2 (ITU-R BT.2100)."""
+    shown = 0.203 * light
+    luminance = shown @ np.array([0.2126, 0.7152, 0.0722])
+    scene = shown * luminance[..., None] ** (1 / 1.2 - 1)
+    a = 0.17883277
+    b, c = 1 - 4 * a, 0.5 - a * np.log(4 * a)
+    high = a * np.log(np.maximum(12 * scene - b, 1e-9)) + c
+    samples = np.where(scene <= 1 / 12, np.sqrt(3 * scene), high)
+    return np.asarray(np.rint(65535 * samples), np.uint16)
+
+
+def other_colour() -> dict[str, Case]:
+    """Colour that is said otherwise than by ICC. What comes of it is in test_colour.py."""
+    light = np.where(RGB <= 10, RGB / 255 / 12.92, ((RGB / 255 + 0.055) / 1.055) ** 2.4)
+    bright = np.rint(65535 * sources.pq(203 * light)).astype(np.uint16)
+    adobe = (0.3127, 0.329, 0.64, 0.33, 0.21, 0.71, 0.15, 0.06)
+    p3 = tuple((round(10_000 * v), 10_000) for v in (0.68, 0.32, 0.265, 0.69, 0.15, 0.06))
+    files_of = {
+        "PNG, cICP Display P3": sources.png(RGB, 8, 2, sources.cicp(12, 13)),
+        "PNG, gAMA and cHRM": sources.png(RGB, 8, 2, sources.gama_chrm(2.2, adobe)),
+        "AVIF, nclx Display P3": sources.nclx_avif(RGB, 12, 13),
+        "JPEG 2000, enumerated ROMM RGB": sources.jp2_colour(RGB, b"\1\0\0\0\0\0\x15"),
+        "TIFF, chromaticities of Display P3": sources.tiff(
+            RGB, "rgb", extratags=[(319, 5, 6, sum(p3, ()), True)], **UNTAGGED
+        ),
+    }
+    found = {}
+    for kind, source in files_of.items():
+        icc = files.read(source, kind).metadata.icc
+        assert icc is not None
+        carried = Picture(RGB, None, Metadata(icc=icc))
+        found[kind] = case(
+            source, carried, preparation.finish(carried, Preparation(metadata="none"))
+        )
+    tone_mapped = Picture(RGB)
+    return found | {
+        "PNG, PQ of 16 bits": case(sources.png(bright, 16, 2, sources.cicp(1, 16)), tone_mapped),
+        "PNG, HLG": case(sources.png(hlg(light), 16, 2, sources.cicp(1, 18)), tone_mapped),
+        "AVIF, PQ": case(sources.nclx_avif((bright >> 8).astype(np.uint8), 1, 16), tone_mapped),
+    }
+
+
 @cache
 def cases() -> dict[str, Case]:
     gray, rgb, clear = Picture(GRAY), Picture(RGB), Picture(RGB, ALPHA)
@@ -208,6 +251,7 @@ def cases() -> dict[str, Case]:
         "ICC, sRGB": of_png(Picture(RGB, None, Metadata(icc=sources.srgb_profile()))),
         "ICC over 64 kB": of_png(Picture(RGB, None, wide)),
         "ICC, another RGB space": of_png(Picture(RGB, None, other), Picture(from_p3(RGB))),
+        **other_colour(),
         "ICC, gray": of_png(Picture(GRAY, None, dark), Picture(to_srgb((GRAY / 255) ** 1.8))),
         "XMP": of_png(Picture(RGB, None, Metadata(xmp=XMP))),
         "XMP over 64 kB": of_png(Picture(RGB, None, Metadata(xmp=LONG_XMP)), rgb),
@@ -230,7 +274,7 @@ def coders(kind: str, base: str) -> list[tuple[str, dict[str, Any]]]:
         return [] if "jiang2017" in kind else [(base, {})]
     half = "1/2" in kind
     found: list[tuple[str, dict[str, Any]]] = [] if half else [(base, {"effort": 1})]
-    if kind.startswith(BEFORE_CODECS) or "16 bits" in kind:
+    if kind.startswith(BEFORE_CODECS) or "16 bits" in kind or "PQ" in kind or "HLG" in kind:
         return found
     if base == "jpeg" and not half:
         found.append(("jpeg-tuned", {}))

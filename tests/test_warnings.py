@@ -8,7 +8,7 @@ import sys
 import threading
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from PIL import Image
 
 import comrec
 from comrec.cli import main
-from comrec.errors import ComrecError, DamagedFileError, TooLargeError
+from comrec.errors import DamagedFileError, TooLargeError
 from comrec.formats import detection
 from comrec.preparation import sources
 from comrec.preparation.orientation import orientation_of
@@ -59,10 +59,12 @@ def _warnings_of(data: bytes) -> list[str]:
 
 def test_these_files_do_cause_warnings(warned_of: dict[str, bytes]) -> None:
     assert any(_warnings_of(data) for data in warned_of.values())
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
+
+
+def test_the_orientation_is_read_without_warnings() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
         assert orientation_of(BROKEN_EXIF) == 6
-    assert told
 
 
 @pytest.fixture
@@ -108,23 +110,25 @@ def test_warnings_as_errors_are_errors_of_ours(warned_of: dict[str, bytes]) -> N
     told = 0
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for name, data in warned_of.items():
+        for data in warned_of.values():
             for call in (comrec.decode, comrec.info, sources.read, comrec.encode):
-                try:
-                    call(data)
-                except ComrecError as error:
-                    told += 1
-                    assert isinstance(error, DamagedFileError), name
-        with pytest.raises(DamagedFileError, match="EXIF"):
-            orientation_of(BROKEN_EXIF)
+                told += _is_refused(call, data)
     assert told
+
+
+def _is_refused(call: Callable[[bytes], object], data: bytes) -> bool:
+    try:
+        call(data)
+    except DamagedFileError:
+        return True
+    return False
 
 
 def test_a_picture_too_large_is_told_as_that_where_pillow_only_warns() -> None:
     header = b"P6 14000 14000 255\n"  # above the limit, below twice that
     for action in ("ignore", "error"):
         with warnings.catch_warnings():
-            warnings.simplefilter(action)  # type: ignore[arg-type]
+            warnings.simplefilter(action)
             with pytest.raises(TooLargeError):
                 sources.read(header)
 

@@ -18,7 +18,6 @@ from comrec.errors import InputError, OptionError
 from comrec.options import shown
 from comrec.picture import Picture
 from comrec.preparation import Preparation
-from comrec.targets import Target
 
 DEFAULT_CODEC = "comrec-jpeg"
 
@@ -54,6 +53,7 @@ def encode(
             file found with at least this fidelity (see `targets.Target`). ``background``,
             ``depth``, ``colorspace``, ``frame``, ``metadata``: conversions of pictures that the
             codec cannot store, and the metadata to keep (see `preparation.Preparation`).
+            ``exact=True``: keep fully transparent colours, also in lossy codecs.
             All others are options of the codec, such as ``effort=9``.
     Returns:
         The bytes of the file.
@@ -76,9 +76,7 @@ def encode(
     else:
         coder = codec
     picture = _picture(image, how)
-    if isinstance(wanted, Target):
-        return targets.encode(coder, picture, wanted).point.data
-    return coder.encode(picture, wanted)
+    return targets.encode(coder, picture, wanted).point.data
 
 
 _PREPARATION = tuple(option.name for option in Preparation().options)

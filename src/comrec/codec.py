@@ -59,6 +59,8 @@ class Codec(ABC):
         networks: SHA-256 of those that decide it too.
         quality_step: between the qualities that a search for a target tries, counted down from
             100: nearer ones give the same file or nearly so. None where quality changes nothing.
+        lossless: whether decoding gives every sample back, so that those that alpha hides are kept
+            too; by default where quality changes nothing.
         bench_qualities: that span about 0.1 to 2 bits per pixel of photographs, where the codec
             reaches so far.
         uses_importance: whether `encode` makes use of `Picture.importance`; others refuse it.
@@ -107,6 +109,10 @@ class Codec(ABC):
     @property
     def quality_step(self) -> float | None:
         return 1.0
+
+    @property
+    def lossless(self) -> bool:
+        return self.quality_step is None
 
     @property
     def bench_qualities(self) -> tuple[float, ...]:
@@ -294,7 +300,8 @@ def _loaded(point: EntryPoint) -> Factory:
     try:
         factory: Factory = point.load()
         why = _wrong(factory(), point.name)
-        inspect.signature(factory)
+        if why is None:
+            inspect.signature(factory)  # as `get` asks for it
     except (Exception, SystemExit) as error:  # whatever code that is not ours raises
         why = f"{type(error).__name__}: {error}".removesuffix(": ")
     if why is None:

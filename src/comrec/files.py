@@ -18,11 +18,9 @@ from comrec.errors import (
 )
 from comrec.formats import cmr, density, detection
 from comrec.formats.mark import Mark
-from comrec.inference import store
 from comrec.picture import Picture
 from comrec.preparation import STRICT, Header, Preparation
-from comrec.sandwich import conditions, marked
-from comrec.sandwich.reconstruct import reconstruct
+from comrec.sandwich import enhancement, marked
 from comrec.standard.pillow import PillowCodec
 
 UNUSABLE = (
@@ -137,18 +135,11 @@ class File:
     def enhance(self) -> Picture:
         """The artefacts of a plain file removed by our RecCNN; a marked or .cmr file decoded.
 
-        Raises:
-            WeightsError: there is no network for this codec.
+        A plain file that no network is made for is left as it is, with a note that says why.
         """
         if self.format == cmr.FORMAT or self.mark is not None:
             return self.decode()
-        network = store.find("comrec", self.format, "rec")
-        if network is None:
-            raise WeightsError(f"there is no network that enhances {self.format} files")
-        decoded = self.plain()
-        condition = conditions.estimate(self.format, self.data, decoded)
-        size = decoded.width, decoded.height
-        return decoded.with_pixels(reconstruct(network, decoded.pixels, condition, size))
+        return enhancement.enhance(self.format, self.data, self.decode())
 
     def check_density(self, *, plain: bool) -> None:
         """Refuse a small file of a large picture (`formats.density`).

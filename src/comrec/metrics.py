@@ -60,7 +60,7 @@ def luma(rgb: Pixels) -> NDArray[np.float32]:
     return rgb.astype(np.float32) @ weights
 
 
-def ssim(a: Pixels, b: Pixels) -> float:
+def ssim(a: Pixels, b: Pixels, weights: Pixels | None = None) -> float:
     """Structural similarity: 11x11 Gaussian window of sigma 1.5, valid positions only.
 
     Z. Wang, A. C. Bovik, H. R. Sheikh, E. P. Simoncelli, "Image Quality Assessment: From Error
@@ -68,8 +68,10 @@ def ssim(a: Pixels, b: Pixels) -> float:
 
     Args:
         a, b: equal shapes, (H, W) gray uint8, sides of at least 11.
+        weights: (H, W) uint8, such as alpha: the local similarities are weighted by their mean in
+            the same window. By default all are equal.
     Returns:
-        -1..1; 1 for identical pictures.
+        -1..1; 1 for identical pictures, and where all weights are 0.
     Raises:
         OptionError: the shapes differ, the pictures are not gray, or too small.
     """
@@ -77,10 +79,11 @@ def ssim(a: Pixels, b: Pixels) -> float:
     if a.ndim != 2:
         raise OptionError(f"ssim needs gray pictures, (H, W); these arrays are {a.shape}")
     _check_sides(a, SSIM_SIDE, "ssim")
-    return _similarity(a.astype(np.float64), b.astype(np.float64))[0]
+    maps = _similarity(a.astype(np.float64), b.astype(np.float64))
+    return _mean(maps[0], None if weights is None else weights.astype(np.float64))
 
 
-def ms_ssim(a: Pixels, b: Pixels) -> float:
+def ms_ssim(a: Pixels, b: Pixels, weights: Pixels | None = None) -> float:
     """Multi-scale structural similarity: 5 scales, 11-tap Gaussian, mean over channels.
 
     Z. Wang, E. P. Simoncelli, A. C. Bovik, "Multi-Scale Structural Similarity for Image Quality
@@ -89,8 +92,9 @@ def ms_ssim(a: Pixels, b: Pixels) -> float:
 
     Args:
         a, b: equal shapes, (H, W) or (H, W, 3) uint8, sides of at least 161.
+        weights: see `ssim`; at coarser scales averaged over 2x2 squares.
     Returns:
-        0..1; 1 for identical pictures.
+        0..1; 1 for identical pictures, and where all weights are 0.
     Raises:
         OptionError: the shapes differ, or the pictures are too small.
     """
@@ -98,26 +102,37 @@ def ms_ssim(a: Pixels, b: Pixels) -> float:
     _check_sides(a, MS_SSIM_SIDE, "ms_ssim")
     channels_a = np.atleast_3d(a).astype(np.float64)
     channels_b = np.atleast_3d(b).astype(np.float64)
+    plane = None if weights is None else weights.astype(np.float64)
     values = [
-        _multi_scale(channels_a[..., channel], channels_b[..., channel])
+        _multi_scale(channels_a[..., channel], channels_b[..., channel], plane)
         for channel in range(channels_a.shape[2])
     ]
     return sum(values) / len(values)
 
 
-def _multi_scale(a: Float, b: Float) -> float:
+def _multi_scale(a: Float, b: Float, weights: Float | None) -> float:
     product = 1.0
-    for scale, weight in enumerate(_SCALE_WEIGHTS):
+    for scale, exponent in enumerate(_SCALE_WEIGHTS):
         if scale:
             a, b = _halve(a), _halve(b)
+            weights = None if weights is None else _halve(weights)
         whole, contrast = _similarity(a, b)
         last = scale == len(_SCALE_WEIGHTS) - 1
-        product *= max(whole if last else contrast, 0.0) ** weight
+        product *= max(_mean(whole if last else contrast, weights), 0.0) ** exponent
     return product
 
 
-def _similarity(a: Float, b: Float) -> tuple[float, float]:
-    """Mean SSIM, and the mean of its contrast-structure term alone."""
+def _mean(values: Float, weights: Float | None) -> float:
+    """The mean of a map of `_blur`'s shape, weighted by the `_blur` of the weights."""
+    if weights is None:
+        return float(values.mean())
+    shares = _blur(weights)
+    total = float(shares.sum())
+    return float((values * shares).sum()) / total if total > 0 else 1.0
+
+
+def _similarity(a: Float, b: Float) -> tuple[Float, Float]:
+    """SSIM, and its contrast-structure term alone, by position; shapes as of `_blur`."""
     mean_a, mean_b = _blur(a), _blur(b)
     means = mean_a * mean_b
     powers = mean_a**2 + mean_b**2
@@ -125,7 +140,7 @@ def _similarity(a: Float, b: Float) -> tuple[float, float]:
     variances = _blur(a**2 + b**2) - powers
     contrast = (2 * covariance + _C2) / (variances + _C2)
     whole = contrast * (2 * means + _C1) / (powers + _C1)
-    return float(whole.mean()), float(contrast.mean())
+    return whole, contrast
 
 
 def _blur(plane: Float) -> Float:

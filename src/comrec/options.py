@@ -62,7 +62,8 @@ class Option:
         if found is None:
             raise OptionError(f"{self.name} must be {self.values}, not {shown(value)}")
         if self.allowed is not None and found not in self.allowed:
-            raise OptionError(f"{self.name} must be {self.values}, not {found}")
+            told = found if self.type is str else shown(found)
+            raise OptionError(f"{self.name} must be {self.values}, not {told}")
         return found
 
     def parse(self, text: str) -> Any:

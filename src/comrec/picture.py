@@ -58,6 +58,7 @@ class Picture:
             variable quality; or None. It is not stored in files.
         notes: what reading the file changed, left out or worked around, one sentence each without
             a full stop. They are not stored in files.
+        exact: whether samples where alpha is 0 are to be kept. Otherwise lossy codecs get others.
     """
 
     pixels: Pixels
@@ -65,6 +66,7 @@ class Picture:
     metadata: Metadata = field(default_factory=Metadata)
     importance: Importance | None = None
     notes: tuple[str, ...] = ()
+    exact: bool = False
 
     def __post_init__(self) -> None:
         shape = self.pixels.shape
@@ -121,7 +123,7 @@ class Picture:
             for plane in (self.alpha, self.importance)
         )
         pixels = np.ascontiguousarray(function(self.pixels))
-        return Picture(pixels, alpha, self.metadata, importance, self.notes)
+        return replace(self, pixels=pixels, alpha=alpha, importance=importance)
 
     def noting(self, *notes: str) -> Picture:
         """This picture with more notes; each is told once."""

@@ -32,7 +32,7 @@ PLUGIN = "COMREC"
 
 DECODER_ERRORS = (
     OSError, ValueError, SyntaxError, EOFError, LookupError, ArithmeticError, TypeError,
-    RuntimeError, AttributeError, AssertionError, struct.error, Warning,
+    RuntimeError, AssertionError, AttributeError, struct.error, Warning,
 )  # fmt: skip
 """Exceptions that Pillow and its libraries raise on damaged data.
 

@@ -54,7 +54,7 @@ class Decoding(Protocol):
         """The file of a quality."""
 
     def decoded(self, data: bytes, /) -> Picture:
-        """The pixels, without alpha and metadata, of a file that it made."""
+        """The picture, without metadata, of a file that it made."""
 
 
 @dataclass(frozen=True)

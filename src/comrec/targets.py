@@ -1,4 +1,4 @@
-"""Files that meet a target: a largest size, or a least fidelity to the picture."""
+"""Files of a quality, or that meet a target: a largest size, or a least fidelity."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
-
-from comrec import metrics, options
+from comrec import fidelity, options
 from comrec.codec import Codec, check_quality
 from comrec.errors import OptionError, TargetError
-from comrec.metrics import Pixels
 from comrec.picture import Picture
+from comrec.preparation import hidden
 from comrec.ratecontrol import Decoding, OperatingPoint
 
 DEFAULT_QUALITY = 50.0
@@ -115,8 +113,8 @@ class Target:
     Attributes:
         kind: "size": at most ``value`` bytes. "bpp": at most ``value`` bits per pixel. The others:
             a fidelity of at least ``value``, of the picture as comrec decodes it (networks
-            included), alpha ignored; "psnr": dB, RGB; "ssim": BT.601 luma rounded to 8 bits;
-            "msssim": RGB.
+            included), of what alpha shows of it (see `comrec.fidelity`); "psnr": dB, RGB; "ssim":
+            BT.601 luma rounded to 8 bits; "msssim": RGB.
         value: above 0; whole for "size", at most 1 for "ssim" and "msssim".
     Raises:
         OptionError: there is no such kind, or the value is no number or out of range.
@@ -141,11 +139,11 @@ class Target:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A file that meets a target.
+    """A file as it was wanted.
 
     Attributes:
         point: the file, its quality, and the number of encodes.
-        value: what the file reaches, in the target's unit.
+        value: what the file reaches, in the target's unit; the quality, where that was wanted.
     """
 
     point: OperatingPoint
@@ -153,10 +151,10 @@ class Outcome:
 
 
 class _Fidelity(NamedTuple):
-    """A full-reference metric of (H, W, 3) uint8 RGB pixels; higher is better."""
+    """A metric of `comrec.fidelity`; higher is better."""
 
     name: str
-    measure: Callable[[Pixels, Pixels], float]
+    measure: Callable[[Picture, Picture], float]
     usual: float  # typical decibels at quality 50
     close: float  # a search stops within this many decibels above the target
 
@@ -178,44 +176,66 @@ def choose(quality: float | None, given: Mapping[str, Any]) -> Target | float:
     return asked[0] if asked else check_quality(DEFAULT_QUALITY if quality is None else quality)
 
 
-def encode(coder: Codec, picture: Picture, target: Target) -> Outcome:
-    """The best file within a size, or the smallest file found that reaches a fidelity.
+def encode(coder: Codec, picture: Picture, wanted: Target | float) -> Outcome:
+    """The file of a quality; the best file within a size; the smallest one found of a fidelity.
 
+    Lossy codecs get other samples where alpha is 0 (see `comrec.preparation.hidden`), unless the
+    picture is ``exact``.
+
+    Args:
+        wanted: a target, or a quality, 0..100.
     Raises:
         TargetError: no file of this picture meets the target, or the picture is too small for
             its metric.
+        OptionError: the quality is out of range.
         UnsupportedPictureError: the codec cannot store this picture.
     """
+    if not (picture.exact or coder.lossless):
+        picture = hidden.cleaned(picture)
+    if not isinstance(wanted, Target):
+        return Outcome(OperatingPoint(coder.encode(picture, wanted), wanted, 1), wanted)
     pixels = picture.width * picture.height
-    if target.kind == "size":
-        point = coder.encode_within(picture, int(target.value))
+    if wanted.kind == "size":
+        point = _within(coder, picture, int(wanted.value))
         return Outcome(point, len(point.data))
-    if target.kind == "bpp":
-        point = coder.encode_within(picture, int(min(target.value * pixels / 8, sys.maxsize)))
+    if wanted.kind == "bpp":
+        point = _within(coder, picture, int(min(wanted.value * pixels / 8, sys.maxsize)))
         return Outcome(point, 8 * len(point.data) / pixels)
-    return _reach(coder, picture, target)
+    return _reach(coder, picture, wanted)
+
+
+def _within(coder: Codec, picture: Picture, budget: int) -> OperatingPoint:
+    try:
+        return coder.encode_within(picture, budget)
+    except TargetError as error:
+        metadata = picture.metadata
+        carried = sum(len(block or b"") for block in (metadata.exif, metadata.icc, metadata.xmp))
+        if not carried:
+            raise
+        raise TargetError(
+            f"{error}, of which metadata is about {carried:,}: --metadata none leaves it out"
+        ) from None
 
 
 def _reach(coder: Codec, picture: Picture, target: Target) -> Outcome:
-    fidelity = _FIDELITIES[target.kind]
+    wanted = _FIDELITIES[target.kind]
     search = coder.search(picture)
     decode = search.encode.decoded if isinstance(search.encode, Decoding) else coder.decode
     values: dict[bytes, float] = {}
 
     def decibels(data: bytes) -> float:
-        decoded = decode(data)
         try:
-            values[data] = fidelity.measure(decoded.rgb, picture.rgb)
+            values[data] = wanted.measure(decode(data), picture)
         except OptionError as error:  # the picture is too small for the metric
             raise TargetError(str(error)) from None
         return _decibels(target.kind, values[data])
 
-    wanted = _decibels(target.kind, target.value)
-    point = search.smallest_reaching(decibels, wanted, fidelity.usual, fidelity.close)
+    aim = _decibels(target.kind, target.value)
+    point = search.smallest_reaching(decibels, aim, wanted.usual, wanted.close)
     if point is None:
         unit = " dB" if target.kind == "psnr" else ""
         raise TargetError(
-            f"{fidelity.name} of at least {target.value:g}{unit} cannot be met: "
+            f"{wanted.name} of at least {target.value:g}{unit} cannot be met: "
             f"{coder.id} reaches {max(values.values()):.6g}{unit} on this picture"
         )
     return Outcome(point, values[point.data])
@@ -228,13 +248,8 @@ def _decibels(kind: Kind, value: float) -> float:
     return min(value, 200.0)
 
 
-def _luma_ssim(a: Pixels, b: Pixels) -> float:
-    planes = (np.rint(metrics.luma(rgb)).astype(np.uint8) for rgb in (a, b))
-    return metrics.ssim(*planes)
-
-
 _FIDELITIES = {
-    "psnr": _Fidelity("PSNR", metrics.psnr, 34, 0.05),
-    "ssim": _Fidelity("SSIM", _luma_ssim, 11, 0.1),
-    "msssim": _Fidelity("MS-SSIM", metrics.ms_ssim, 17, 0.1),
+    "psnr": _Fidelity("PSNR", fidelity.psnr, 34, 0.05),
+    "ssim": _Fidelity("SSIM", fidelity.ssim, 11, 0.1),
+    "msssim": _Fidelity("MS-SSIM", fidelity.ms_ssim, 17, 0.1),
 }

@@ -81,14 +81,12 @@ def _encode_one(
     picture = files.read(given, name, how)
     started = time.perf_counter()
     try:
+        outcome = targets.encode(coder, picture, wanted)
+        data, quality, target = outcome.point.data, outcome.point.quality, None
         if isinstance(wanted, Target):
-            outcome = targets.encode(coder, picture, wanted)
-            data, quality = outcome.point.data, outcome.point.quality
             # JSON has no infinity: null stands for a lossless result.
             reached = None if math.isinf(outcome.value) else round(outcome.value, 5)
             target = asdict(wanted) | {"met": reached, "encodes": outcome.point.encodes}
-        else:
-            data, quality, target = coder.encode(picture, wanted), wanted, None
     except ComrecError as error:
         raise error.naming(name) from None
     seconds = time.perf_counter() - started

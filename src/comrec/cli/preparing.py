@@ -16,7 +16,9 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
         "conversions", "pictures that the codec cannot store are refused without these"
     )
     for option in Preparation().options:
-        if option.name != "metadata":
+        if option.name == "exact":
+            verb.add_argument("--exact", action="store_true", help=option.help)
+        elif option.name != "metadata":
             group.add_argument(
                 f"--{option.name}",
                 type=option.type,

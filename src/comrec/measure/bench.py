@@ -186,8 +186,8 @@ def measure(
                     store.add(task.key, {**names, "point": asdict(answer)})
     found = [task for task in tasks if task.key in store]
     points = {
-        (task.series.variant.label, task.source.name, task.quality): Point(
-            **store[task.key]["point"]
+        (task.series.variant.label, task.source.name, task.quality): store.result(
+            task.key, Point, "point"
         )
         for task in found
     }

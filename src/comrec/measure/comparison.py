@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from comrec import targets
+from comrec import fidelity, targets
 from comrec.errors import TargetError
 from comrec.measure.variants import Variant
-from comrec.metrics import MS_SSIM_SIDE, ms_ssim, psnr
-from comrec.picture import Picture
+from comrec.metrics import MS_SSIM_SIDE
+from comrec.picture import Picture, Pixels
+from comrec.preparation import Preparation, finish
 from comrec.targets import Target
 
 CROP = 160
@@ -30,8 +31,8 @@ class Entry:
         data: the file.
         quality: 0..100.
         decoded: the decoded picture.
-        psnr: RGB, dB; infinity if lossless.
-        ms_ssim: RGB; None for sides below 161 pixels.
+        psnr: RGB, of what alpha shows (see `comrec.fidelity`), dB; infinity if lossless.
+        ms_ssim: likewise; None for sides below 161 pixels.
         decode_seconds: wall-clock time of one decode, which may include loading networks.
     """
 
@@ -65,20 +66,23 @@ def at_equal_bytes(
             point.data,
             point.quality,
             decoded,
-            psnr(decoded.rgb, picture.rgb),
-            ms_ssim(decoded.rgb, picture.rgb) if large else None,
+            fidelity.psnr(decoded, picture),
+            fidelity.ms_ssim(decoded, picture) if large else None,
             seconds,
         )
 
 
 def sheet(picture: Picture, entries: list[Entry]) -> Image.Image:
-    """Labelled crops side by side, enlarged by 2: the original, then each codec. RGB."""
+    """Labelled crops side by side, enlarged by 2: the original, then each codec.
+
+    RGB; transparent pictures over gray.
+    """
     left, top = busiest(picture)
     box = (left, top, left + CROP, top + CROP)
-    shown = [("original", picture.rgb)]
+    shown = [("original", _over_gray(picture))]
     for entry in entries:
         label = f"{entry.codec}  {len(entry.data):,} B  {entry.psnr:.2f} dB"
-        shown.append((label, entry.decoded.rgb))
+        shown.append((label, _over_gray(entry.decoded)))
     side, title = CROP * _ZOOM, 22
     columns = len(shown) if len(shown) <= 4 else -(-len(shown) // 2)
     rows = -(-len(shown) // columns)
@@ -95,7 +99,7 @@ def sheet(picture: Picture, entries: list[Entry]) -> Image.Image:
 
 def busiest(picture: Picture) -> tuple[int, int]:
     """(Left, top) of the crop of side `CROP` with the largest median gradient."""
-    luma = picture.rgb.astype(np.float32).mean(axis=2)
+    luma = _over_gray(picture).astype(np.float32).mean(axis=2)
     energy = np.abs(np.diff(luma, axis=0))[:, :-1] + np.abs(np.diff(luma, axis=1))[:-1]
     best = (-1.0, 0, 0)
     for top in range(0, max(1, picture.height - CROP), CROP // 2):
@@ -105,3 +109,7 @@ def busiest(picture: Picture) -> tuple[int, int]:
             if patch.size:
                 best = max(best, (float(np.median(patch)), left, top))
     return best[1], best[2]
+
+
+def _over_gray(picture: Picture) -> Pixels:
+    return finish(picture, Preparation(background="gray")).rgb

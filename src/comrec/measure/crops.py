@@ -89,7 +89,7 @@ def rows(measured: Measured, store: Store, jobs: int, quiet: bool = False) -> li
             source.name,
             _budget(measured, source),
             _png(_part(read(source.path), read(source.path).rgb)),
-            [Crop(**store[t.key]) for t in tasks if t.source == source and t.key in store],
+            [store.result(t.key, Crop) for t in tasks if t.source == source and t.key in store],
         )
         for source in sources
     ]

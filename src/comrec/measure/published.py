@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from comrec import records
 from comrec.errors import InputError, OptionError
 
 _SHIPPED = Path(__file__).with_name("published.json")
@@ -53,7 +55,7 @@ def load(name: str) -> Published:
             f"no published curve or file {name!r}; the curves are: {', '.join(names())}"
         )
     try:
-        entry = json.loads(path.read_text(encoding="utf-8"))
+        entry = records.loads(path.read_bytes())
         results = {
             key: [float(value) for value in entry["results"][found]]
             for key in ("bpp", *_OLD_NAMES)
@@ -62,10 +64,14 @@ def load(name: str) -> Published:
         }
         if "bpp" not in results or len({len(values) for values in results.values()}) != 1:
             raise ValueError("results need bpp, and equally many values of each metric")
+        if not all(math.isfinite(value) for values in results.values() for value in values):
+            raise ValueError("results must be finite numbers")
+        if not results["bpp"] or min(results["bpp"]) <= 0:
+            raise ValueError("bpp must be above 0")
         return Published(
             str(entry.get("name", path.stem)), str(entry.get("description", "")), name, results
         )
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise InputError(f"{name}: not a result file in CompressAI's schema ({error})") from None
 
 

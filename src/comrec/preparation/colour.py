@@ -44,10 +44,12 @@ def to_srgb(picture: Picture) -> Picture:
         return bare
     if means_srgb(icc):
         return bare
-    image = Image.fromarray(picture.pixels).convert(transform.input_mode)
+    samples = np.arange(256, dtype=np.uint8)[None] if picture.is_gray else picture.pixels
+    image = Image.fromarray(samples).convert(transform.input_mode)
     pixels: Pixels = np.asarray(_applied(transform, image))
-    # Gray stays neutral in sRGB: the channels differ by rounding only.
-    return bare.with_pixels(np.ascontiguousarray(pixels[..., 1] if picture.is_gray else pixels))
+    if picture.is_gray:  # stays neutral in sRGB: the channels differ by rounding only
+        pixels = pixels[0, :, 1][picture.pixels]
+    return bare.with_pixels(np.ascontiguousarray(pixels))
 
 
 def means_srgb(icc: bytes) -> bool:
@@ -71,13 +73,16 @@ def _transform(icc: bytes) -> ImageCms.ImageCmsTransform | None:
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
         mode = _MODES[profile.profile.xcolor_space]
+        flags = ImageCms.Flags.BLACKPOINTCOMPENSATION
+        if mode == "L":  # LittleCMS would approximate its curve, by up to 10 levels where dark
+            flags |= ImageCms.Flags.NOOPTIMIZE
         return ImageCms.ImageCmsTransform(
             profile,
             ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")),
             mode,
             "RGB",
             ImageCms.Intent.RELATIVE_COLORIMETRIC,
-            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+            flags=flags,
         )
     except (*DECODER_ERRORS, ImageCms.PyCMSError):
         return None

@@ -149,6 +149,30 @@ def _rows(image: Image.Image, top: int, bottom: int) -> Samples:
     return np.asarray(image.crop((0, top, image.width, bottom)))
 
 
+def colours(data: bytes, frame: int) -> NDArray[np.uint16] | None:
+    """All bits of the gray, (H, W), or colour, (H, W, 3), of a 16-bit PNG; None of other PNGs."""
+    image = pillow_io.pillow_open(data)
+    image.seek(frame)
+    mode = _raw_mode(image.tile[0])
+    if ";16" not in mode:
+        return None
+    if mode.startswith("RGB"):
+        again = pillow_io.pillow_open(data)
+        again.seek(frame)
+        _load_bytes(image, mode, "B")
+        _load_bytes(again, mode, "L")
+        high: NDArray[np.integer[Any]] = np.asarray(image).astype(np.uint16) << 8
+        every: NDArray[np.uint16] = (high | np.asarray(again)).astype(np.uint16)
+        return every[..., :3]
+    if mode == "LA;16B":
+        image.tile = [tile._replace(args="RGBA") for tile in image.tile]
+        image.load()
+        gray: NDArray[np.uint16] = np.asarray(image).copy().view(">u2")[..., 0].astype(np.uint16)
+        return gray
+    image.load()
+    return np.asarray(image).astype(np.uint16)
+
+
 def _filled(
     image: Image.Image, rows: Callable[[int, int], Samples], levels: int, key: Any = None
 ) -> Image.Image:

@@ -13,9 +13,10 @@ from comrec.preparation.policy import Preparation, rgb_of
 
 
 def finish(picture: Picture, how: Preparation) -> Picture:
-    """Composite the picture over the background, and keep the chosen metadata."""
+    """Composite the picture over the background, and keep the chosen metadata and samples."""
     if "icc" not in how.kept:  # first: backgrounds are sRGB colours
         picture = colour.to_srgb(picture)
+    picture = replace(picture, exact=picture.exact or how.exact)
     return with_metadata(_composited(picture, how.background), how)
 
 

@@ -35,6 +35,7 @@ class Header:
             not counted.
         orientation: of EXIF, 1 (upright) to 8.
         mode: the colour model, by Pillow's name.
+        hdr: "PQ" or "HLG" (ITU-R BT.2100) if that is how samples encode light; or None.
     """
 
     width: int
@@ -44,6 +45,7 @@ class Header:
     frames: int = 1
     orientation: int = 1
     mode: str = "RGB"
+    hdr: str | None = None
 
     @property
     def losses(self) -> tuple[Loss, ...]:
@@ -58,7 +60,16 @@ class Header:
                     "the first of several frames or pages is taken",
                 )
             )
-        if self.bits > 8:
+        if self.hdr is not None:  # all bits are used, so that --depth is not needed
+            found.append(
+                Loss(
+                    "colorspace",
+                    f"only standard dynamic range is supported, not {self.hdr} (HDR): "
+                    "--colorspace srgb tone maps it to 8-bit sRGB",
+                    f"{self.hdr} (HDR) is tone mapped to 8-bit sRGB",
+                )
+            )
+        elif self.bits > 8:
             found.append(
                 Loss(
                     "depth",

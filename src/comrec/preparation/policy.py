@@ -24,20 +24,26 @@ class Preparation:
         background: a colour by Pillow's name or "#rrggbb"; transparent pictures are composited
             over it.
         depth: 8 rounds deeper samples to 8 bits.
-        colorspace: "srgb" converts CMYK, Lab and HSV, by the ICC profile if there is one.
+        colorspace: "srgb" converts CMYK, Lab and HSV, by the ICC profile if there is one, and
+            tone maps PQ and HLG.
         frame: index of the frame of an animation, or of the page of a document, from 0.
         metadata: the metadata to keep: "all", "none", or a comma-separated list of exif, icc and
             xmp. Without exif the pixels are rotated upright, without icc they are converted to
             sRGB, so that the picture looks the same.
+        exact: keep the samples where alpha is 0. Otherwise they are replaced, before a lossy codec,
+            by ones that cost few bytes (see `hidden`).
     """
 
     background: str | None = option(
         None, "colour behind transparent pictures: white, #ff8000", type=str
     )
     depth: int | None = option(None, "round deeper samples to 8 bits", (8,), type=int)
-    colorspace: str | None = option(None, "convert CMYK, Lab and HSV to sRGB", ("srgb",), type=str)
+    colorspace: str | None = option(
+        None, "convert CMYK, Lab, HSV, PQ and HLG to sRGB", ("srgb",), type=str
+    )
     frame: int | None = option(None, "index of the frame or page to take, from 0", type=int)
     metadata: str = option("all", "metadata to keep: all (default), none, or some of exif,icc,xmp")
+    exact: bool = option(False, "keep colours that are fully transparent, also in lossy codecs")
 
     def __post_init__(self) -> None:
         """Check the options.
@@ -98,6 +104,8 @@ def rgb_of(background: str) -> tuple[int, ...]:
     """
     try:
         *rgb, alpha = ImageColor.getcolor(background, "RGBA")  # type: ignore[misc]
+        if max(rgb) > 255:
+            raise ValueError
     except ValueError:
         raise OptionError(
             f"{background!r} is not a colour; use a name such as white, or #rrggbb"

@@ -14,7 +14,7 @@ from comrec.errors import DamagedFileError, InputError, UnsupportedPictureError
 from comrec.formats import aperture, jp2, lenient, psd, tiff
 from comrec.picture import Metadata, Picture
 from comrec.pillow_io import DECODER_ERRORS
-from comrec.preparation import colour, depth, orientation, tiffs, truncated
+from comrec.preparation import colour, depth, encodings, orientation, tiffs, truncated
 from comrec.preparation.finishing import finish
 from comrec.preparation.header import CONVERTED, Header
 from comrec.preparation.opened import Opened
@@ -82,13 +82,15 @@ def from_image(image: Image.Image, how: Preparation = STRICT) -> Picture:
     try:
         deep = image.mode.startswith("I;16")
         places = _places(image)
-        allow(_header(image, 16 if deep else 8, len(places)), how)
+        said = encodings.of_image(image)
+        allow(replace(_header(image, 16 if deep else 8, len(places)), hdr=said.hdr), how)
         _seek(image, places[how.frame or 0])
         image.load()
     except DECODER_ERRORS as error:
         raise DamagedFileError(f"the image is damaged or cut short ({error})") from None
     eight = depth.rounded_gray(image) if deep else image
-    return finish(_from_eight_bits(eight, pillow_io.metadata_of(image)), how)
+    picture = _from_eight_bits(eight, pillow_io.metadata_of(image))
+    return finish(encodings.applied(picture, said), how)
 
 
 def header_of(data: bytes) -> Header:
@@ -112,6 +114,7 @@ def _header_of(data: bytes) -> Header:
         file = _opened(data, 0)
         tag = orientation.orientation_of(pillow_io.metadata_of(file.image).exif)
         header = _header(file.image, depth.bits(file.image, file.data), file.frames, tag)
+        header = replace(header, hdr=encodings.of_file(file.image, file.data).hdr)
         shown = _shown(file)
         return header if shown is None else replace(header, width=shown[2], height=shown[3])
 
@@ -165,7 +168,8 @@ def _shown(file: Opened) -> tuple[int, int, int, int] | None:
 def _from_file(file: Opened, how: Preparation) -> Picture:
     image, data = file.image, file.data
     bits = depth.bits(image, data)
-    allow(_header(image, bits, file.frames), how)
+    said = encodings.of_file(image, data)
+    allow(replace(_header(image, bits, file.frames), hdr=said.hdr), how)
     if image.format == "PNG":
         _scale_key(image)
     if bits > 8 or (image.format == "TIFF" and tiffs.is_misread(data)):
@@ -176,7 +180,8 @@ def _from_file(file: Opened, how: Preparation) -> Picture:
     found = jp2.metadata_of(data) if image.format == "JPEG2000" else pillow_io.metadata_of(image)
     if image.format == "TIFF":
         found = tiffs.turned(found, data)
-    picture = _from_eight_bits(eight, found).noting(*file.notes)
+    picture = encodings.applied_to_file(_from_eight_bits(eight, found), said, image, data)
+    picture = picture.noting(*file.notes)
     if file.unspecified:
         picture = tiffs.with_extra_sample(picture)
     shown = _shown(file)

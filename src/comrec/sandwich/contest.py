@@ -12,13 +12,13 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from comrec import fidelity, metrics
 from comrec.codec import Codec, Encode
 from comrec.errors import UnsupportedPictureError
 from comrec.formats.mark import SIZE as MARK_SIZE
 from comrec.inference import store
 from comrec.inference.store import Network
-from comrec.metrics import psnr
-from comrec.picture import Picture, Pixels
+from comrec.picture import Picture
 from comrec.ratecontrol import Estimating, OperatingPoint, QualitySearch, too_small
 from comrec.sandwich import conditions, marked
 from comrec.sandwich.reconstruct import apply, reconstruct
@@ -48,13 +48,13 @@ class Candidate:
     Attributes:
         data: the file.
         quality: of the standard file in it, 0..100.
-        pixels: what decoding it gives.
-        psnr: of these, RGB, dB.
+        picture: what decoding it gives, without metadata.
+        psnr: of what alpha shows of it, RGB, dB (see `comrec.fidelity`).
     """
 
     data: bytes
     quality: float
-    pixels: Pixels
+    picture: Picture
     psnr: float
 
 
@@ -74,7 +74,7 @@ class Sources:
         self.payload = payload
         self.picture = picture
         self._made: list[dict[float, bytes]] = []
-        self._decoded: dict[bytes, Pixels] = {}
+        self._decoded: dict[bytes, Picture] = {}
         self._filtered = pre_filter(base) is not None
         self.full = self._once(self._full_encoder())
         if plain == payload and not self._filtered:
@@ -100,7 +100,7 @@ class Sources:
         doubled = image.resize(half, Image.Resampling.BICUBIC).resize(
             image.size, Image.Resampling.BICUBIC
         )
-        return psnr(np.asarray(doubled), self.picture.rgb)
+        return metrics.psnr(np.asarray(doubled), self.picture.rgb)
 
     def _full_encoder(self) -> Encode:
         """Of scale 1: through the pre-filter, where the codec has one."""
@@ -122,11 +122,11 @@ class Sources:
         self._made.append(files)
         return _Estimated(encode, files) if isinstance(encode, Estimating) else _Once(encode, files)
 
-    def decoded(self, data: bytes) -> Pixels:
-        """The pixels of a standard file that was made here."""
+    def decoded(self, data: bytes) -> Picture:
+        """The picture, without metadata, of a standard file that was made here."""
         if data not in self._decoded:
-            self._decoded[data] = self.plain.decode(data).pixels
-            if len(self._decoded) > max(2, _KEPT // self._decoded[data].nbytes):
+            self._decoded[data] = self.plain.decode(data).bare
+            if len(self._decoded) > max(2, _KEPT // self._decoded[data].pixels.nbytes):
                 del self._decoded[next(iter(self._decoded))]
         return self._decoded[data]
 
@@ -220,8 +220,8 @@ class Contest:
             point = self._full.largest_within(budget, quality)
             unmarked += [] if point is None else [point]
         for point in unmarked:
-            pixels = self._sources.decoded(point.data)
-            candidate = self._candidate(point.data, point.quality, pixels)
+            decoded = self._sources.decoded(point.data)
+            candidate = self._candidate(point.data, point.quality, decoded)
             if chosen is None or candidate.psnr >= chosen.psnr:
                 chosen = candidate
         if self._worth_halving(quality, chosen):
@@ -265,12 +265,13 @@ class Contest:
         data = marked.write(sources.plain, payload.data, picture, payload.quality, rec)
         condition = conditions.before(sources.base, payload.quality)
         size = picture.width, picture.height
-        pixels = reconstruct(rec, sources.decoded(payload.data), condition, size)
-        return self._candidate(data, payload.quality, pixels)
+        decoded = sources.decoded(payload.data)
+        pixels = reconstruct(rec, decoded.pixels, condition, size)
+        return self._candidate(data, payload.quality, Picture(pixels, decoded.alpha))
 
-    def _candidate(self, data: bytes, quality: float, pixels: Pixels) -> Candidate:
-        rgb = pixels if pixels.ndim == 3 else Picture(pixels).rgb
-        return Candidate(data, quality, pixels, psnr(rgb, self._sources.picture.rgb))
+    def _candidate(self, data: bytes, quality: float, picture: Picture) -> Candidate:
+        psnr = fidelity.psnr(picture, self._sources.picture)
+        return Candidate(data, quality, picture, psnr)
 
 
 def pre_filter(base: str) -> Network | None:

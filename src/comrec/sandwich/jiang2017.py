@@ -62,7 +62,8 @@ class Jiang2017(Sandwich):
         encode_compact = self.payload.encoder(compact(self.base, picture))
 
         def encode(quality: float) -> bytes:
-            payload = encode_compact(check_quality(quality))
+            quality = check_quality(quality)
+            payload = encode_compact(quality)
             return marked.write(self.plain, payload, picture, quality, rec)
 
         return encode

@@ -81,5 +81,5 @@ class _Encoder:
     def decoded(self, data: bytes) -> Picture:
         """See `comrec.ratecontrol.Decoding`."""
         if self._last is not None and self._last.data == data:
-            return Picture(self._last.pixels)
+            return self._last.picture
         return self._coder.decode(data)

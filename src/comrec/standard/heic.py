@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from comrec import pillow_io
 from comrec.codec import Codec, check_quality, effort_option
@@ -20,7 +21,7 @@ from comrec.formats.detection import Brand
 from comrec.formats.mark import UUID
 from comrec.picture import Metadata, Picture
 from comrec.pillow_io import DECODER_ERRORS
-from comrec.preparation import orientation, sources
+from comrec.preparation import encodings, orientation, sources
 from comrec.preparation.header import Header
 from comrec.preparation.policy import VIEWED
 from comrec.standard.bpg.hevc import PRESETS
@@ -97,6 +98,7 @@ class Heic(Codec):
     def decode(self, data: bytes, *, partial: bool = False) -> Picture:
         file = _open(data)
         stated = file.size
+        said = encodings.of_nclx(file.info)
         with pillow_io.decoding(data, "input"):
             image = file.to_pillow()
             if image.size != stated:  # libheif takes the size that it finds
@@ -104,15 +106,26 @@ class Heic(Codec):
                     f"input: damaged: its header says {stated[0]}x{stated[1]}, but the coded "
                     f"picture is {image.width}x{image.height}"
                 )
+            image.info.pop("nclx_profile", None)
             decoded = sources.from_image(image, VIEWED)
-        return orientation.turned_back(replace(decoded, metadata=_metadata(file)))
+            deep = None if said.hdr is None else _all_bits(data, decoded.is_gray)
+        coloured = encodings.applied(replace(decoded, metadata=_metadata(file)), said, deep)
+        return orientation.turned_back(coloured)
 
     def header(self, data: bytes) -> Header:
         file = _open(data)
         tag = orientation.orientation_of(_metadata(file).exif)
         width, height = orientation.size_turned_back(file.size, tag)
         channels = (1 if file.mode.startswith("L") else 3) + file.has_alpha
-        return Header(width, height, file.info["bit_depth"], channels, len(file), tag)
+        return Header(
+            width,
+            height,
+            file.info["bit_depth"],
+            channels,
+            len(file),
+            tag,
+            hdr=encodings.of_nclx(file.info).hdr,
+        )
 
     def with_mark(self, data: bytes, mark: bytes) -> bytes:
         # At the end, because the offsets of the item location box count from the start of the file.
@@ -158,6 +171,15 @@ def _open(data: bytes) -> pillow_heif.HeifFile:
         file: pillow_heif.HeifFile = library.open_heif(data)
         pillow_io.refuse_bomb(*file.size)
     return file
+
+
+def _all_bits(data: bytes, gray: bool) -> NDArray[np.uint8 | np.uint16]:
+    """Gray, (H, W), or colour, (H, W, 3), of the picture; 16 bits of deeper than 8."""
+    file = _library().open_heif(data, convert_hdr_to_8bit=False)
+    samples = np.asarray(file)
+    if samples.dtype == np.uint16:  # shifted to the top; repeated below, white is 65535
+        samples = samples | samples >> file.info["bit_depth"]
+    return samples[..., 0] if gray and samples.ndim == 3 else samples[..., : 1 if gray else 3]
 
 
 def _metadata(file: pillow_heif.HeifFile) -> Metadata:

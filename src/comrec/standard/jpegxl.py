@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from comrec import pillow_io
 from comrec.codec import Codec, check_quality, effort_option
@@ -13,13 +14,14 @@ from comrec.errors import (
     MissingExtraError,
     UnsupportedPictureError,
 )
-from comrec.formats import boxes, brob, detection, jxl
+from comrec.formats import boxes, brob, cicp, detection, jxl
+from comrec.formats.cicp import SRGB, Encoding
 from comrec.formats.detection import Signature
 from comrec.formats.mark import UUID
 from comrec.options import option
 from comrec.picture import EXIF_HEAD, Metadata, Picture
 from comrec.pillow_io import DECODER_ERRORS
-from comrec.preparation import orientation
+from comrec.preparation import encodings, orientation
 from comrec.preparation.colour import means_srgb
 from comrec.preparation.header import Header
 
@@ -35,6 +37,9 @@ _SPEEDS = (
 COARSEST = 9.9
 """Largest Butteraugli distance. From 10 up libjxl 0.12 downsamples the picture, and files get
 larger and worse. Above 15 pyjpegxl interprets the distance as a percentage."""
+
+_LIBJXL = b"jxl "
+"""The preferred colour module of profiles that libjxl makes."""
 
 _TIFF_HEADS = (b"II*\0", b"MM\0*")
 
@@ -68,6 +73,14 @@ class Jpegxl(Codec):
     @property
     def quality_step(self) -> float | None:
         return None if self.lossless else 0.1
+
+    def check(self, picture: Picture) -> None:
+        super().check(picture)
+        if picture.exact and not self.lossless and picture.alpha is not None:
+            raise UnsupportedPictureError(
+                "lossy jpegxl does not keep fully transparent colours: leave --exact out, or use "
+                "jpegxl:lossless=true, or another codec"
+            )
 
     def encode(self, picture: Picture, quality: float) -> bytes:
         check_quality(quality)
@@ -110,19 +123,29 @@ class Jpegxl(Codec):
             )
         with pillow_io.decoding(data, "input"):
             _, samples = _library().decode_to_numpy(data, dtype="uint8")
+            said = _encoding(found)
+            deep = None
+            if said.hdr is not None:
+                _, every = _library().decode_to_numpy(data, dtype="uint16")
+                deep = _colours(every, found)
         alpha = np.ascontiguousarray(samples[..., -1]) if found.has_alpha else None
-        colour = samples[..., : found.num_color_channels]
-        pixels = colour[..., 0] if found.num_color_channels == 1 else colour
-        return orientation.turned_back(
-            Picture(np.ascontiguousarray(pixels), alpha, _metadata(found), notes=notes)
-        )
+        pixels = np.ascontiguousarray(_colours(samples, found))
+        picture = Picture(pixels, alpha, _metadata(found), notes=notes)
+        return orientation.turned_back(encodings.applied(picture, said, deep))
 
     def header(self, data: bytes) -> Header:
         _, found, _ = _open(data)
         tag = orientation.orientation_of(_exif(found))
         width, height = orientation.size_turned_back((found.width, found.height), tag)
         channels = found.num_color_channels + found.has_alpha
-        return Header(width, height, found.bits_per_sample, channels, orientation=tag)
+        return Header(
+            width,
+            height,
+            found.bits_per_sample,
+            channels,
+            orientation=tag,
+            hdr=_encoding(found).hdr,
+        )
 
     def with_mark(self, data: bytes, mark: bytes) -> bytes:
         return boxes.insert_uuid(jxl.in_boxes(data), UUID, mark, before=(b"jxlc", b"jxlp"))
@@ -168,9 +191,21 @@ def _open(data: bytes) -> tuple[bytes, pyjpegxl.Metadata, tuple[str, ...]]:
     return data, header, notes
 
 
+def _colours(samples: NDArray[Any], found: pyjpegxl.Metadata) -> NDArray[Any]:
+    """(H, W) gray or (H, W, 3) colour, without alpha."""
+    return samples[..., 0] if found.num_color_channels == 1 else samples[..., :3]
+
+
+def _encoding(found: pyjpegxl.Metadata) -> Encoding:
+    """PQ or HLG. libjxl makes a profile of all else that a file declares by other means."""
+    icc = found.icc
+    said = cicp.of_icc(icc) if icc is not None and icc[4:8] == _LIBJXL else None
+    return SRGB if said is None or said.hdr is None else replace(said, outranks_icc=True)
+
+
 def _metadata(found: pyjpegxl.Metadata) -> Metadata:
     icc = found.icc
-    if icc is not None and icc[4:8] == b"jxl " and means_srgb(icc):
+    if icc is not None and icc[4:8] == _LIBJXL and means_srgb(icc):
         icc = None  # made by libjxl for a file that only declares sRGB
     return Metadata(_exif(found), icc, found.xmp)
 

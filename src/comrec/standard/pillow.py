@@ -55,7 +55,7 @@ class PillowCodec(Codec):
             )
 
     def encode(self, picture: Picture, quality: float) -> bytes:
-        check_quality(quality)
+        quality = check_quality(quality)
         self.check(picture)
         image = picture.to_pil()
         metadata = {

@@ -28,7 +28,9 @@ class Webp(PillowCodec):
     max_side = 16383
 
     def save_options(self, picture: Picture, quality: float) -> dict[str, Any]:
-        return {"quality": quality, "method": min(6, self.effort - 1)}
+        # Where not exact, libwebp makes hidden blocks flat: fewer bytes still than smooth ones.
+        method = min(6, self.effort - 1)
+        return {"quality": quality, "method": method, "exact": picture.exact}
 
     def with_mark(self, data: bytes, mark: bytes) -> bytes:
         return webp.append(data, _MARK, mark)

@@ -23,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from comrec import records
 from comrec.errors import DamagedFileError, InputError, OptionError
 from comrec.pillow_io import open_image
 
@@ -114,7 +115,7 @@ class PhotoStore:
         index = _read_json(index_file)
         if not isinstance(index, dict) or {k: index.get(k) for k in made} != made:
             raise OptionError(f"{folder}: holds other pictures; choose another folder")
-        self.shapes: list[tuple[int, int]] = [(h, w) for h, w in index["shapes"]]
+        self.shapes = _shapes(index.get("shapes"), index_file)
         if min(map(min, self.shapes)) < minimum:
             raise OptionError(
                 f"{folder}: was made for crops smaller than {minimum}; choose another folder"
@@ -180,7 +181,7 @@ class PhotoStore:
                         conditions.append(condition)
                 os.replace(part, path)
                 labels.write_text(json.dumps(conditions))
-            self.bins.append((_Flat(path, shapes, self.channels), _read_json(labels)))
+            self.bins.append((_Flat(path, shapes, self.channels), _conditions(labels, len(shapes))))
             self.bin_weights.append(weight((index + 0.5) / count))
 
     def sample(
@@ -250,9 +251,33 @@ class PhotoStore:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text())
+        return records.loads(path.read_bytes())
     except ValueError:
-        raise DamagedFileError(f"{path}: is damaged; delete its folder") from None
+        raise _damaged(path) from None
+
+
+def _shapes(found: Any, path: Path) -> list[tuple[int, int]]:
+    """Pairs of sides, as `PhotoStore` wrote them."""
+    fits = isinstance(found, list) and bool(found)
+    fits = fits and all(
+        isinstance(shape, list) and [type(side) for side in shape] == [int, int] and min(shape) > 0
+        for shape in found
+    )
+    if not fits:
+        raise _damaged(path)
+    return [(height, width) for height, width in found]
+
+
+def _conditions(path: Path, count: int) -> list[float]:
+    """The condition of each of so many photographs."""
+    found = _read_json(path)
+    if not isinstance(found, list) or [type(value) for value in found] != [float] * count:
+        raise _damaged(path)
+    return found
+
+
+def _damaged(path: Path) -> DamagedFileError:
+    return DamagedFileError(f"{path}: is damaged; delete its folder")
 
 
 class _Flat:

@@ -129,11 +129,13 @@ def load(name: str) -> Recipe:
         OptionError: no such recipe, or a field is missing, unknown or has a wrong value.
     """
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
-    if not path.is_file() or not (name.endswith(".toml") or _PLAIN.fullmatch(name)):
+    if not _is_file(path) or not (name.endswith(".toml") or _PLAIN.fullmatch(name)):
         raise OptionError(f"no recipe {name!r}; shipped are: {', '.join(shipped())}")
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except RecursionError:
+        raise OptionError(f"{path.name}: nested too deeply") from None
+    except (OSError, ValueError) as error:
         raise OptionError(f"{path.name}: {error}") from None
     kinds = get_type_hints(Recipe)
     if unknown := set(values) - set(kinds):
@@ -147,6 +149,13 @@ def load(name: str) -> Recipe:
         return Recipe(**values)
     except TypeError as error:  # a field is missing
         raise OptionError(f"{path.name}: {error}") from None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # no name of a file
+        return False
 
 
 def _converted(value: object, kind: Any) -> Any:
@@ -164,7 +173,10 @@ def _converted(value: object, kind: Any) -> Any:
             raise ValueError("two numbers")
         return tuple(_converted(item, float) for item in value)
     if kind is float and type(value) is int:
-        value = float(value)
+        try:
+            value = float(value)
+        except OverflowError:
+            value = math.inf
     if type(value) is not kind or (isinstance(value, float) and not math.isfinite(value)):
         raise ValueError(_KINDS[kind])
     return value

@@ -81,7 +81,7 @@ class Bpg(Codec):
             UnsupportedPictureError: the picture cannot be stored.
             MissingExtraError: PyAV is not installed.
         """
-        check_quality(quality)
+        quality = check_quality(quality)
         self.check(picture)
         depth = self.bit_depth
         layout, space = _FORMATS[self.subsampling], ColourSpace.BT601

@@ -1,0 +1,80 @@
+"""Enhancing third-party files: which of them RecCNN improves, and which are left as they are.
+
+RecCNN is trained on photographs coded as `train/recipes` says. On other files it can do harm,
+and without the original nobody can see it; so they are recognised and left alone.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from comrec import metrics
+from comrec.formats import coding
+from comrec.inference import store
+from comrec.picture import Picture
+from comrec.sandwich import conditions
+from comrec.sandwich.reconstruct import reconstruct
+
+HIGHEST: dict[str, dict[str | None, float]] = {
+    "jpeg": {"4:0:0": 85, "4:2:0": 95, "4:2:2": 85, "4:4:4": 45},
+    "webp": {"4:2:0": 88},
+    "avif": {"4:0:0": 78, "4:2:0": 78},
+    "heic": {"4:0:0": 65, "4:2:0": 65},
+    "jpegxl": {None: 82},
+    "jpeg2000": {None: 75},
+    "bpg": {"4:0:0": 50, "4:2:0": 60, "4:4:4": 45},
+}
+"""The highest condition at which photographs gain, by format and chroma sampling; measured with
+benchmarks/enhance.py. Other samplings lose at any quality, or are not tried."""
+
+FLAT = 2
+"""Levels between neighbours up to which a place is flat; codecs disturb exact flatness."""
+
+
+def enhance(format: str, data: bytes, decoded: Picture) -> Picture:
+    """The artefacts of a plain file removed, or the picture with a note that says why not.
+
+    Args:
+        decoded: what the standard decoder gives for ``data``.
+    Raises:
+        DamagedFileError: the header is damaged.
+    """
+    network = store.find("comrec", format, "rec")
+    if network is None:
+        return _left(decoded, f"there is no network for {format} files")
+    coded = coding.of(format, data)
+    if coded.lossless:
+        return _left(decoded, "it is coded losslessly, or nearly")
+    highest = HIGHEST.get(format, {}).get(coded.sampling)
+    if highest is None:
+        return _left(decoded, f"it is coded as {coded.sampling or 'unknown'}, not as 4:2:0")
+    if is_drawn(decoded.pixels):
+        return _left(decoded, "it looks like a screenshot or a drawing, no photograph")
+    condition = conditions.estimate(format, data, decoded)
+    if condition > highest:
+        return _left(decoded, "its quality is too high to gain from it")
+    size = decoded.width, decoded.height
+    return decoded.with_pixels(reconstruct(network, decoded.pixels, condition, size))
+
+
+def is_drawn(pixels: NDArray[np.uint8]) -> bool:
+    """Whether a decoded picture has hard edges beside flat areas, as text and pixel art have.
+
+    In photographs, coarsely coded ones too, the more is flat, the fewer edges there are. The line
+    between them was drawn on photographs and drawings at low and high qualities.
+
+    Args:
+        pixels: (H, W) gray or (H, W, 3) RGB.
+    """
+    luma = pixels.astype(np.float32) if pixels.ndim == 2 else metrics.luma(pixels)
+    if min(luma.shape) < 2:
+        return False
+    across = np.abs(np.diff(luma, axis=1))[:-1]
+    down = np.abs(np.diff(luma, axis=0))[:, :-1]
+    steps = np.maximum(across, down)
+    return bool(np.percentile(steps, 97) >= 170 - 160 * (steps <= FLAT).mean())
+
+
+def _left(picture: Picture, reason: str) -> Picture:
+    return picture.noting(f"not enhanced: {reason}")

@@ -1,0 +1,193 @@
+"""Enhancing third-party files: photographs gain, other files are left as they are."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import skimage.data
+from numpy.typing import NDArray
+from PIL import Image
+
+import comrec
+from comrec import codec
+from comrec.formats import coding
+from comrec.metrics import psnr
+from comrec.picture import Picture
+
+Pixels = NDArray[np.uint8]
+
+WIDTH, HEIGHT = 192, 160
+
+
+@pytest.fixture
+def graphics(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """The benchmarks' generator of drawn pictures."""
+    monkeypatch.syspath_prepend(Path(__file__).parent.parent / "benchmarks")
+    import graphics
+
+    yield graphics
+    sys.modules.pop("graphics")
+
+
+def photograph() -> Pixels:
+    whole = Image.fromarray(skimage.data.coffee()).resize((300, 200), Image.Resampling.LANCZOS)
+    return np.array(whole.crop((60, 20, 60 + WIDTH, 20 + HEIGHT)))
+
+
+def saved(rgb: Pixels, kind: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(rgb).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def jpeg(quality: int, sampling: str) -> Callable[[Pixels], bytes]:
+    return lambda rgb: saved(rgb, "JPEG", quality=quality, subsampling=sampling)
+
+
+def by_codec(name: str, quality: int, **options: Any) -> Callable[[Pixels], bytes]:
+    return lambda rgb: codec.get(name, **options).encode(Picture(rgb), quality)
+
+
+def left_alone(data: bytes) -> str | None:
+    """Why the file is left alone, in the words of the note; None if it is not."""
+    enhanced, plain = comrec.decode(data, enhance=True), comrec.decode(data)
+    notes = [note for note in enhanced.info.get("notes", ()) if note.startswith("not enhanced")]
+    assert bool(notes) == np.array_equal(np.asarray(enhanced), np.asarray(plain))
+    return notes[0] if notes else None
+
+
+def gain(data: bytes, original: Pixels) -> float:
+    enhanced, plain = comrec.decode(data, enhance=True), comrec.decode(data)
+    return psnr(original, np.asarray(enhanced)) - psnr(original, np.asarray(plain))
+
+
+USUAL = {
+    "jpeg": (jpeg(75, "4:2:0"), 0.5),
+    "coarse 4:4:4 jpeg": (jpeg(30, "4:4:4"), 0.5),
+    "webp": (by_codec("webp", 50), 0.5),
+    "avif": (by_codec("avif", 50), 0.3),
+    "jpegxl": (by_codec("jpegxl", 40), 0.2),
+    "jpeg2000": (by_codec("jpeg2000", 30), 0.2),
+    "bpg": (by_codec("bpg", 40), 0.2),
+}
+
+
+@pytest.mark.parametrize("name", USUAL)
+def test_photographs_gain(name: str) -> None:
+    encode, least = USUAL[name]
+    data = encode(photograph())
+    assert left_alone(data) is None
+    assert gain(data, photograph()) > least
+
+
+LOSSLESS = {
+    "webp": lambda rgb: saved(rgb, "WEBP", lossless=True),
+    "avif": lambda rgb: saved(rgb, "AVIF", quality=100, subsampling="4:4:4"),
+    "jpeg2000": lambda rgb: saved(rgb, "JPEG2000"),
+    "jpegxl": by_codec("jpegxl", 100, lossless=True),
+}
+
+
+@pytest.mark.parametrize("name", LOSSLESS)
+def test_lossless_files_are_left_alone(name: str, graphics: ModuleType) -> None:
+    for rgb in (photograph(), graphics.sprites(1, WIDTH, HEIGHT), graphics.drawing(0, WIDTH, 160)):
+        assert left_alone(LOSSLESS[name](rgb)) is not None
+
+
+FINE = {
+    "jpeg 4:4:4": jpeg(97, "4:4:4"),
+    "jpeg 4:2:2": jpeg(97, "4:2:2"),
+    "jpeg RGB": lambda rgb: saved(rgb, "JPEG", quality=80, keep_rgb=True),
+    "avif 4:4:4": lambda rgb: saved(rgb, "AVIF", quality=60, subsampling="4:4:4"),
+    "heic 4:4:4": by_codec("heic", 50, subsampling="4:4:4"),
+    "jpegxl": by_codec("jpegxl", 98),
+    "jpeg2000": by_codec("jpeg2000", 95),
+}
+
+
+@pytest.mark.parametrize("name", FINE)
+def test_what_the_network_is_not_trained_for_is_left_alone(name: str) -> None:
+    assert left_alone(FINE[name](photograph())) is not None
+
+
+DRAWN_BY = {
+    "jpeg 20": jpeg(20, "4:2:0"),
+    "jpeg 92": jpeg(92, "4:2:0"),
+    "jpeg 30 4:4:4": jpeg(30, "4:4:4"),
+    "webp": by_codec("webp", 75),
+    "jpegxl": by_codec("jpegxl", 60),
+    "bpg": by_codec("bpg", 50),
+}
+
+
+@pytest.mark.parametrize("name", DRAWN_BY)
+@pytest.mark.parametrize("kind", ["document", "window", "sprites"])
+def test_drawn_pictures_are_left_alone(name: str, kind: str, graphics: ModuleType) -> None:
+    for seed in (1, 2):
+        data = DRAWN_BY[name](getattr(graphics, kind)(seed, WIDTH, HEIGHT))
+        assert "no photograph" in (left_alone(data) or "")
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (saved(photograph(), "JPEG", subsampling="4:2:2"), coding.Coding(sampling="4:2:2")),
+        (saved(photograph()[..., 0], "JPEG"), coding.Coding(sampling="4:0:0")),
+        (saved(photograph(), "JPEG", keep_rgb=True), coding.Coding(sampling="RGB")),
+    ],
+)
+def test_headers_of_jpeg_say_how_chroma_is_coded(data: bytes, expected: coding.Coding) -> None:
+    assert coding.of("jpeg", data) == expected
+
+
+@pytest.mark.parametrize("sampling", ["4:0:0", "4:2:0", "4:2:2", "4:4:4"])
+def test_headers_of_avif_say_how_chroma_is_coded(sampling: str) -> None:
+    data = saved(photograph(), "AVIF", subsampling=sampling)
+    assert coding.of("avif", data) == coding.Coding(sampling=sampling)
+
+
+def test_alpha_of_an_avif_file_is_not_taken_for_its_chroma() -> None:
+    rgba = np.dstack([photograph(), photograph()[..., 0]])
+    assert coding.of("avif", saved(rgba, "AVIF", subsampling="4:4:4")).sampling == "4:4:4"
+
+
+@pytest.mark.parametrize("sampling", ["4:2:0", "4:2:2", "4:4:4"])
+def test_headers_of_bpg_say_how_chroma_is_coded(sampling: str) -> None:
+    data = by_codec("bpg", 20, subsampling=sampling)(photograph()[:64, :64])
+    assert coding.of("bpg", data) == coding.Coding(sampling=sampling)
+
+
+@pytest.mark.parametrize("sampling", ["4:2:0", "4:4:4"])
+def test_headers_of_heic_say_how_chroma_is_coded(sampling: str) -> None:
+    data = by_codec("heic", 50, subsampling=sampling)(photograph())
+    assert coding.of("heic", data) == coding.Coding(sampling=sampling)
+
+
+@pytest.mark.parametrize("reversible", [False, True])
+def test_headers_of_jpeg2000_say_whether_the_transform_is_reversible(reversible: bool) -> None:
+    data = saved(photograph(), "JPEG2000", irreversible=not reversible)
+    assert coding.of("jpeg2000", data).lossless == reversible
+
+
+def test_the_benchmark_writes_a_row_for_each_cell(
+    tmp_path: Path, graphics: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import enhance
+
+    monkeypatch.setattr(enhance, "GRID", (("webp", "lossless", (100,)), ("jpeg", "4:2:0", (50,))))
+    monkeypatch.setattr(enhance, "GRAPHICS", 1)
+    out = tmp_path / "enhance.json"
+    monkeypatch.setattr(sys, "argv", ["enhance.py", "--out", str(out)])
+    assert enhance.main() == 0
+    rows = json.loads(out.read_text())["rows"]
+    assert len(rows) == 2 * len(graphics.DRAWN)
+    assert all(row["least_gain"] == 0 for row in rows if row["sampling"] == "lossless")
+    sys.modules.pop("enhance")
