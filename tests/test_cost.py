@@ -241,12 +241,11 @@ def test_the_command_line_decodes_them_with_that_word(
 
 
 def test_a_mark_of_more_pixels_than_the_limit_is_refused() -> None:
-    jpeg = codec.get("jpeg")
-    plain = jpeg.encode(Picture(np.zeros((8, 8), np.uint8)), 50)
-    data = jpeg.with_mark(plain, Mark(2, 50, 20_000, 20_000, "00" * 10).pack())
-    for call in (comrec.info, comrec.decode):
-        with pytest.raises(TooLargeError, match="20000x20000"):
-            call(data)
+    plain, mark = png(7000, 7000, 8, 0, 1), Mark(2, 50, 14_000, 14_000, "00" * 10)
+    data = codec.get("png").with_mark(plain, mark.pack())
+    with pytest.raises(TooLargeError, match="14000x14000"):
+        comrec.decode(data, allow_large=True)
+    assert comrec.decode(data, plain=True).size == (7000, 7000)
 
 
 # info
@@ -285,6 +284,17 @@ def test_info_of_a_large_file_of_another_format_reads_its_start(
     source.write_bytes(b"II*\0" + bytes(30 << 20))
     assert peak(lambda: main(["info", str(source)])) < 4 << 20
     assert "large.tif: not a file of a known format" in capsys.readouterr().err
+
+
+def test_frames_that_are_only_declared_take_no_memory() -> None:
+    data = png(8, 8)
+    at = data.index(b"IDAT") - 4
+    frames = chunk(b"acTL", struct.pack(">II", 1 << 30, 0)) + chunk(
+        b"fcTL", struct.pack(">5I2H2B", 0, 8, 8, 0, 0, 1, 1, 0, 0)
+    )
+    many = data[:at] + frames + data[at:]
+    assert peak(lambda: comrec.info(many)) < 1 << 20
+    assert comrec.decode(many).size == (8, 8)
 
 
 def test_many_tiny_boxes_and_chunks_are_passed_over_once() -> None:

@@ -142,7 +142,7 @@ def decode(
     try:
         file = files.parse(bytes_of(data))
         if not allow_large:
-            file.check_density()
+            file.check_density(plain=plain)
         if plain:
             picture = file.plain(partial=allow_partial)
         elif enhance:

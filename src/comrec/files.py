@@ -141,13 +141,15 @@ class File:
             return self.decode()
         return enhancement.enhance(self.format, self.data, self.decode())
 
-    def check_density(self) -> None:
+    def check_density(self, *, plain: bool) -> None:
         """Refuse a small file of a large picture (`formats.density`).
 
+        Args:
+            plain: whether the mark is not heeded.
         Raises:
             TooLargeError: it is.
         """
-        full = self.header if self.mark is None else self.mark
+        full = self.header if plain or self.mark is None else self.mark
         channels = self.header.channels
         density.check(self.format, full.width, full.height, channels, len(self.data))
 

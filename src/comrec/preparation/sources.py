@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -125,7 +126,7 @@ def _header(image: Image.Image, bits: int, frames: int, orientation: int = 1) ->
     return Header(image.width, image.height, bits, channels, frames, orientation, image.mode)
 
 
-def _places(image: Image.Image) -> tuple[int, ...]:
+def _places(image: Image.Image) -> Sequence[int]:
     """Pillow's indices of the frames or pages of an image.
 
     Only one where the others are parts of it: layers of PSD, which Pillow counts from 1, and
@@ -135,7 +136,8 @@ def _places(image: Image.Image) -> tuple[int, ...]:
         return tiffs.places(image)
     if image.format == "PSD":
         return (image.tell(),)
-    return tuple(range(1 if image.format == "MPO" else getattr(image, "n_frames", 1)))
+    # No tuple: a file can declare billions.
+    return range(1 if image.format == "MPO" else getattr(image, "n_frames", 1))
 
 
 def _seek(image: Image.Image, place: int) -> None:

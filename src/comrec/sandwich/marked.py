@@ -38,19 +38,12 @@ def mark_of(plain: Codec, data: bytes) -> Mark | None:
 
     Raises:
         DamagedFileError: the mark, or the file's structure, is damaged.
-        TooLargeError: the mark declares more pixels than `MAX_PIXELS`.
     """
     try:
         packed = plain.mark_in(data)
     except (struct.error, IndexError):
         raise DamagedFileError(f"input: damaged {plain.id} structure") from None
-    mark = None if packed is None else marks.unpack(packed)
-    if mark is not None and mark.width * mark.height > MAX_PIXELS:
-        raise TooLargeError(
-            f"input: its mark declares {mark.width}x{mark.height}, more than {MAX_PIXELS:,} "
-            "pixels; refused before decoding"
-        )
-    return mark
+    return None if packed is None else marks.unpack(packed)
 
 
 def decode(plain: Codec, data: bytes, mark: Mark | None, *, partial: bool = False) -> Picture:
@@ -68,6 +61,11 @@ def decode(plain: Codec, data: bytes, mark: Mark | None, *, partial: bool = Fals
         return compact
     if not mark.fits(compact.width, compact.height):
         return compact.noting(STALE)
+    if mark.width * mark.height > MAX_PIXELS:
+        raise TooLargeError(
+            f"input: its mark declares {mark.width}x{mark.height}, more than {MAX_PIXELS:,} "
+            "pixels; --plain decodes what other viewers show"
+        )
     try:
         network = store.by_id(mark.network)
     except WeightsError as error:
