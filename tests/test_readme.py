@@ -154,6 +154,7 @@ def folder(photo: Picture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     image = small_photo(photo)
     image.save("photo.png")
     image.save("old.jpg", quality=20)
+    image.save("blank.png")
     image.save("cut.jpg")
     Path("cut.jpg").write_bytes(Path("cut.jpg").read_bytes()[:-200])
     clear = image.convert("RGBA")
