@@ -15,7 +15,10 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
 
 ENTRY = "import sys; from _comrec_entry import main; sys.exit(main())"
 SLOW = """
-import os, sys, time
+import os, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+for number in (signal.SIGTERM, signal.SIGHUP):  # ignored, where the tests run by nohup
+    signal.signal(number, signal.SIG_DFL)
 from comrec.cli import main
 def wait(*_):
     print("waiting", flush=True)
