@@ -27,6 +27,7 @@ from comrec.errors import (
     UnknownFormatError,
     UnsupportedPictureError,
 )
+from comrec.formats.bits import BitReader
 from comrec.metrics import psnr
 from comrec.picture import MAX_PIXELS, Metadata, Picture
 from comrec.standard import Bpg
@@ -428,7 +429,7 @@ def test_bits_round_trip(values: list[int], flags: list[bool]) -> None:
         writer.flag(flag)
     for value in values:
         writer.golomb(value)
-    reader = bits.BitReader(writer.packed())
+    reader = BitReader(writer.packed(), "BPG file")
     assert [reader.flag() for _ in flags] == flags
     assert [reader.golomb() for _ in values] == values
     with pytest.raises(DamagedFileError):

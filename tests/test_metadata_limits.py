@@ -116,6 +116,22 @@ def test_items_of_heic_that_share_bytes_are_limited(version: int) -> None:
             read(data)
 
 
+@pytest.mark.parametrize("kind", [b"iloc", b"ipma"])
+def test_a_number_of_items_costs_nothing_without_the_items(kind: bytes) -> None:
+    """Four thousand million, of which there are none: to count them takes many minutes."""
+    pytest.importorskip("pillow_heif")
+    if kind == b"iloc":
+        box = boxes.pack(kind, b"\2\0\0\0\x44\0" + b"\xff" * 4)
+    else:
+        box = boxes.pack(
+            b"iprp", boxes.pack(b"ipco", b"") + boxes.pack(kind, bytes(4) + b"\xff" * 4)
+        )
+    data = boxes.pack(b"ftyp", b"heic\0\0\0\0mif1heic") + boxes.pack(b"meta", bytes(4) + box)
+    for read in (comrec.info, comrec.decode):
+        with pytest.raises(DamagedFileError):
+            read(data)
+
+
 # PNG
 
 

@@ -40,6 +40,11 @@ class Metadata:
     xmp: bytes | None = None
     resolution: tuple[float, float] | None = None
 
+    @property
+    def size(self) -> int:
+        """Bytes of all blocks."""
+        return sum(len(block or b"") for block in (self.exif, self.icc, self.xmp))
+
     def __post_init__(self) -> None:
         exif = self.exif and self.exif.removeprefix(EXIF_HEAD)
         for name, block in (("exif", exif), ("icc", self.icc), ("xmp", self.xmp)):

@@ -208,8 +208,7 @@ def _within(coder: Codec, picture: Picture, budget: int) -> OperatingPoint:
     try:
         return coder.encode_within(picture, budget)
     except TargetError as error:
-        metadata = picture.metadata
-        carried = sum(len(block or b"") for block in (metadata.exif, metadata.icc, metadata.xmp))
+        carried = picture.metadata.size
         if not carried:
             raise
         raise TargetError(

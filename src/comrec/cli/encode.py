@@ -32,16 +32,7 @@ def add(verbs: Any) -> None:
     targeting.add_arguments(verb)
     coding.add_arguments(verb)
     preparing.add_arguments(verb)
-    verb.add_argument(
-        "--preserve", action="store_true", help="give output files the times of their inputs"
-    )
-    verb.add_argument(
-        "--no-overwrite", action="store_true", help="fail where the output file exists"
-    )
-    verb.add_argument(
-        "--json", action="store_true", help="print one JSON object per file on stdout"
-    )
-    verb.add_argument("--quiet", action="store_true", help="no progress bar, no report")
+    jobs.add_arguments(verb, quiet="no progress bar, no report")
     verb.set_defaults(run=run)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -12,6 +13,24 @@ from comrec.progress import progress
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+def add_arguments(verb: argparse.ArgumentParser, quiet: str) -> None:
+    """Declare what all commands that write files have.
+
+    Args:
+        quiet: help of --quiet.
+    """
+    verb.add_argument(
+        "--preserve", action="store_true", help="give output files the times of their inputs"
+    )
+    verb.add_argument(
+        "--no-overwrite", action="store_true", help="fail where the output file exists"
+    )
+    verb.add_argument(
+        "--json", action="store_true", help="print one JSON object per file on stdout"
+    )
+    verb.add_argument("--quiet", action="store_true", help=quiet)
 
 
 def run(

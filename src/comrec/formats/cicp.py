@@ -8,10 +8,9 @@ of JPEG 2000 (ITU-T T.801), which also enumerates colour spaces (ITU-T T.800, I.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from comrec.formats import boxes, png
+from comrec.formats import boxes, items, png
 
 Points = tuple[tuple[float, float], ...]
 Curve = tuple[float, ...]
@@ -122,34 +121,10 @@ def of_items(data: bytes) -> Encoding:
     Raises:
         DamagedFileError, struct.error, IndexError: the boxes are damaged.
     """
-    for kind, body in _properties(boxes.find(data, b"meta") or b""):
+    for kind, body in items.of_primary(data):
         if kind == b"colr" and body[:4] == b"nclx":
             return of_codes(*struct.unpack_from(">HH", body, 4))
     return SRGB
-
-
-def _properties(meta: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """(Type, body) of each property of the primary item."""
-    primary, associations = boxes.find(meta, b"pitm"), boxes.find(meta, b"iprp", b"ipma")
-    if primary is None or associations is None:
-        return
-    (wanted,) = struct.unpack_from(">I" if primary[0] else ">H", primary, 4)
-    shared = list(boxes.walk(boxes.find(meta, b"iprp", b"ipco") or b""))
-    item, size = (">I" if associations[0] else ">H"), (2 if associations[3] & 1 else 1)
-    (count,) = struct.unpack_from(">I", associations, 4)
-    at = 8
-    for _ in range(count):
-        (found,) = struct.unpack_from(item, associations, at)
-        at += struct.calcsize(item)
-        end = at + 1 + size * associations[at]
-        if found == wanted:
-            for each in range(at + 1, end, size):
-                index = int.from_bytes(associations[each : each + size], "big")
-                index &= (1 << 8 * size - 1) - 1  # without the bit that says "essential"
-                if 0 < index <= len(shared):
-                    yield shared[index - 1][1:]
-            return
-        at = end
 
 
 def of_jp2(data: bytes) -> Encoding:

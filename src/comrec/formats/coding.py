@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from comrec.formats import boxes, segments, webp
+from comrec.formats import items, segments, webp
 
 _BY_FACTORS: dict[tuple[float, float], str] = {(1, 1): "4:4:4", (2, 1): "4:2:2", (2, 2): "4:2:0"}
 _BY_FORMAT = ("4:0:0", "4:2:0", "4:2:2", "4:4:4")  # chroma_format_idc of HEVC
@@ -91,8 +91,8 @@ def _finest(data: bytes, kind: bytes, last: int, sampling: Callable[[bytes], int
         kind, last: the type of the box of its configuration, and the last byte needed of it.
         sampling: gives the index into `_BY_FORMAT`.
     """
-    properties = boxes.find(data, b"meta", b"iprp", b"ipco") or b""
-    found = [body for _, name, body in boxes.walk(properties) if name == kind and len(body) > last]
+    shared = items.properties(data)
+    found = [body for name, body in shared if name == kind and len(body) > last]
     return Coding(sampling=_BY_FORMAT[max(map(sampling, found))] if found else None)
 
 

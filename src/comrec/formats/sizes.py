@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from comrec.errors import DamagedFileError, TooLargeError
-from comrec.formats import boxes
+from comrec.formats import boxes, items
+from comrec.formats.bits import BitReader, TruncatedError
 from comrec.picture import MAX_PIXELS
 
 Size = tuple[int, int]
@@ -60,7 +61,7 @@ def _sizes(format_id: str, data: bytes) -> Iterator[tuple[Size, Size, int]]:
                     yield item.size, _of_hevc(item.hevc), _PADDING - 1
                 elif item.size is not None and item.av1 and not item.layered:
                     yield item.size, _of_av1(data[item.at : item.at + _FIRST_BYTES]), 0
-    except (struct.error, IndexError, _UnreadableError):
+    except (struct.error, IndexError, TruncatedError, _UnreadableError):
         return  # the decoder tells what is wrong
 
 
@@ -96,47 +97,21 @@ class _Item:
     layered: bool = False
 
 
-@dataclass
-class _Reader:
-    """Reads big-endian numbers."""
-
-    data: bytes
-    at: int = 0
-    version: int = field(init=False)
-    flags: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.version, self.flags = self.take(1), self.take(3)
-
-    def take(self, width: int) -> int:
-        end = self.at + width
-        if end > len(self.data):
-            raise _UnreadableError
-        value = int.from_bytes(self.data[self.at : end], "big")
-        self.at = end
-        return value
-
-
 def _items(data: bytes) -> list[_Item]:
-    """The items that have properties (ISO/IEC 14496-12, 8.11)."""
-    meta = boxes.find(data, b"meta")
-    properties = meta and boxes.find(meta, b"iprp", b"ipco")
-    associations = meta and boxes.find(meta, b"iprp", b"ipma")
-    locations = meta and boxes.find(meta, b"iloc")
-    if not properties or not associations or not locations:
-        return []
-    items: dict[int, _Item] = {}
-    listed = [(kind, body) for _, kind, body in boxes.walk(properties)]
-    reader = _Reader(associations)
-    wide, far = (4 if reader.version else 2), (2 if reader.flags & 1 else 1)
-    for _ in range(reader.take(4)):
-        item = items.setdefault(reader.take(wide), _Item())
-        for _ in range(reader.take(1)):
-            number = reader.take(far) & (1 << 8 * far - 1) - 1  # without the flag "essential"
-            if 0 < number <= len(listed):
-                _take_property(item, *listed[number - 1])
-    _locate(items, locations)
-    return list(items.values())
+    """The items that have properties."""
+    found: dict[int, _Item] = {}
+    for number, properties in items.associations(data):
+        item = found.setdefault(number, _Item())
+        for kind, body in properties:
+            _take_property(item, kind, body)
+    placed: set[int] = set()
+    for part in items.parts(data):
+        item = found.get(part.item, _Item())
+        item.layered |= not part.in_file
+        if part.item not in placed:
+            placed.add(part.item)
+            item.at = part.at
+    return list(found.values())
 
 
 def _take_property(item: _Item, kind: bytes, body: bytes) -> None:
@@ -149,47 +124,6 @@ def _take_property(item: _Item, kind: bytes, body: bytes) -> None:
         item.av1 = True
     elif kind in (b"lsel", b"a1op"):
         item.layered = True
-
-
-def _locate(items: dict[int, _Item], locations: bytes) -> None:
-    """Set where the data of items begins, from the box ``iloc``."""
-    reader = _Reader(locations)
-    offset, length, base, index = (half for _ in range(2) for half in divmod(reader.take(1), 16))
-    wide = 4 if reader.version == 2 else 2
-    for _ in range(reader.take(wide)):
-        item = items.get(reader.take(wide), _Item())
-        if reader.version:
-            item.layered |= reader.take(2) & 15 != 0  # its data is not at an offset of the file
-        reader.take(2)
-        start = reader.take(base)
-        for part in range(reader.take(2)):
-            if reader.version:
-                reader.take(index)
-            at = start + reader.take(offset)
-            reader.take(length)
-            if part == 0:
-                item.at = at
-
-
-class _Bits:
-    """Reads unsigned integers, most significant bit first."""
-
-    def __init__(self, data: bytes) -> None:
-        self._value = int.from_bytes(data)
-        self._left = 8 * len(data)
-
-    def take(self, count: int) -> int:
-        self._left -= count
-        if self._left < 0:
-            raise _UnreadableError
-        return self._value >> self._left & ((1 << count) - 1)
-
-    def golomb(self) -> int:
-        """An Exp-Golomb code of order 0."""
-        zeros = 0
-        while not self.take(1):
-            zeros += 1
-        return (1 << zeros) - 1 + self.take(zeros)
 
 
 def _of_hevc(configuration: bytes) -> Size:
@@ -207,20 +141,20 @@ def _of_hevc(configuration: bytes) -> Size:
 
 
 def _of_sps(body: bytes) -> Size:
-    bits = _Bits(body[:256].replace(b"\0\0\3", b"\0\0"))
-    bits.take(4)
-    layers = bits.take(3)
-    bits.take(1 + 96)  # nesting; profile, tier and level
-    present = [(bits.take(1), bits.take(1)) for _ in range(layers)]
-    bits.take(2 * (8 - layers) if layers else 0)
+    bits = BitReader(body[:256].replace(b"\0\0\3", b"\0\0"), "HEVC header")
+    bits.bits(4)
+    layers = bits.bits(3)
+    bits.bits(1 + 96)  # nesting; profile, tier and level
+    present = [(bits.bits(1), bits.bits(1)) for _ in range(layers)]
+    bits.bits(2 * (8 - layers) if layers else 0)
     for profile, level in present:
-        bits.take(88 * profile + 8 * level)
+        bits.bits(88 * profile + 8 * level)
     bits.golomb()
     chroma = bits.golomb()
     if chroma == 3:
-        bits.take(1)
+        bits.bits(1)
     width, height = bits.golomb(), bits.golomb()
-    if bits.take(1):  # conformance window, in chroma samples
+    if bits.bits(1):  # conformance window, in chroma samples
         left, right, top, bottom = (bits.golomb() for _ in range(4))
         width -= (left + right) * (2 if chroma in (1, 2) else 1)
         height -= (top + bottom) * (2 if chroma == 1 else 1)
@@ -238,10 +172,10 @@ def _of_av1(data: bytes) -> Size:
     if head >> 3 & 15 != _SEQUENCE_HEADER or not head & 2:  # without a length
         raise _UnreadableError
     at += 3 if head & 4 else 2  # the length has one byte: sequence headers are short
-    bits = _Bits(data[at:])
-    bits.take(3 + 1)  # profile, still picture
-    if not bits.take(1):  # not a reduced header
+    bits = BitReader(data[at:], "AV1 header")
+    bits.bits(3 + 1)  # profile, still picture
+    if not bits.bits(1):  # not a reduced header
         raise _UnreadableError
-    bits.take(5)  # level
-    widths = bits.take(4) + 1, bits.take(4) + 1
-    return bits.take(widths[0]) + 1, bits.take(widths[1]) + 1
+    bits.bits(5)  # level
+    widths = bits.bits(4) + 1, bits.bits(4) + 1
+    return bits.bits(widths[0]) + 1, bits.bits(widths[1]) + 1

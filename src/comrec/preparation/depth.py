@@ -12,7 +12,7 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from comrec import pillow_io
-from comrec.formats import boxes, jp2
+from comrec.formats import items, jp2
 from comrec.preparation import tiffs
 
 _BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262  # tags of TIFF
@@ -42,8 +42,7 @@ def bits(image: ImageFile, data: bytes) -> int:
 
 def _bits_of_items(data: bytes) -> int:
     """Bits of the deepest channel in the ``pixi`` boxes of an AVIF or HEIC file; 8 without one."""
-    properties = boxes.find(data, b"meta", b"iprp", b"ipco") or b""
-    depths = [body[5:] for _, kind, body in boxes.walk(properties) if kind == b"pixi"]
+    depths = [body[5:] for kind, body in items.properties(data) if kind == b"pixi"]
     return max(b"".join(depths), default=8)
 
 

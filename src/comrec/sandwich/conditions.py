@@ -32,8 +32,7 @@ def estimate(base: str, data: bytes, decoded: Picture) -> float:
     if base == "jpeg":
         return from_file(base, data, 0)
     try:
-        found = decoded.metadata
-        carried = sum(len(block or b"") for block in (found.exif, found.icc, found.xmp))
-        return codec.get(base).encode_within(decoded.bare, len(data) - carried).quality
+        budget = len(data) - decoded.metadata.size
+        return codec.get(base).encode_within(decoded.bare, budget).quality
     except TargetError:
         return 0.0

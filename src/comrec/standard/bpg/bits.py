@@ -1,4 +1,4 @@
-"""Bit input and output, and the integer codes of BPG and HEVC headers."""
+"""Bit output, and the integer codes of BPG and HEVC headers."""
 
 from __future__ import annotations
 
@@ -7,38 +7,8 @@ import re
 from comrec.errors import DamagedFileError
 
 
-class BitReader:
-    """Reads unsigned integers, most significant bit first.
-
-    Every method raises DamagedFileError at the end of the data.
-    """
-
-    def __init__(self, data: bytes) -> None:
-        self._value = int.from_bytes(data)
-        self._left = 8 * len(data)
-
-    def bits(self, count: int) -> int:
-        """An integer of ``count`` bits: u(count)."""
-        if count > self._left:
-            raise DamagedFileError("input: damaged BPG file (truncated header)")
-        self._left -= count
-        return self._value >> self._left & ((1 << count) - 1)
-
-    def flag(self) -> bool:
-        return bool(self.bits(1))
-
-    def golomb(self) -> int:
-        """An Exp-Golomb code of order 0: ue(v), below 2**32."""
-        zeros = 0
-        while not self.bits(1):
-            zeros += 1
-            if zeros > 32:
-                raise DamagedFileError("input: damaged BPG file (invalid code in a header)")
-        return (1 << zeros) - 1 + self.bits(zeros)
-
-
 class BitWriter:
-    """Writes the codes that `BitReader` reads."""
+    """Writes the codes that `comrec.formats.bits.BitReader` reads."""
 
     def __init__(self) -> None:
         self._bits: list[str] = []

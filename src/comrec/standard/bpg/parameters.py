@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from comrec.errors import DamagedFileError, UnsupportedPictureError
-from comrec.standard.bpg.bits import BitReader, BitWriter, escape, unescape
+from comrec.formats.bits import BitReader
+from comrec.standard.bpg.bits import BitWriter, escape, unescape
 
+_FILE = "BPG file"  # in errors
 VPS, SPS = 32, 33
 """NAL unit types."""
 
@@ -87,7 +89,7 @@ def unpack(data: bytes) -> HevcHeader:
     Raises:
         DamagedFileError: truncated, or block sizes that HEVC does not allow.
     """
-    reader = BitReader(data)
+    reader = BitReader(data, _FILE)
     blocks = _read_blocks(reader)
     depth = reader.golomb()
     offset, pcm = _read_tools(reader)
@@ -192,7 +194,7 @@ def read_sequence(nal: bytes) -> HevcHeader:
         UnsupportedPictureError: the SPS uses features that BPG does not have, such as scaling
             lists.
     """
-    reader = BitReader(unescape(nal[2:]))
+    reader = BitReader(unescape(nal[2:]), _FILE)
     reader.bits(4)
     if reader.bits(3):
         raise _inexpressible("sub-layers")
