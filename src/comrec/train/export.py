@@ -87,6 +87,32 @@ def gradient_to_onnx(g_s: nn.Module, recipe: Recipe, channels: int) -> bytes:
     return _stored(differentiate(_exported(_Cost(g_s, recipe), inputs), "latents"))
 
 
+def error_gradient_to_onnx(rec: nn.Module) -> bytes:
+    """The gradient of RecCNN's squared error with respect to the decoded picture.
+
+    Inputs "decoded" and "picture" (1, 3, H, W), and "quality" (1,), in 0..1; outputs "gradient",
+    as the decoded picture, and "result", the squared error of each sample.
+    """
+    inputs = {
+        "decoded": torch.rand(1, 3, 64, 64),
+        "quality": torch.rand(1),
+        "picture": torch.rand(1, 3, 64, 64),
+    }
+    return _stored(differentiate(_exported(_SquaredError(rec), inputs), "decoded"))
+
+
+class _SquaredError(nn.Module):
+    """Of each sample of a RecCNN's output, as it is shown."""
+
+    def __init__(self, rec: nn.Module) -> None:
+        super().__init__()
+        self.rec = rec
+
+    def forward(self, decoded: Tensor, quality: Tensor, picture: Tensor) -> Tensor:
+        error: Tensor = self.rec(decoded, quality).clamp(0, 1) - picture
+        return error * error
+
+
 class _Cost(nn.Module):
     """lambda * distortion of a picture, in bits."""
 
