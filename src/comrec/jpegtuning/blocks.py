@@ -75,16 +75,17 @@ def to_coefficients(plane: Float) -> Float:
 
 def to_plane(coefficients: Float) -> Float:
     """The inverse of `to_coefficients`: (m, n, 64) to (8m, 8n) samples, not rounded or clipped."""
-    return adjoint_to_coefficients(coefficients) + np.float32(128)
-
-
-def adjoint_to_coefficients(coefficients: Float) -> Float:
-    """`to_plane` without its offset; the transform is orthonormal, so this is its adjoint."""
     rows, columns = coefficients.shape[:2]
     raster = np.empty_like(coefficients)
     raster[..., ZIGZAG] = coefficients
     samples = DCT.T @ raster.reshape(rows, columns, 8, 8) @ DCT
-    return np.ascontiguousarray(samples.transpose(0, 2, 1, 3).reshape(8 * rows, 8 * columns))
+    plane = samples.transpose(0, 2, 1, 3).reshape(8 * rows, 8 * columns)
+    return np.ascontiguousarray(plane) + np.float32(128)
+
+
+def adjoint_of_plane(gradient: Float) -> Float:
+    """The adjoint of `to_plane`, which is orthonormal: (8m, 8n) to (m, n, 64)."""
+    return to_coefficients(gradient + np.float32(128))
 
 
 def double(plane: Float, height: int, width: int) -> Float:

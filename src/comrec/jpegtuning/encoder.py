@@ -76,6 +76,11 @@ class Encoder:
         plain = write_jpeg(self.picture.width, self.picture.height, components, used)
         return segments.insert(mozjpeg_lossless_optimization.optimize(plain), self._metadata)
 
+    def dequantised(self, levels: Levels, quality: float) -> Coefficients:
+        """The coefficients that a decoder sees."""
+        steps = tables.step_tables(quality)
+        return [values * steps[min(i, 1)] for i, values in enumerate(levels)]
+
     def estimate(self, quality: float) -> float:
         """Bytes, from every fifth block without the trellis; within a quarter of the file's."""
         steps = tables.step_tables(quality)

@@ -14,6 +14,7 @@ from comrec.standard.jpeg import Jpeg
 LAMBDA = 0.17
 """Lambda of the trellis, in squared luma steps per bit. Tuned on validation photographs."""
 
+
 @dataclass(frozen=True)
 class TunedJpeg(Codec):
     """JPEG 4:2:0, optimised for PSNR; any JPEG decoder reads the files.

@@ -40,6 +40,9 @@ GEOMETRY = {
     "ComrecCom1": (2, 14, 1024),
     "ComrecCom2": (2, 16, 1024),
 }
+# The same of the gradient of ComrecRec1's error, whose tiles are whole MCUs of JPEG 4:2:0. It
+# reaches there and back, and two pixels further through the chroma filter.
+ERROR_GRADIENT_GEOMETRY = (16, 46, 512)
 
 # The same of the learned codec's, by role: g_a in pixels, h_a, g_s and gradient in latents, h_s in
 # hyper-latents.
@@ -219,6 +222,32 @@ def write(
         channels=channels,
         conditioned=family.conditioned,
         geometry=GEOMETRY[type(module).__name__],
+    )
+
+
+def write_error_gradient(
+    folder: Path, rec: Network, module: nn.Module, training: dict[str, Any]
+) -> Network:
+    """Export the gradient of a RecCNN's squared error, as a patch of it, as `write` does.
+
+    Args:
+        rec: as `write` exported it, into the same folder.
+        module: the RecCNN.
+    """
+    return _enter(
+        folder,
+        error_gradient_to_onnx(module),
+        training,
+        name=rec.name.replace("-rec", "-gradient"),
+        family=rec.family,
+        variant=rec.variant,
+        role="gradient",
+        up=1,
+        down=1,
+        channels=rec.channels,
+        conditioned=True,
+        geometry=ERROR_GRADIENT_GEOMETRY,
+        base=(folder / file_name(rec.name, rec.sha256)).read_bytes(),
     )
 
 

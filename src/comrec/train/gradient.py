@@ -1,7 +1,8 @@
 """Gradients as ONNX graphs: reverse mode over an exported network, so that encoding needs no torch.
 
-Of the operations that our RecCNNs, `liu2018`'s synthesis, and their distortions are made of. Each is turned into
-nodes that carry the gradient from its output to its inputs (the vector-Jacobian product).
+Of the operations that our RecCNNs, `liu2018`'s synthesis, and their distortions are made of. Each
+is turned into nodes that carry the gradient from its output to its inputs (the vector-Jacobian
+product).
 """
 
 from __future__ import annotations
