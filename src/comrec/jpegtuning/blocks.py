@@ -80,7 +80,8 @@ def to_plane(coefficients: Float) -> Float:
     raster[..., ZIGZAG] = coefficients
     samples = DCT.T @ raster.reshape(rows, columns, 8, 8) @ DCT
     plane = samples.transpose(0, 2, 1, 3).reshape(8 * rows, 8 * columns)
-    return np.ascontiguousarray(plane) + np.float32(128)
+    centred: Float = np.ascontiguousarray(plane)
+    return centred + np.float32(128)
 
 
 def adjoint_of_plane(gradient: Float) -> Float:
@@ -98,7 +99,8 @@ def double(plane: Float, height: int, width: int) -> Float:
         plane: at least (ceil(height/2), ceil(width/2)); what is beyond is not used.
     """
     rows, columns = -(-height // 2), -(-width // 2)
-    return _double_rows(_double_rows(plane[:rows, :columns]).T).T[:height, :width]
+    doubled = _double_rows(_double_rows(plane[:rows, :columns]).T).T
+    return doubled[:height, :width]
 
 
 def adjoint_of_double(gradient: Float, rows: int, columns: int) -> Float:
@@ -106,7 +108,9 @@ def adjoint_of_double(gradient: Float, rows: int, columns: int) -> Float:
     height, width = gradient.shape
     even = np.pad(gradient, ((0, height % 2), (0, width % 2)))
     halved = _halve_rows(_halve_rows(even).T).T
-    return np.pad(halved, ((0, rows - halved.shape[0]), (0, columns - halved.shape[1])))
+    whole: Float = np.zeros((rows, columns), np.float32)
+    whole[: halved.shape[0], : halved.shape[1]] = halved
+    return whole
 
 
 def _double_rows(plane: Float) -> Float:

@@ -84,15 +84,15 @@ class AwareEncoder:
                 min(side.stop, limit) - side.start
                 for side, limit in zip(outer, original.shape[:2], strict=True)
             )
-            decoded = _decoded(cut, height, width)
+            shown = decoded(cut, height, width)
             feed = {
-                "decoded": _planes(np.clip(decoded, 0, 255)),
+                "decoded": _planes(np.clip(shown, 0, 255)),
                 "quality": condition,
                 "picture": _planes(original[outer][:height, :width]),
             }
             slope, squares = session(self._network).run(None, feed)
             slope = _pixels(np.asarray(slope), height, width) * np.float32(255 / 3)
-            outward = ((decoded < 0) & (slope > 0)) | ((decoded > 255) & (slope < 0))
+            outward = ((shown < 0) & (slope > 0)) | ((shown > 255) & (slope < 0))
             slope[outward] = 0  # clipped: more of it changes nothing
             for i, part in enumerate(_by_coefficients(slope, cut)):
                 slopes[i][_in_blocks(place, i)] = part[_in_blocks(inner, i)]
@@ -121,7 +121,7 @@ def _in_blocks(window: tiles.Window, component: int) -> tiles.Window:
     return rows, columns
 
 
-def _decoded(values: Coefficients, height: int, width: int) -> Float:
+def decoded(values: Coefficients, height: int, width: int) -> Float:
     """(height, width, 3) RGB in grey levels, neither rounded nor clipped; gray is repeated."""
     luma, *chroma = map(blocks.to_plane, values)
     if not chroma:
@@ -133,7 +133,7 @@ def _decoded(values: Coefficients, height: int, width: int) -> Float:
 
 
 def _by_coefficients(slope: Float, values: Coefficients) -> Coefficients:
-    """The adjoint of `_decoded`: a gradient by RGB to one by coefficients."""
+    """The adjoint of `decoded`: a gradient by RGB to one by coefficients."""
     rows, columns = (8 * side for side in values[0].shape[:2])
     padding = (0, rows - slope.shape[0]), (0, columns - slope.shape[1])
     if len(values) == 1:
