@@ -18,9 +18,11 @@ from comrec.errors import UnsupportedPictureError
 from comrec.formats.mark import SIZE as MARK_SIZE
 from comrec.inference import store
 from comrec.inference.store import Network
+from comrec.jpegtuning.encoder import Encoder as JpegEncoder
 from comrec.picture import Picture
 from comrec.ratecontrol import Estimating, OperatingPoint, QualitySearch, too_small
 from comrec.sandwich import conditions, marked
+from comrec.sandwich.aware import AwareEncoder
 from comrec.sandwich.reconstruct import apply, reconstruct
 
 Scale = Literal["auto", "1", "1/2"]
@@ -66,9 +68,13 @@ class Sources:
         plain: the standard codec alone.
         payload: the standard codec with the options that it has between the networks.
         picture: the picture.
+        rounds: how often JPEG's coefficients are improved for RecCNN (`aware`).
     """
 
-    def __init__(self, base: str, plain: Codec, payload: Codec, picture: Picture) -> None:
+    def __init__(
+        self, base: str, plain: Codec, payload: Codec, picture: Picture, rounds: int = 0
+    ) -> None:
+        self._rounds = rounds
         self.base = base
         self.plain = plain
         self.payload = payload
@@ -105,7 +111,12 @@ class Sources:
     def _full_encoder(self) -> Encode:
         """Of scale 1: through the pre-filter, where the codec has one."""
         if not self._filtered:
-            return self.payload.encoder(self.picture)
+            encoder = self.payload.encoder(self.picture)
+            if self._rounds and isinstance(encoder, JpegEncoder):
+                rec = store.serving("comrec", self.base, "rec")
+                if gradient := store.gradient_of(rec):
+                    return AwareEncoder(encoder, gradient, self._rounds)
+            return encoder
         return lambda quality: self.payload.encode(
             filtered(self.base, self.picture, quality), quality
         )

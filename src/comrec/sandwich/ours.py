@@ -27,6 +27,9 @@ _PAYLOADS = {
     "bpg": "bpg:subsampling=4:4:4:bit_depth=10",
 }
 
+ROUNDS = {6: 1, 7: 3, 8: 4, 9: 6, 10: 10}
+"""By effort: how often JPEG's coefficients are improved for RecCNN; never below."""
+
 
 @dataclass(frozen=True)
 class Comrec(Sandwich):
@@ -36,6 +39,8 @@ class Comrec(Sandwich):
     the codec's own, and better.
 
     Attributes:
+        effort: the standard codec's; of JPEG from 6 up also how long its coefficients are improved
+            for RecCNN (`aware`).
         scale: "1", "1/2", or "auto": 1/2 only where it wins by more than `contest.CLEAR_WIN` dB.
     """
 
@@ -56,13 +61,17 @@ class Comrec(Sandwich):
 
     def encoder(self, picture: Picture) -> Encode:
         self.check(picture)
-        return _Encoder(self, Sources(self.base, self.plain, self.payload, picture))
+        return _Encoder(self, self._sources(picture))
 
     def encode_within(self, picture: Picture, budget: int) -> OperatingPoint:
         self.check(picture)
-        sources = Sources(self.base, self.plain, self.payload, picture)
+        sources = self._sources(picture)
         winner = Contest(sources, self.scale, self.id).within(budget)
         return OperatingPoint(winner.data, winner.quality, sources.encodes)
+
+    def _sources(self, picture: Picture) -> Sources:
+        rounds = ROUNDS.get(self.effort, 0)
+        return Sources(self.base, self.plain, self.payload, picture, rounds)
 
 
 class _Encoder:
