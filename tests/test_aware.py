@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,11 +12,12 @@ from comrec import codec
 from comrec.inference import store
 from comrec.inference.store import Network
 from comrec.jpegtuning import blocks
-from comrec.jpegtuning.encoder import Encoder
+from comrec.jpegtuning.tuned import TunedEncoder, TunedJpeg
 from comrec.metrics import psnr
 from comrec.picture import Picture
 from comrec.sandwich import aware, conditions
 from comrec.sandwich.reconstruct import reconstruct
+from comrec.standard.jpeg import Subsampling
 
 
 @pytest.fixture(scope="module")
@@ -30,11 +32,15 @@ def gradient(rec: Network) -> Network:
     return found
 
 
-def shown(rec: Network, data: bytes, quality: float) -> Picture:
+def tuned(picture: Picture, subsampling: Subsampling = "4:2:0") -> TunedEncoder:
+    return TunedJpeg(tune="network", subsampling=subsampling).encoder(picture)
+
+
+def shown(rec: Network, data: bytes) -> Picture:
     """What comrec shows of a payload."""
     decoded = codec.get("jpeg").decode(data)
     size = decoded.width, decoded.height
-    condition = conditions.before("jpeg", quality)
+    condition = conditions.from_file("jpeg", data, 0)
     return decoded.with_pixels(reconstruct(rec, decoded.pixels, condition, size))
 
 
@@ -59,20 +65,23 @@ def test_the_adjoint_of_the_inverse_transform() -> None:
     assert there == pytest.approx(back, abs=1e-3)
 
 
+@pytest.mark.parametrize("subsampling", get_args(Subsampling))
 @pytest.mark.parametrize("size", [(96, 80), (61, 47)])
-def test_chroma_is_upsampled_as_libjpeg_does(photo: Picture, size: tuple[int, int]) -> None:
+def test_chroma_is_upsampled_as_libjpeg_does(
+    photo: Picture, size: tuple[int, int], subsampling: Subsampling
+) -> None:
     """Against the real decoder: its integer arithmetic is within three levels of ours."""
     picture = photo.cropped(20, 10, *size)
-    encoder = Encoder(picture, 0.1)
-    levels = encoder.quantise(encoder.coefficients, 60)
-    ours = aware.decoded(encoder.dequantised(levels, 60), picture.height, picture.width)
-    theirs = codec.get("jpeg").decode(encoder.write(levels, 60)).pixels
+    encoder = tuned(picture, subsampling).at(85)
+    levels = encoder.quantise(encoder.coefficients, 85)
+    ours = aware.decoded(encoder.dequantised(levels, 85), picture.height, picture.width)
+    theirs = codec.get("jpeg").decode(encoder.write(levels, 85)).pixels
     difference = np.abs(np.clip(ours, 0, 255) - theirs)
     assert difference.max() <= 3
     assert difference.mean() < 0.7
 
 
-@pytest.mark.parametrize("kind", ["even", "odd", "gray"])
+@pytest.mark.parametrize("kind", ["even", "odd", "gray", "full chroma"])
 @pytest.mark.parametrize("quality", [12, 55])
 def test_rounds_improve_what_comrec_shows(
     rec: Network, gradient: Network, photo: Picture, gray_photo: Picture, kind: str, quality: float
@@ -80,11 +89,11 @@ def test_rounds_improve_what_comrec_shows(
     picture = (gray_photo if kind == "gray" else photo).cropped(30, 20, 160, 128)
     if kind == "odd":
         picture = picture.cropped(0, 0, 151, 117)
-    encoder = Encoder(picture, 0.12)
+    encoder = tuned(picture, "4:4:4" if kind == "full chroma" else "4:2:0")
     scores = []
     for rounds in (0, 3):
         data = aware.AwareEncoder(encoder, gradient, rounds)(quality)
-        scores.append((psnr(shown(rec, data, quality).rgb, picture.rgb), len(data)))
+        scores.append((psnr(shown(rec, data).rgb, picture.rgb), len(data)))
     (before, plain_size), (after, size) = scores
     assert after > before + 0.1
     assert size < 1.04 * plain_size
@@ -92,13 +101,13 @@ def test_rounds_improve_what_comrec_shows(
 
 def test_without_rounds_it_is_the_plain_encoder(gradient: Network, photo: Picture) -> None:
     picture = photo.cropped(0, 0, 64, 48)
-    encoder = Encoder(picture, 0.12)
+    encoder = tuned(picture)
     assert aware.AwareEncoder(encoder, gradient, 0)(40) == encoder(40)
 
 
 def test_tiles_change_nothing(gradient: Network, photo: Picture) -> None:
     picture = photo.cropped(0, 0, 250, 131)
-    encoder = Encoder(picture, 0.12)
+    encoder = tuned(picture)
     whole = aware.AwareEncoder(encoder, gradient, 2)(40)
     assert aware.AwareEncoder(encoder, replace(gradient, tile=64), 2)(40) == whole
 
@@ -106,6 +115,6 @@ def test_tiles_change_nothing(gradient: Network, photo: Picture) -> None:
 def test_efforts_below_six_do_without(photo: Picture) -> None:
     picture = photo.cropped(0, 0, 64, 48)
     fast, default = (codec.get("comrec-jpeg", effort=e, scale="1") for e in (5, 7))
-    payload = codec.parse("jpeg-tuned:lmbda=0.12", {"effort": 5}).encode(picture, 60)
+    payload = codec.parse("jpeg-tuned:tune=network", {"effort": 5}).encode(picture, 60)
     assert payload[-200:] == fast.encode(picture, 60)[-200:]
     assert payload[-200:] != default.encode(picture, 60)[-200:]

@@ -19,8 +19,10 @@ from comrec.inference import tiles
 from comrec.inference.session import session
 from comrec.inference.store import Network
 from comrec.jpegtuning import blocks
-from comrec.jpegtuning.encoder import WEIGHTS, Coefficients, Encoder
+from comrec.jpegtuning.encoder import Coefficients, Encoder
+from comrec.jpegtuning.tuned import TunedEncoder
 from comrec.sandwich import conditions
+from comrec.sandwich.conditions import Condition
 
 Float = NDArray[np.float32]
 
@@ -29,7 +31,6 @@ _CURVATURE = 0.9
 its inverse descend fastest on validation photographs."""
 _MOMENTUM = 0.3
 """Share of the last step that is repeated (heavy ball)."""
-_MCU = 16  # pixels
 _MARGIN = 8  # pixels of repeated edge, as `tiles.run` has it
 
 
@@ -42,7 +43,7 @@ class AwareEncoder:
         rounds: of gradient and trellis. Each takes about three times as long as decoding.
     """
 
-    def __init__(self, encoder: Encoder, gradient: Network, rounds: int) -> None:
+    def __init__(self, encoder: TunedEncoder, gradient: Network, rounds: int) -> None:
         self._encoder = encoder
         self._rounds = rounds
         self._network = gradient
@@ -53,33 +54,37 @@ class AwareEncoder:
 
     def __call__(self, quality: float) -> bytes:
         """The file of least J of all rounds."""
-        encoder = self._encoder
+        encoder = self._encoder.at(quality)
         bit = encoder.lmbda(quality)
         levels = encoder.quantise(encoder.coefficients, quality)
         best, least = b"", np.inf
         before: Coefficients | None = None
         for left in range(self._rounds, -1, -1):
-            values = encoder.dequantised(levels, quality)
-            slopes, error = self._slopes(values, quality)
             data = encoder.write(levels, quality)
+            values = encoder.dequantised(levels, quality)
+            slopes, error = self._slopes(
+                encoder, values, conditions.from_file("jpeg", data, quality)
+            )
             cost = error + bit * 8 * len(data)
             if cost < least:
                 best, least = data, cost
             if left:
-                targets = _targets(values, slopes, before)
+                targets = _targets(encoder, values, slopes, before)
                 levels, before = encoder.quantise(targets, quality), values
         return best
 
-    def _slopes(self, values: Coefficients, quality: float) -> tuple[Coefficients, float]:
-        """A third of the squared error after RecCNN: its gradient by coefficients, its value."""
-        picture = self._encoder.picture
-        original = picture.rgb
-        condition = np.array([conditions.before("jpeg", quality) / 100], np.float32)
+    def _slopes(
+        self, encoder: Encoder, values: Coefficients, condition: Condition
+    ) -> tuple[Coefficients, float]:
+        """A third of the squared error after RecCNN: its gradient by coefficients, its value,
+        weighted by what masking leaves of it."""
+        original = encoder.picture.rgb
+        told = tiles.conditions(self._network, *condition)
         rows, columns = (8 * side for side in values[0].shape[:2])
         slopes = [np.empty_like(part) for part in values]
         error = 0.0
         for outer, inner, place in tiles.windows(rows, columns, self._network):
-            cut = [part[_in_blocks(outer, i)] for i, part in enumerate(values)]
+            cut = [part[_in_blocks(outer, part, rows)] for part in values]
             height, width = (
                 min(side.stop, limit) - side.start
                 for side, limit in zip(outer, original.shape[:2], strict=True)
@@ -87,38 +92,55 @@ class AwareEncoder:
             shown = decoded(cut, height, width)
             feed = {
                 "decoded": _planes(np.clip(shown, 0, 255)),
-                "quality": condition,
                 "picture": _planes(original[outer][:height, :width]),
+                **told,
             }
             slope, squares = session(self._network).run(None, feed)
             slope = _pixels(np.asarray(slope), height, width) * np.float32(255 / 3)
             outward = ((shown < 0) & (slope > 0)) | ((shown > 255) & (slope < 0))
             slope[outward] = 0  # clipped: more of it changes nothing
             for i, part in enumerate(_by_coefficients(slope, cut)):
-                slopes[i][_in_blocks(place, i)] = part[_in_blocks(inner, i)]
+                kept = _in_blocks(inner, part, outer[0].stop - outer[0].start)
+                slopes[i][_in_blocks(place, slopes[i], rows)] = part[kept]
             squares = _pixels(np.asarray(squares), height, width)[inner]
-            error += float(squares.sum(dtype=np.float64)) * 255**2 / 3
+            sums = _by_blocks(squares.sum(axis=2))
+            masking = encoder.masking[0][_in_blocks(place, values[0], rows)]
+            seen = sums / masking[: sums.shape[0], : sums.shape[1]]
+            error += float(seen.sum(dtype=np.float64)) * 255**2 / 3
         return slopes, error
 
 
 def _targets(
-    values: Coefficients, slopes: Coefficients, before: Coefficients | None
+    encoder: Encoder, values: Coefficients, slopes: Coefficients, before: Coefficients | None
 ) -> Coefficients:
     """Where a step along the gradient leads, and a share of the last step."""
     targets = []
     for i, (value, slope) in enumerate(zip(values, slopes, strict=True)):
-        target = value - slope / np.float32(2 * WEIGHTS[i] * _CURVATURE)
+        target = value - slope / np.float32(2 * encoder.weights[i] * _CURVATURE)
         if before is not None:
             target += np.float32(_MOMENTUM) * (value - before[i])
         targets.append(target)
     return targets
 
 
-def _in_blocks(window: tiles.Window, component: int) -> tiles.Window:
-    """The blocks of a component in a window of pixels that is aligned to MCUs."""
-    side = 8 if component == 0 else _MCU
-    rows, columns = (slice(part.start // side, part.stop // side) for part in window)
-    return rows, columns
+def _in_blocks(window: tiles.Window, blocks: Float, rows: int) -> tiles.Window:
+    """The blocks of a component in a window of pixels that is aligned to MCUs.
+
+    Args:
+        blocks: (m, n, 64), which stand for so many ``rows`` of pixels.
+    """
+    side = rows // len(blocks)
+    across, along = (slice(part.start // side, part.stop // side) for part in window)
+    return across, along
+
+
+def _by_blocks(values: Float) -> Float:
+    """The sums over blocks of 8x8 pixels, those at the edges cut short."""
+    height, width = values.shape
+    padded = np.pad(values, ((0, -height % 8), (0, -width % 8)))
+    rows, columns = padded.shape[0] // 8, padded.shape[1] // 8
+    sums: Float = padded.reshape(rows, 8, columns, 8).sum(axis=(1, 3))
+    return sums
 
 
 def decoded(values: Coefficients, height: int, width: int) -> Float:
@@ -126,7 +148,9 @@ def decoded(values: Coefficients, height: int, width: int) -> Float:
     luma, *chroma = map(blocks.to_plane, values)
     if not chroma:
         return np.repeat(luma[:height, :width, None], 3, axis=2)
-    full = [luma[:height, :width], *(blocks.double(plane, height, width) for plane in chroma)]
+    if chroma[0].shape != luma.shape:
+        chroma = [blocks.double(plane, height, width) for plane in chroma]
+    full = [plane[:height, :width] for plane in (luma, *chroma)]
     centred = np.stack(full, axis=2) - np.array([0, 128, 128], np.float32)
     rgb: Float = centred @ blocks.YCC_TO_RGB.T
     return rgb
@@ -140,7 +164,10 @@ def _by_coefficients(slope: Float, values: Coefficients) -> Coefficients:
         return [blocks.adjoint_of_plane(np.pad(slope.sum(axis=2), padding))]
     luma, *chroma = np.moveaxis(slope @ blocks.YCC_TO_RGB, 2, 0)
     planes = [np.pad(luma, padding)]
-    planes += [blocks.adjoint_of_double(plane, rows // 2, columns // 2) for plane in chroma]
+    if values[1].shape == values[0].shape:
+        planes += [np.pad(plane, padding) for plane in chroma]
+    else:
+        planes += [blocks.adjoint_of_double(plane, rows // 2, columns // 2) for plane in chroma]
     return [blocks.adjoint_of_plane(plane) for plane in planes]
 
 

@@ -21,14 +21,9 @@ from comrec.sandwich.base import Sandwich
 from comrec.sandwich.contest import Candidate, Contest, Scale, Sources
 
 _PAYLOADS = {
-    # Before a network, fewer coefficients are worth dropping than in a file shown as it is.
-    "jpeg": "jpeg-tuned:lmbda=0.12",
     # Chroma at full size and finer samples: 8 % fewer bytes at the same RGB PSNR.
     "bpg": "bpg:subsampling=4:4:4:bit_depth=10",
 }
-
-ROUNDS = {6: 1, 7: 3, 8: 4, 9: 6, 10: 10}
-"""By effort: how often JPEG's coefficients are improved for RecCNN; never below."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +34,7 @@ class Comrec(Sandwich):
     the codec's own, and better.
 
     Attributes:
-        effort: the standard codec's; of JPEG from 6 up also how long its coefficients are improved
-            for RecCNN (`aware`).
+        effort: the standard codec's.
         scale: "1", "1/2", or "auto": 1/2 only where it wins by more than `contest.CLEAR_WIN` dB.
     """
 
@@ -69,9 +63,12 @@ class Comrec(Sandwich):
         winner = Contest(sources, self.scale, self.id).within(budget)
         return OperatingPoint(winner.data, winner.quality, sources.encodes)
 
+    def improved(self, encode: Encode) -> Encode:
+        """The encoder of scale 1, given the payload's."""
+        return encode
+
     def _sources(self, picture: Picture) -> Sources:
-        rounds = ROUNDS.get(self.effort, 0)
-        return Sources(self.base, self.plain, self.payload, picture, rounds)
+        return Sources(self.base, self.plain, self.payload, picture, self.improved)
 
 
 class _Encoder:

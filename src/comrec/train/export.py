@@ -26,6 +26,7 @@ from comrec.inference.store import Network, file_name, manifest, patch_name
 from comrec.train import integer, losses, rate
 from comrec.train.families import Family
 from comrec.train.gradient import differentiate
+from comrec.train.networks import ComrecRec1
 from comrec.train.recipe import Recipe
 
 OPSET = 17
@@ -35,14 +36,14 @@ OPSET = 17
 GEOMETRY = {
     "Jiang2017Com": (2, 6, 512),
     "Jiang2017Rec": (2, 14, 256),
-    "ComrecRec1": (2, 22, 1024),
+    "ComrecRec1": (2, 38, 1024),
     "ComrecRec2": (1, 12, 512),
     "ComrecCom1": (2, 14, 1024),
     "ComrecCom2": (2, 16, 1024),
 }
 # The same of the gradient of ComrecRec1's error, whose tiles are whole MCUs of JPEG 4:2:0. It
 # reaches there and back, and two pixels further through the chroma filter.
-ERROR_GRADIENT_GEOMETRY = (16, 46, 512)
+ERROR_GRADIENT_GEOMETRY = (16, 78, 512)
 
 # The same of the learned codec's, by role: g_a in pixels, h_a, g_s and gradient in latents, h_s in
 # hyper-latents.
@@ -68,11 +69,13 @@ def to_onnx(module: nn.Module, conditioned: bool, channels: int, takes: str = "p
     """An ONNX model with dynamic height and width; weights stored as float16.
 
     Inputs "picture" (1, C, H, W), or what else it ``takes``, and, where conditioned, "quality"
-    (1,); both in 0..1. Output "result".
+    (1,), all in 0..1; of `ComrecRec1` also "full_chroma" (1,), 0 or 1. Output "result".
     """
     inputs = {takes: torch.rand(1, channels, 64, 64)}
     if conditioned:
         inputs["quality"] = torch.rand(1)
+    if isinstance(module, ComrecRec1):
+        inputs["full_chroma"] = torch.ones(1)
     return _stored(_exported(module, inputs))
 
 
@@ -93,13 +96,14 @@ def gradient_to_onnx(g_s: nn.Module, recipe: Recipe, channels: int) -> bytes:
 def error_gradient_to_onnx(rec: nn.Module) -> bytes:
     """The gradient of RecCNN's squared error with respect to the decoded picture.
 
-    Inputs "decoded" and "picture" (1, 3, H, W), and "quality" (1,), in 0..1; outputs "gradient",
-    as the decoded picture, and "result", the squared error of each sample.
+    Inputs "decoded" and "picture" (1, 3, H, W), "quality" and "full_chroma" (1,), in 0..1; outputs
+    "gradient", as the decoded picture, and "result", the squared error of each sample.
     """
     inputs = {
         "decoded": torch.rand(1, 3, 64, 64),
-        "quality": torch.rand(1),
         "picture": torch.rand(1, 3, 64, 64),
+        "quality": torch.rand(1),
+        "full_chroma": torch.ones(1),
     }
     return _stored(differentiate(_exported(_SquaredError(rec), inputs), "decoded"))
 
@@ -111,8 +115,8 @@ class _SquaredError(nn.Module):
         super().__init__()
         self.rec = rec
 
-    def forward(self, decoded: Tensor, quality: Tensor, picture: Tensor) -> Tensor:
-        error: Tensor = self.rec(decoded, quality).clamp(0, 1) - picture
+    def forward(self, decoded: Tensor, picture: Tensor, *conditions: Tensor) -> Tensor:
+        error: Tensor = self.rec(decoded, *conditions).clamp(0, 1) - picture
         return error * error
 
 
