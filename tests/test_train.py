@@ -72,7 +72,7 @@ def colourful() -> Picture:
 def raster_tables(quality: float) -> list[list[int]]:
     """Our tables as Pillow wants them."""
     out = []
-    for table in TUNINGS["network"].tables(quality, "4:2:0"):
+    for table in TUNINGS["psnr"].tables(quality, "4:2:0"):
         raster = np.empty(64, int)
         raster[ZIGZAG] = table
         out.append(raster.tolist())
@@ -80,7 +80,7 @@ def raster_tables(quality: float) -> list[list[int]]:
 
 
 def steps(quality: float) -> Tensor:
-    return proxy.raster(list(TUNINGS["network"].tables(quality, "4:2:0")))
+    return proxy.raster(list(TUNINGS["psnr"].tables(quality, "4:2:0")))
 
 
 @pytest.mark.parametrize("quality", [0, 5, 20, 35, 50, 65, 80, 95])
@@ -185,10 +185,17 @@ def test_gray_crops_go_through_real_jpeg_without_touching_each_other(gray_photo:
 # the networks
 
 
+def conditions(kind: type[nn.Module], quality: float = 0.3) -> dict[str, Tensor]:
+    """What a network is told beside the picture."""
+    if kind in PUBLISHED:
+        return {}
+    told = {"quality": torch.tensor([quality]), "full_chroma": torch.ones(1)}
+    return told if kind is networks.ComrecRec1 else {"quality": told["quality"]}
+
+
 def outputs(module: nn.Module, picture: Tensor, quality: float = 0.3) -> Tensor:
-    conditioned = not isinstance(module, networks.Jiang2017Com | networks.Jiang2017Rec)
     with torch.no_grad():
-        out: Tensor = module(picture, torch.tensor([quality])) if conditioned else module(picture)
+        out: Tensor = module(picture, **conditions(type(module), quality))
     return out
 
 
@@ -279,9 +286,8 @@ def test_the_runtime_agrees_with_torch_to_a_grey_level(
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     for height, width in ((48, 80), (66, 34)):
         picture = tensor(photo.pixels[:height, :width, :channels])
-        feed = {"picture": picture.numpy()}
-        if ours:
-            feed["quality"] = np.array([0.3], np.float32)
+        told = {name: value.numpy() for name, value in conditions(kind).items()}
+        feed = {"picture": picture.numpy(), **told}
         (found,) = session.run(None, feed)
         expected = outputs(module, picture)
         assert found.shape == tuple(expected.shape)
@@ -308,8 +314,7 @@ def test_every_network_has_a_geometry_that_holds() -> None:
         assert tile % align == 0
         module = shaken(kind)
         picture = torch.rand(1, 3 if kind in OURS else 1, 96, 96, requires_grad=True)
-        conditioned = (torch.tensor([0.3]),) if kind in OURS else ()
-        out = module(picture, *conditioned)
+        out = module(picture, **conditions(kind))
         # The four samples in the middle: all phases of the grid.
         middle = out.shape[-1] // 2
         out[..., middle : middle + 2, middle : middle + 2].sum().backward()
@@ -813,7 +818,8 @@ def test_the_toy_recipe_visibly_beats_plain_jpeg(
     assert float(last["psnr"]) > float(last["psnr_plain"]) + 0.2
 
     entries = json.loads((out / "weights" / "manifest.json").read_text())["networks"]
-    (network,) = (store.Network(**entry) for entry in entries)
+    network, gradient = (store.Network(**entry) for entry in entries)
+    assert (gradient.role, gradient.patch_of) == ("gradient", network.sha256)
     assert (network.variant, network.role, network.up) == ("jpeg", "rec", 1)
     assert network.training["steps"] == 300
     assert network.training["recipe"] == "toy-1"
