@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import repeat
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from comrec.errors import OptionError
 
 Pixels = NDArray[np.uint8]
 Planes = NDArray[np.float32]
+Level = NDArray[Any]  # a picture, (C, H, W): uint8 in sRGB, or float32 in linear light
 
 BEST = 100.0
 """The score of identical pictures."""
@@ -155,7 +157,7 @@ def _planes(picture: Pixels) -> Pixels:
     return picture.transpose(2, 0, 1)
 
 
-def _pyramid(level: Pixels | Planes) -> Iterator[Pixels | Planes]:
+def _pyramid(level: Level) -> Iterator[Level]:
     """A picture (C, H, W), and in linear light halves of it until a side is below 8."""
     yield level
     while min(level.shape[1:]) >= SIDE:
@@ -163,7 +165,7 @@ def _pyramid(level: Pixels | Planes) -> Iterator[Pixels | Planes]:
         yield level
 
 
-def _halved(level: Pixels | Planes) -> Planes:
+def _halved(level: Level) -> Planes:
     """Means of 2x2 squares; odd sides are padded with their last line."""
     channels, height, width = level.shape
     halves = np.empty((channels, -(-height // 2), -(-width // 2)), np.float32)
@@ -175,13 +177,12 @@ def _halved(level: Pixels | Planes) -> Planes:
     return halves
 
 
-def _linear(level: Pixels | Planes) -> Planes:
+def _linear(level: Level) -> Planes:
+    """A picture, or rows of it, in linear light."""
     return np.take(_LINEAR, level) if level.dtype == np.uint8 else level
 
 
-def _norms(
-    decoded: Pixels | Planes, original: Pixels | Planes, weights: Planes | None
-) -> NDArray[np.float64]:
+def _norms(decoded: Level, original: Level, weights: Planes | None) -> NDArray[np.float64]:
     """(3, 2, 3): by channel, norm and map, at one scale."""
     height, width = original.shape[1:]
     sums = np.zeros((3, 2, 3))
@@ -224,7 +225,7 @@ def _errors(a: Planes, b: Planes, down: Planes, margin: int) -> tuple[Planes, Pl
     return dissimilarity, np.maximum(gain, 0), np.maximum(-gain, 0)
 
 
-def _xyb(rows: Pixels | Planes) -> Planes:
+def _xyb(rows: Level) -> Planes:
     """Rows of a picture as of `_padded`, in X, Y and B - Y."""
     linear = _linear(rows)
     cones = _CONES @ linear.reshape(3, -1) + _BIAS
