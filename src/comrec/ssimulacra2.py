@@ -11,6 +11,7 @@ the mean and the 4-norm of each gives the score.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import repeat
 from typing import Any
@@ -142,12 +143,8 @@ def score(decoded: Pixels, original: Pixels, weights: Pixels | None = None) -> f
     norms = np.stack([_norms(ours, theirs, shares) for _, ours, theirs, shares in levels], axis=1)
     # With fewer scales, the weights of the later channels move up, as in the reference.
     error = 0.9562382616834844 * float(norms.ravel() @ _WEIGHTS[: norms.size])
-    error = (
-        2.326765642916932 * error
-        - 0.020884521182843837 * error**2
-        + 6.248496625763138e-05 * error**3
-    )
-    return BEST - 10 * max(float(error), 0.0) ** 0.6276336467831387
+    error *= 2.326765642916932 - 0.020884521182843837 * error + 6.248496625763138e-05 * error**2
+    return BEST - 10 * math.pow(max(error, 0.0), 0.6276336467831387)
 
 
 def _planes(picture: Pixels) -> Pixels:

@@ -264,5 +264,5 @@ _FIDELITIES = {
     "psnr": _Fidelity("PSNR", fidelity.psnr, 34, 0.05),
     "ssim": _Fidelity("SSIM", fidelity.ssim, 11, 0.1),
     "msssim": _Fidelity("MS-SSIM", fidelity.ms_ssim, 17, 0.1),
-    "ssimulacra2": _Fidelity("SSIMULACRA2", fidelity.ssimulacra2, 4, 0.05),
+    "ssimulacra2": _Fidelity("SSIMULACRA2", fidelity.ssimulacra2, 5, 0.1),
 }
