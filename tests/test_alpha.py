@@ -96,7 +96,7 @@ def test_flat_colours_behind_a_shape_are_no_perfect_picture() -> None:
     down, across = np.mgrid[0:168, 0:176]
     alpha = np.where((down // 7 + across // 5) % 2, 255, 0).astype(np.uint8)
     drawing = Picture(np.zeros((168, 176, 3), np.uint8), alpha)
-    kinds: dict[Kind, float] = {"psnr": 30, "ssim": 0.95, "msssim": 0.98}
+    kinds: dict[Kind, float] = {"psnr": 30, "ssim": 0.95, "msssim": 0.98, "ssimulacra2": 70}
     for kind, value in kinds.items():
         met = targets.encode(codec.get("avif"), drawing, Target(kind, value))
         assert met.value >= value
@@ -153,10 +153,10 @@ def test_a_picture_that_shows_nothing_is_always_perfect(codec_id: str) -> None:
     samples = RANDOM.integers(0, 256, (168, 176, 3), np.uint8)
     picture = Picture(samples, np.zeros((168, 176), np.uint8))
     assert not cleaned(picture).pixels.any()
-    kinds: dict[Kind, float] = {"psnr": 50, "ssim": 1, "msssim": 1}
+    kinds: dict[Kind, float] = {"psnr": 50, "ssim": 1, "msssim": 1, "ssimulacra2": 100}
     for kind, value in kinds.items():
         met = targets.encode(codec.get(codec_id, effort=1), picture, Target(kind, value))
-        assert met.value == (math.inf if kind == "psnr" else 1)
+        assert met.value == (math.inf if kind == "psnr" else value)
         assert len(met.point.data) < 1000
         assert not alpha_of(files.decode(met.point.data)).any()
 
@@ -219,6 +219,7 @@ def test_compare_measures_what_shows(noisy: Picture) -> None:
         assert entry.psnr == fidelity.psnr(entry.decoded, noisy) > 30
         assert entry.ms_ssim is not None
         assert entry.ms_ssim > 0.97
+        assert entry.ssimulacra2 == fidelity.ssimulacra2(entry.decoded, noisy) > 50
 
 
 def test_the_command_line_has_exact(

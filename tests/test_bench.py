@@ -31,7 +31,7 @@ from PIL import Image
 
 import comrec
 from comrec import codec as registry
-from comrec import metrics
+from comrec import metrics, ssimulacra2
 from comrec.cli import main
 from comrec.codec import Codec
 from comrec.errors import InputError, OptionError, UnknownCodecError
@@ -61,7 +61,7 @@ FILES = {
     "points.jsonl", "points.csv", "crops.jsonl", "bd_rate.json", "report.html",
     "codecs/jpeg.json", "codecs/jpeg-subsampling-4-4-4.json", "codecs/webp.json",
     "psnr-rgb.svg", "psnr-rgb.png", "psnr-y.svg", "psnr-y.png",
-    "ms-ssim-rgb.svg", "ms-ssim-rgb.png",
+    "ms-ssim-rgb.svg", "ms-ssim-rgb.png", "ssimulacra2.svg", "ssimulacra2.png",
 }  # fmt: skip
 
 
@@ -127,6 +127,7 @@ def test_a_point_is_of_the_whole_file_and_its_decoded_pixels(done: Path) -> None
     rounded = [np.rint(plane).astype(np.uint8) for plane in luma]
     assert float(row["ssim_y"]) == metrics.ssim(*rounded)
     assert float(row["ms_ssim_rgb"]) == metrics.ms_ssim(original, decoded)
+    assert float(row["ssimulacra2"]) == ssimulacra2.score(decoded, original)
     assert 0 < float(row["encode_s"]) < 60
     assert 0 < float(row["decode_s"]) < 60
 
@@ -155,7 +156,8 @@ def test_the_json_is_compressais(done: Path) -> None:
     rows = [row for row in rows_of(done) if row["codec"] == "webp"]
     expected = {
         "bpp": "bpp", "psnr-rgb": "psnr_rgb", "psnr-y": "psnr_y", "ssim-y": "ssim_y",
-        "ms-ssim-rgb": "ms_ssim_rgb", "encoding_time": "encode_s", "decoding_time": "decode_s",
+        "ms-ssim-rgb": "ms_ssim_rgb", "ssimulacra2": "ssimulacra2",
+        "encoding_time": "encode_s", "decoding_time": "decode_s",
     }  # fmt: skip
     assert entry["results"]["quality"] == list(QUALITIES)
     for name, column in expected.items():
@@ -600,7 +602,8 @@ def test_qualities_are_of_the_variant_the_codec_or_all() -> None:
 
 
 def point(bpp: float, db: float, similarity: float | None = 0.9) -> Point:
-    return Point(round(bpp * 1000), bpp, db, db, similarity, similarity, 1.0, 2.0, None, None)
+    size, score = round(bpp * 1000), min(2 * db, 100.0)
+    return Point(size, bpp, db, db, similarity, similarity, score, 1.0, 2.0, None, None)
 
 
 def measured(
@@ -661,6 +664,7 @@ def test_pictures_without_overlap_or_metric_have_no_bd_rate() -> None:
     assert row.rates["psnr-rgb"] == {"0.png": pytest.approx(-50)}
     assert row.mean("psnr-rgb") == pytest.approx(-50)
     assert row.mean("ms-ssim-rgb") is None  # all points are of one similarity
+    assert row.rates["ssimulacra2"] == {"0.png": pytest.approx(-50)}
 
 
 def test_a_picture_that_failed_counts_in_no_mean() -> None:
@@ -677,7 +681,9 @@ def test_lossless_points_are_null_in_json_and_in_no_curve() -> None:
     means = results.to_compressai(found, found.series[0])["results"]
     assert means["psnr-rgb"] == [None]
     assert results.mean_curve(means, "psnr-rgb") == []
-    assert results.curve(found.points_of(found.series[0], found.sources[0]), "psnr-rgb") == []
+    for metric in results.METRICS[:2] + results.METRICS[3:]:
+        assert results.mean_curve(means, metric) == []
+        assert results.curve(found.points_of(found.series[0], found.sources[0]), metric) == []
 
 
 def test_quality_at_a_rate_lies_between_two_means_linear_in_log_rate() -> None:

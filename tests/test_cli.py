@@ -326,6 +326,7 @@ def test_transparency_that_cannot_be_carried_is_named(
         (["-o", "a.jpg", "--target-psnr", "inf"], "--target-psnr must be"),
         (["-o", "a.jpg", "--target-ssim", "1.1"], "1.1"),
         (["-o", "a.jpg", "--target-msssim", "98"], "98"),
+        (["-o", "a.jpg", "--target-ssimulacra2", "101"], "above 0 and at most 100, not 101"),
         (["-o", "a.jpg", "--target-msssim", "0.9", "--target-size", "9k"], "not allowed with"),
         (["-o", "a.jpg", "--target-psnr", "30", "-q", "50"], "not allowed with"),
         (["-o", "a.jpg", "-e", "0"], "--effort must be in 1..10"),
@@ -641,7 +642,10 @@ def test_compare_gives_a_table_at_equal_bytes_and_crops(
     assert [row["codec"] for row in rows] == ["jpeg", "comrec-jpeg"]
     budget = len(comrec.encode(Image.open("a.png"), "jpeg", 30))
     assert all(0 < row["bytes"] <= budget for row in rows)
-    assert set(rows[0]) == {"codec", "quality", "bytes", "bpp", "psnr", "ms_ssim", "decode_s"}
+    assert set(rows[0]) == {
+        "codec", "quality", "bytes", "bpp", "psnr", "ms_ssim", "ssimulacra2", "decode_s",
+    }  # fmt: skip
+    assert 0 < rows[0]["ssimulacra2"] < rows[1]["ssimulacra2"] + 30
     assert rows[0]["ms_ssim"] is None  # too small for it
 
 

@@ -168,7 +168,7 @@ def test_options_are_of_their_type(codec_id: str) -> None:
             assert repr(again) == repr(default)
 
 
-@pytest.mark.parametrize("kind", ["size", "bpp", "psnr", "ssim", "msssim"])
+@pytest.mark.parametrize("kind", ["size", "bpp", "psnr", "ssim", "msssim", "ssimulacra2"])
 def test_targets_are_numbers(kind: str) -> None:
     odd: list[Any] = ["40kB", True, [50], float("nan"), float("inf"), 10**400, -1, 0, b"5"]
     for wrong in odd:

@@ -24,7 +24,8 @@ PLAIN = st.recursive(
 IN_A_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 POINT = {
     "bytes": 10, "bpp": 0.5, "psnr_rgb": 30.0, "psnr_y": 31.0, "ssim_y": None,
-    "ms_ssim_rgb": None, "encode_s": 0.1, "decode_s": 0.1, "encode_peak": None, "decode_peak": None,
+    "ms_ssim_rgb": None, "ssimulacra2": 70.5,
+    "encode_s": 0.1, "decode_s": 0.1, "encode_peak": None, "decode_peak": None,
 }  # fmt: skip
 
 

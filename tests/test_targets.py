@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import comrec
-from comrec import codec, files, metrics, targets
+from comrec import codec, files, metrics, ssimulacra2, targets
 from comrec.codec import Codec
 from comrec.errors import OptionError, TargetError
 from comrec.inference import tiles
@@ -128,6 +128,16 @@ def test_similarities_are_met_closely(
     assert value <= met.value <= value + 0.1 * (1 - value)
 
 
+@pytest.mark.parametrize("codec_id", ["jpeg", "webp", "comrec-jpeg"])
+@pytest.mark.parametrize("value", [40, 70, 88])
+def test_ssimulacra2_is_met_closely(codec_id: str, value: float, photo: Picture) -> None:
+    coder = codec.get(codec_id)
+    met = targets.encode(coder, photo, Target("ssimulacra2", value))
+    assert met.value == ssimulacra2.score(coder.decode(met.point.data).rgb, photo.rgb)
+    assert value <= met.value <= value + 1.5
+    assert met.point.encodes <= 13
+
+
 def test_bits_a_pixel_are_bytes(photo: Picture) -> None:
     pixels = photo.width * photo.height
     met = targets.encode(codec.get("jpeg2000"), photo, Target("bpp", 0.5))
@@ -144,7 +154,9 @@ def test_gray_pictures_have_targets_too(gray_photo: Picture) -> None:
 
 
 def test_without_loss_every_fidelity_is_met_at_once(photo: Picture) -> None:
-    wanted: dict[Kind, float] = {"psnr": 150.0, "ssim": 1.0, "msssim": 1.0}
+    wanted: dict[Kind, float] = {
+        "psnr": 150.0, "ssim": 1.0, "msssim": 1.0, "ssimulacra2": 100.0,
+    }  # fmt: skip
     for kind, value in wanted.items():
         met = targets.encode(codec.get("png"), photo, Target(kind, value))
         assert met.point.encodes == 1
@@ -156,6 +168,7 @@ def test_without_loss_every_fidelity_is_met_at_once(photo: Picture) -> None:
     [
         ("psnr", 70, r"PSNR of at least 70 dB cannot be met: jpeg reaches \d\d\.\d+ dB"),
         ("ssim", 1.0, r"SSIM of at least 1 cannot be met: jpeg reaches 0\.\d+ on"),
+        ("ssimulacra2", 99, r"SSIMULACRA2 of at least 99 cannot be met: jpeg reaches 9\d\.\d+ on"),
         ("size", 500, r"at most 500 bytes cannot be met: jpeg's smallest .* 1,\d\d\d bytes"),
         ("bpp", 0.01, r"at most 61 bytes cannot be met"),
     ],
@@ -178,6 +191,7 @@ def test_ms_ssim_of_small_pictures_is_no_target(small: Picture) -> None:
         ("size", 0), ("size", -5), ("size", 1.5), ("size", math.inf), ("size", math.nan),
         ("bpp", 0), ("bpp", math.nan), ("psnr", -1), ("psnr", math.inf),
         ("ssim", 0), ("ssim", 1.01), ("msssim", math.nan),
+        ("ssimulacra2", 0), ("ssimulacra2", 100.5), ("ssimulacra2", math.inf),
     ],
 )  # fmt: skip
 def test_values_out_of_range_are_refused(kind: Kind, value: float) -> None:

@@ -49,10 +49,11 @@ def encode(
         codec: an id of `codecs`, optionally with options: "liu2018:metric=ms-ssim"; or a `Codec`.
         quality: 0 (smallest) to 100 (best); by default 50, unless there is a target.
         options: ``target_size`` or ``target_bpp``: the best file of at most this many bytes, or
-            bits per pixel. ``target_psnr``, ``target_ssim`` or ``target_msssim``: the smallest
-            file found with at least this fidelity (see `targets.Target`). ``background``,
-            ``depth``, ``colorspace``, ``frame``, ``metadata``: conversions of pictures that the
-            codec cannot store, and the metadata to keep (see `preparation.Preparation`).
+            bits per pixel. ``target_psnr``, ``target_ssim``, ``target_msssim`` or
+            ``target_ssimulacra2``: the smallest file found with at least this fidelity (see
+            `targets.Target`). ``background``, ``depth``, ``colorspace``, ``frame``,
+            ``metadata``: conversions of pictures that the codec cannot store, and the metadata to
+            keep (see `preparation.Preparation`).
             ``exact=True``: keep fully transparent colours, also in lossy codecs.
             All others are options of the codec, such as ``effort=9``.
     Returns:

@@ -1,6 +1,6 @@
 """How like the original a decoded picture looks, with alpha: what it hides does not count.
 
-Without alpha these are the metrics of `comrec.metrics`.
+Without alpha these are the metrics of `comrec.metrics` and `comrec.ssimulacra2`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from comrec import metrics
+from comrec import ssimulacra2 as perceptual
 from comrec.errors import OptionError
 from comrec.picture import Picture, Pixels
 
@@ -66,6 +67,15 @@ def ms_ssim(decoded: Picture, original: Picture) -> float:
         OptionError: the sizes differ, or the pictures are too small.
     """
     return _seen(metrics.ms_ssim, decoded, original)
+
+
+def ssimulacra2(decoded: Picture, original: Picture) -> float:
+    """SSIMULACRA2, see `_seen`; at most 100, which it is where nothing can be seen.
+
+    Raises:
+        OptionError: the sizes differ, or the pictures are too small.
+    """
+    return _seen(perceptual.score, decoded, original)
 
 
 def _seen(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from comrec import fidelity, options
+from comrec import fidelity, options, ssimulacra2
 from comrec.codec import Codec, check_quality
 from comrec.errors import OptionError, TargetError
 from comrec.picture import Picture
@@ -19,7 +19,7 @@ from comrec.ratecontrol import Decoding, OperatingPoint
 DEFAULT_QUALITY = 50.0
 """Where neither a quality nor a target is given."""
 
-Kind = Literal["size", "bpp", "psnr", "ssim", "msssim"]
+Kind = Literal["size", "bpp", "psnr", "ssim", "msssim", "ssimulacra2"]
 
 _UNITS = {
     "": 1, "b": 1,
@@ -70,6 +70,10 @@ def _similarity(value: float) -> bool:
     return 0 < value <= 1
 
 
+def _score(value: float) -> bool:
+    return 0 < value <= ssimulacra2.BEST
+
+
 KINDS: dict[Kind, Unit] = {
     "size": Unit(
         parse_size,
@@ -102,6 +106,13 @@ KINDS: dict[Kind, Unit] = {
         "X",
         "smallest file with at least this MS-SSIM (RGB)",
     ),
+    "ssimulacra2": Unit(
+        float,
+        _score,
+        "above 0 and at most 100",
+        "X",
+        "smallest file with at least this SSIMULACRA2: 50 is medium quality, 70 high, 90 very high",
+    ),
 }
 """All kinds of target. `comrec.encode` and the command line take each as ``target_KIND``."""
 
@@ -114,8 +125,8 @@ class Target:
         kind: "size": at most ``value`` bytes. "bpp": at most ``value`` bits per pixel. The others:
             a fidelity of at least ``value``, of the picture as comrec decodes it (networks
             included), of what alpha shows of it (see `comrec.fidelity`); "psnr": dB, RGB; "ssim":
-            BT.601 luma rounded to 8 bits; "msssim": RGB.
-        value: above 0; whole for "size", at most 1 for "ssim" and "msssim".
+            BT.601 luma rounded to 8 bits; "msssim": RGB; "ssimulacra2": see `comrec.ssimulacra2`.
+        value: above 0; whole for "size", at most 1 for "ssim" and "msssim", 100 for "ssimulacra2".
     Raises:
         OptionError: there is no such kind, or the value is no number or out of range.
     """
@@ -242,6 +253,8 @@ def _reach(coder: Codec, picture: Picture, target: Target) -> Outcome:
 
 def _decibels(kind: Kind, value: float) -> float:
     """A fidelity on a scale about linear in quality; 200 stands for identical pictures."""
+    if kind == "ssimulacra2":
+        value /= ssimulacra2.BEST
     if kind != "psnr":
         value = -10 * math.log10(max(1 - value, 1e-20))
     return min(value, 200.0)
@@ -251,4 +264,5 @@ _FIDELITIES = {
     "psnr": _Fidelity("PSNR", fidelity.psnr, 34, 0.05),
     "ssim": _Fidelity("SSIM", fidelity.ssim, 11, 0.1),
     "msssim": _Fidelity("MS-SSIM", fidelity.ms_ssim, 17, 0.1),
+    "ssimulacra2": _Fidelity("SSIMULACRA2", fidelity.ssimulacra2, 5, 0.1),
 }

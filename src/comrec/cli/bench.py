@@ -156,7 +156,8 @@ def _text(compared: list[Comparison], means: dict[str, Any]) -> str:
                 *("-" if mean is None else f"{mean:.3f}" for mean in seconds),
             )
         )
-    head = ("codec", "against", "PSNR RGB", "PSNR Y", "MS-SSIM", "encode s", "decode s")
+    names = ("PSNR RGB", "PSNR Y", "MS-SSIM", "SSIMULACRA2")
+    head = ("codec", "against", *names, "encode s", "decode s")
     return terminal.table(head, rows)
 
 

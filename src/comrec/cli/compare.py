@@ -81,10 +81,11 @@ def text(picture: Picture, found: list[Entry | str]) -> str:
     rows = []
     for entry in found:
         if isinstance(entry, str):
-            rows.append((entry, "too large", "", "", "", "", ""))
+            rows.append((entry, "too large", "", "", "", "", "", ""))
             continue
         row = _row(picture, entry)
         similarity = "" if entry.ms_ssim is None else f"{entry.ms_ssim:.4f}"
+        score = "" if entry.ssimulacra2 is None else f"{entry.ssimulacra2:.1f}"
         rows.append(
             (
                 entry.codec,
@@ -93,10 +94,11 @@ def text(picture: Picture, found: list[Entry | str]) -> str:
                 f"{row['bpp']:.3f}",
                 f"{entry.psnr:.2f}",
                 similarity,
+                score,
                 f"{entry.decode_seconds:.2f}",
             )
         )
-    head = ("codec", "quality", "bytes", "bpp", "PSNR dB", "MS-SSIM", "decode s")
+    head = ("codec", "quality", "bytes", "bpp", "PSNR dB", "MS-SSIM", "SSIMULACRA2", "decode s")
     return terminal.table(head, rows)
 
 
@@ -109,5 +111,6 @@ def _row(picture: Picture, entry: Entry) -> dict[str, Any]:
         "bpp": round(8 * size / (picture.width * picture.height), 4),
         "psnr": round(entry.psnr, 3),
         "ms_ssim": None if entry.ms_ssim is None else round(entry.ms_ssim, 5),
+        "ssimulacra2": None if entry.ssimulacra2 is None else round(entry.ssimulacra2, 3),
         "decode_s": round(entry.decode_seconds, 3),
     }

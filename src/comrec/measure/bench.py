@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from comrec import metrics, preparation
+from comrec import metrics, preparation, ssimulacra2
 from comrec.codec import Codec
 from comrec.errors import InputError, UnsupportedPictureError
 from comrec.measure import machine, workers
@@ -69,6 +69,7 @@ class Point:
         psnr_y: dB, on unrounded BT.601 luma.
         ssim_y: on BT.601 luma rounded to 8 bits; None for sides below 11.
         ms_ssim_rgb: on 8-bit RGB; None for sides below 161.
+        ssimulacra2: on 8-bit RGB, taken for sRGB; at most 100; None for sides below 8.
         encode_s, decode_s: wall-clock seconds, with networks loaded.
         encode_peak, decode_peak: peak resident set size in bytes; None except on Linux.
     """
@@ -79,6 +80,7 @@ class Point:
     psnr_y: float
     ssim_y: float | None
     ms_ssim_rgb: float | None
+    ssimulacra2: float | None
     encode_s: float
     decode_s: float
     encode_peak: int | None
@@ -227,6 +229,9 @@ def _measure(task: _Task) -> Point:
         ssim_y=metrics.ssim(*gray) if shorter >= metrics.SSIM_SIDE else None,
         ms_ssim_rgb=(
             metrics.ms_ssim(original.rgb, decoded.rgb) if shorter >= metrics.MS_SSIM_SIDE else None
+        ),
+        ssimulacra2=(
+            ssimulacra2.score(decoded.rgb, original.rgb) if shorter >= ssimulacra2.SIDE else None
         ),
         encode_s=encoded - started,
         decode_s=ended - between,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from comrec import fidelity, targets
+from comrec import fidelity, ssimulacra2, targets
 from comrec.errors import TargetError
 from comrec.measure.variants import Variant
 from comrec.metrics import MS_SSIM_SIDE
@@ -33,6 +33,7 @@ class Entry:
         decoded: the decoded picture.
         psnr: RGB, of what alpha shows (see `comrec.fidelity`), dB; infinity if lossless.
         ms_ssim: likewise; None for sides below 161 pixels.
+        ssimulacra2: likewise; at most 100; None for sides below 8 pixels.
         decode_seconds: wall-clock time of one decode, which may include loading networks.
     """
 
@@ -42,6 +43,7 @@ class Entry:
     decoded: Picture
     psnr: float
     ms_ssim: float | None
+    ssimulacra2: float | None
     decode_seconds: float
 
 
@@ -60,14 +62,15 @@ def at_equal_bytes(
         started = time.perf_counter()
         decoded = coder.decode(point.data)
         seconds = time.perf_counter() - started
-        large = min(picture.width, picture.height) >= MS_SSIM_SIDE
+        shorter = min(picture.width, picture.height)
         yield Entry(
             variant.label,
             point.data,
             point.quality,
             decoded,
             fidelity.psnr(decoded, picture),
-            fidelity.ms_ssim(decoded, picture) if large else None,
+            fidelity.ms_ssim(decoded, picture) if shorter >= MS_SSIM_SIDE else None,
+            fidelity.ssimulacra2(decoded, picture) if shorter >= ssimulacra2.SIDE else None,
             seconds,
         )
 

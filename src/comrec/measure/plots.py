@@ -17,6 +17,7 @@ AXES = {
     "psnr-rgb": "PSNR (RGB), dB",
     "psnr-y": "PSNR (luma), dB",
     "ms-ssim-rgb": "MS-SSIM (RGB), dB",
+    "ssimulacra2": "SSIMULACRA2",
 }
 
 INK = "#202020"
@@ -46,7 +47,7 @@ class Line:
 
     Attributes:
         label: text in the legend.
-        points: (bits per pixel, dB).
+        points: (bits per pixel, metric).
         colour: a matplotlib colour.
         style: a matplotlib line style.
         width: line width in points.
@@ -130,6 +131,8 @@ def draw(lines: Sequence[Line], metric: str) -> dict[str, bytes]:
 
 
 def _limits(lines: Sequence[Line]) -> tuple[float, float]:
-    """Range of the dB axis: whole dB around the points at the plotted rates."""
-    shown = [db for one in lines for bpp, db in one.points if bpp <= _MOST_BPP]
-    return (math.floor(min(shown)), math.ceil(max(shown))) if shown else (0.0, 1.0)
+    """Range of the axis of the metric: whole numbers around the points at the plotted rates, from
+    0: SSIMULACRA2 goes far below for pictures that nobody would keep.
+    """
+    shown = [value for one in lines for bpp, value in one.points if bpp <= _MOST_BPP]
+    return (max(0, math.floor(min(shown))), math.ceil(max(shown))) if shown else (0.0, 1.0)

@@ -12,6 +12,7 @@ from comrec import records
 from comrec.errors import InputError, OptionError
 
 _SHIPPED = Path(__file__).with_name("published.json")
+_KEYS = ("bpp", "psnr-rgb", "ms-ssim-rgb", "ssimulacra2")
 _OLD_NAMES = {"psnr-rgb": "psnr", "ms-ssim-rgb": "ms-ssim"}
 """CompressAI's names before 2021, which many repositories still use."""
 
@@ -24,8 +25,8 @@ class Published:
         name: label of the curve.
         description: the codec, and remarks on the numbers.
         source: publication or file of the numbers.
-        results: lists of equal length by "bpp", "psnr-rgb" (dB) and "ms-ssim-rgb" (0..1);
-            a metric may be absent.
+        results: lists of equal length by "bpp", "psnr-rgb" (dB), "ms-ssim-rgb" (0..1) and
+            "ssimulacra2"; a metric may be absent.
     """
 
     name: str
@@ -58,7 +59,7 @@ def load(name: str) -> Published:
         entry = records.loads(path.read_bytes())
         results = {
             key: [float(value) for value in entry["results"][found]]
-            for key in ("bpp", *_OLD_NAMES)
+            for key in _KEYS
             for found in (key, _OLD_NAMES.get(key, key))
             if found in entry["results"]
         }

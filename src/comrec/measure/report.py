@@ -20,7 +20,19 @@ from comrec.text import printable
 
 _STYLE = Path(__file__).with_name("report.css")
 _RATES = (0.25, 0.5, 1.0)
-_SHORT = {"psnr-rgb": "PSNR", "psnr-y": "PSNR-Y", "ms-ssim-rgb": "MS-SSIM"}
+_SHORT = {
+    "psnr-rgb": "PSNR",
+    "psnr-y": "PSNR-Y",
+    "ms-ssim-rgb": "MS-SSIM",
+    "ssimulacra2": "SSIMULACRA2",
+}
+_MEANS = {
+    "psnr-rgb": ("PSNR (RGB), dB", 2),
+    "psnr-y": ("PSNR (luma), dB", 2),
+    "ms-ssim-rgb": ("MS-SSIM (RGB)", 4),
+    "ssimulacra2": ("SSIMULACRA2", 1),
+}
+"""Heading and decimals by metric."""
 _NONE = "–"
 
 
@@ -158,12 +170,12 @@ def _at_rates(means: dict[str, dict[str, Any]]) -> str:
     rows = []
     for label, entry in means.items():
         cells = [label]
-        for metric, digits in (("psnr-rgb", 2), ("psnr-y", 2), ("ms-ssim-rgb", 4)):
+        for metric, (_, digits) in _MEANS.items():
             values = [at_rate(entry["results"], metric, rate) for rate in _RATES]
             cells += [_NONE if value is None else f"{value:.{digits}f}" for value in values]
         rows.append(cells)
-    groups = [("", 1), ("PSNR (RGB), dB", 3), ("PSNR (luma), dB", 3), ("MS-SSIM (RGB)", 3)]
-    heads = ["bits per pixel", *[f"{rate:g}" for _ in range(3) for rate in _RATES]]
+    groups = [("", 1), *[(name, len(_RATES)) for name, _ in _MEANS.values()]]
+    heads = ["bits per pixel", *[f"{rate:g}" for _ in _MEANS for rate in _RATES]]
     return (
         "<p>Interpolated between the means over pictures at each quality, linear in log rate. "
         "Codecs whose quality sets a PSNR (JPEG 2000) spend a different rate on each picture; "
@@ -234,10 +246,10 @@ def _method() -> str:
     lines = [
         "Rate: 8 × bytes of the whole file / pixels, headers and mark included; the metadata of "
         "the pictures is left out. All files are decoded by comrec.",
-        "PSNR (RGB) and MS-SSIM: 8-bit RGB. PSNR (luma): unrounded BT.601 luma. SSIM: 8-bit "
-        "BT.601 luma. Means are arithmetic means of the values per picture. MS-SSIM in dB is "
-        "−10 log₁₀(1 − MS-SSIM).",
-        "BD-rate: PCHIP of log rate over dB, integrated over the common range of both curves; "
+        "PSNR (RGB), MS-SSIM and SSIMULACRA2 (version 2.1, 100 for identical pictures): 8-bit RGB. "
+        "PSNR (luma): unrounded BT.601 luma. SSIM: 8-bit BT.601 luma. Means are arithmetic means "
+        "of the values per picture. MS-SSIM in dB is −10 log₁₀(1 − MS-SSIM).",
+        "BD-rate: PCHIP of log rate over dB or the score, over the common range of both curves; "
         f"points from {low} to {high} bits per pixel and one beyond each end. With several "
         "anchors, the best at each rate. Computed per picture, then averaged.",
         "Times are wall-clock times with networks loaded. Memory is the peak resident set size of "

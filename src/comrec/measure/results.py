@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from statistics import fmean
 from typing import Any
@@ -16,6 +16,7 @@ from comrec.errors import OptionError
 from comrec.measure import curves
 from comrec.measure.bench import Measured, Point, Series
 from comrec.measure.curves import Curve
+from comrec.ssimulacra2 import BEST
 from comrec.text import cell
 
 BPP_RANGE = 0.1, 1.5
@@ -27,12 +28,8 @@ def decibels(similarity: float) -> float:
     return -10 * math.log10(1 - similarity) if similarity < 1 else math.inf
 
 
-METRICS: dict[str, Callable[[Point], float | None]] = {
-    "psnr-rgb": lambda point: point.psnr_rgb,
-    "psnr-y": lambda point: point.psnr_y,
-    "ms-ssim-rgb": lambda point: None if point.ms_ssim_rgb is None else decibels(point.ms_ssim_rgb),
-}
-"""The metrics of BD-rates, in dB."""
+METRICS = ("psnr-rgb", "psnr-y", "ms-ssim-rgb", "ssimulacra2")
+"""The metrics of BD-rates and curves."""
 
 _MEANS: dict[str, Callable[[Point], float | None]] = {
     "bpp": lambda point: point.bpp,
@@ -40,6 +37,7 @@ _MEANS: dict[str, Callable[[Point], float | None]] = {
     "psnr-y": lambda point: point.psnr_y,
     "ssim-y": lambda point: point.ssim_y,
     "ms-ssim-rgb": lambda point: point.ms_ssim_rgb,
+    "ssimulacra2": lambda point: point.ssimulacra2,
     "encoding_time": lambda point: point.encode_s,
     "decoding_time": lambda point: point.decode_s,
     "encoding_peak_bytes": lambda point: point.encode_peak,
@@ -141,19 +139,32 @@ def _comparison(measured: Measured, series: Series, anchor: tuple[str, ...]) -> 
 
 
 def curve(points: Sequence[Point], metric: str) -> Curve:
-    """(Bits per pixel, dB) of the points where the metric is defined and finite."""
-    value = METRICS[metric]
-    found = [(point.bpp, value(point)) for point in points]
-    return [(bpp, db) for bpp, db in found if db is not None and math.isfinite(db)]
+    """(Bits per pixel, `_linear` of the metric) of the points that are defined and finite."""
+    return _curve(((point.bpp, _MEANS[metric](point)) for point in points), metric)
 
 
 def mean_curve(results: Mapping[str, Sequence[float | None]], metric: str) -> Curve:
-    """(Bits per pixel, dB) of the lists of a result file in CompressAI's schema."""
-    pairs = zip(results["bpp"], results.get(metric, ()), strict=False)
-    found = [(bpp, value) for bpp, value in pairs if bpp is not None and value is not None]
+    """As `curve`, of the lists of a result file in CompressAI's schema."""
+    return _curve(zip(results["bpp"], results.get(metric, ()), strict=False), metric)
+
+
+def _curve(pairs: Iterable[tuple[float | None, float | None]], metric: str) -> Curve:
+    known = [
+        (bpp, _linear(value, metric))
+        for bpp, value in pairs
+        if bpp is not None and value is not None
+    ]
+    return [(bpp, value) for bpp, value in known if math.isfinite(value)]
+
+
+def _linear(value: float, metric: str) -> float:
+    """A metric on a scale that is about linear in log rate: dB, or SSIMULACRA2 as it is.
+
+    Infinity for a lossless picture, which is a point of no curve.
+    """
     if metric == "ms-ssim-rgb":
-        found = [(bpp, decibels(value)) for bpp, value in found if value < 1]
-    return found
+        return decibels(value)
+    return math.inf if metric == "ssimulacra2" and value == BEST else value
 
 
 def at_rate(results: Mapping[str, Sequence[float | None]], metric: str, bpp: float) -> float | None:
@@ -170,9 +181,9 @@ def to_json(comparisons: list[Comparison], measured: Measured) -> dict[str, Any]
     return {
         "definition": (
             "Bjontegaard rate difference in percent, negative means fewer bits: PCHIP of log rate "
-            "over dB, points within bpp_range and one beyond each end, computed per picture, "
-            "then averaged; MS-SSIM as -10 log10(1 - MS-SSIM); with several anchors, the best "
-            "at each rate"
+            "over dB or the score, points within bpp_range and one beyond each end, computed per "
+            "picture, then averaged; MS-SSIM as -10 log10(1 - MS-SSIM); with several anchors, the "
+            "best at each rate"
         ),
         "bpp_range": list(BPP_RANGE),
         "pictures": [source.name for source in measured.complete],
