@@ -55,8 +55,8 @@ _NETWORK = (100.0, 75.0, 45.0, 34.9, 29.5, 25.7, 22.3, 18.5, 14.2, 8.8, 5.2, 1.6
 
 TUNINGS: dict[Tune, Tuning] = {
     "psnr": Tuning(0.17, 0.1, {"4:2:0": 0.6, "4:4:4": 1.1}, 0.0, _LIBJPEG),
-    "perceptual": Tuning(0.17, 0.3, {"4:2:0": 0.9, "4:4:4": 1.6}, 0.5, _LIBJPEG),
+    "perceptual": Tuning(0.17, 0.4, {"4:2:0": 0.8, "4:4:4": 1.4}, 0.5, _LIBJPEG),
     # Before a network, fewer coefficients are worth dropping than in a file shown as it is.
     "network": Tuning(0.12, 0.1, {"4:2:0": 0.6, "4:4:4": 1.1}, 0.0, _NETWORK),
-    "network-perceptual": Tuning(0.12, 0.3, {"4:2:0": 0.9, "4:4:4": 1.6}, 0.5, _NETWORK),
+    "network-perceptual": Tuning(0.12, 0.4, {"4:2:0": 0.8, "4:4:4": 1.4}, 0.5, _NETWORK),
 }
