@@ -22,8 +22,8 @@ from comrec.errors import (
 )
 from comrec.picture import Picture
 
-STANDARD = ["jpeg", "jpeg2000", "webp", "avif", "bpg", "jpegxl", "heic", "png"]
-LOSSY = ["jpeg", "jpeg2000", "webp", "avif", "bpg", "jpegxl", "heic"]
+STANDARD = ["jpeg", "jpeg2000", "webp", "avif", "bpg", "jpegxl", "heic", "png", "jpegli"]
+LOSSY = ["jpeg", "jpeg2000", "webp", "avif", "bpg", "jpegxl", "heic", "jpegli"]
 
 
 def mean_error(a: Picture, b: Picture) -> float:
@@ -92,7 +92,7 @@ def test_alpha_is_carried(codec_id: str, gray: bool, photo: Picture) -> None:
     assert np.abs(back.alpha.astype(int) - alpha).mean() < 4
 
 
-@pytest.mark.parametrize("codec_id", ["jpeg", "jpeg-tuned"])
+@pytest.mark.parametrize("codec_id", ["jpeg", "jpeg-tuned", "jpegli"])
 def test_jpeg_refuses_alpha_and_says_who_carries_it(codec_id: str) -> None:
     picture = Picture(np.zeros((4, 4), np.uint8), np.zeros((4, 4), np.uint8))
     with pytest.raises(UnsupportedPictureError, match="webp"):
@@ -101,7 +101,13 @@ def test_jpeg_refuses_alpha_and_says_who_carries_it(codec_id: str) -> None:
 
 @pytest.mark.parametrize(
     ("codec_id", "largest"),
-    [("jpeg", 65_500), ("jpeg-tuned", 65_500), ("webp", 16_383), ("avif", 32_768)],
+    [
+        ("jpeg", 65_500),
+        ("jpeg-tuned", 65_500),
+        ("jpegli", 65_500),
+        ("webp", 16_383),
+        ("avif", 32_768),
+    ],
 )
 @pytest.mark.parametrize("upright", [False, True])
 def test_the_longest_side_works_and_one_more_is_refused(

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from comrec.codec import Codec
 from comrec.errors import OptionError
 from comrec.formats import mark as marks
 from comrec.formats import resolution, segments
 from comrec.formats.detection import Signature
 from comrec.options import option
 from comrec.picture import Picture
+from comrec.preparation.header import Header
 from comrec.standard.pillow import PillowCodec
 
 Subsampling = Literal["4:2:0", "4:4:4"]
@@ -94,3 +96,28 @@ class Jpeg(PillowCodec):
             if marker == _APP9 and body.startswith(marks.MAGIC):
                 return body
         return None
+
+
+class JpegEncoder(Codec):
+    """Base class of other encoders of JPEG files; `Jpeg` decodes them."""
+
+    extension = Jpeg.extension
+    aliases = Jpeg.aliases
+    container = Jpeg.id
+    mark_overhead = Jpeg.mark_overhead
+
+    def check(self, picture: Picture) -> None:
+        super().check(picture)
+        Jpeg().check(picture)
+
+    def decode(self, data: bytes, *, partial: bool = False) -> Picture:
+        return Jpeg().decode(data, partial=partial)
+
+    def header(self, data: bytes) -> Header:
+        return Jpeg().header(data)
+
+    def with_mark(self, data: bytes, mark: bytes) -> bytes:
+        return Jpeg().with_mark(data, mark)
+
+    def mark_in(self, data: bytes) -> bytes | None:
+        return Jpeg().mark_in(data)
