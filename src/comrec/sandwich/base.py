@@ -46,7 +46,8 @@ class Sandwich(Codec):
     @cached_property
     def payload(self) -> Codec:
         """The standard codec with the options that it has between the networks."""
-        return codec.parse(self.payloads.get(self.base, self.base), {"effort": self.effort})
+        defaults = {"effort": self.effort, "subsampling": "4:2:0"}  # as the networks have seen it
+        return codec.parse(self.payloads.get(self.base, self.base), defaults)
 
     @property
     def id(self) -> str:

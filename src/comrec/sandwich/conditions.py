@@ -33,6 +33,7 @@ def estimate(base: str, data: bytes, decoded: Picture) -> float:
         return from_file(base, data, 0)
     try:
         budget = len(data) - decoded.metadata.size
-        return codec.get(base).encode_within(decoded.bare, budget).quality
+        coder = codec.parse(base, {"subsampling": "4:2:0"})
+        return coder.encode_within(decoded.bare, budget).quality
     except TargetError:
         return 0.0

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 from comrec.codec import Codec
 from comrec.errors import OptionError
 from comrec.formats import mark as marks
 from comrec.formats import resolution, segments
 from comrec.formats.detection import Signature
-from comrec.options import option
 from comrec.picture import Picture
 from comrec.preparation.header import Header
+from comrec.standard import chroma
+from comrec.standard.chroma import Subsampling, subsampling_option
 from comrec.standard.pillow import PillowCodec
 
-Subsampling = Literal["4:2:0", "4:4:4"]
-
 _APP9 = 0xE9
-
-
-def subsampling_option() -> Any:
-    """The option of codecs with 4:2:0 or 4:4:4 chroma."""
-    return option("4:2:0", "chroma subsampling", get_args(Subsampling))
+_ANNEX_K = 13.2
+"""Mean step of the ten lowest frequencies in the luma table of Annex K, as quality 50 has it."""
+_LOWEST = [8 * row + column for row in range(4) for column in range(4 - row)]
+_STEPS = 3.5
+"""The step that `chroma` is told, in mean luma steps of the lowest frequencies: fitted there."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Jpeg(PillowCodec):
     Attributes:
         effort: 1..10; below 3 baseline, otherwise progressive. Huffman tables are always
             optimised.
-        subsampling: chroma subsampling, "4:2:0" or "4:4:4".
+        subsampling: chroma subsampling, "4:2:0", "4:4:4", or "auto": the better one (`chroma`).
         tables: one or two quantisation tables (luma, chroma) of 64 steps in raster order, 1..255,
             instead of the Annex K tables scaled by quality; quality then has no effect.
     Raises:
@@ -83,10 +82,18 @@ class Jpeg(PillowCodec):
             "progressive": self.effort >= 3,
         }
         if not picture.is_gray:
-            options["subsampling"] = self.subsampling
+            step = _STEPS * self._luma_step(quality)
+            options["subsampling"] = chroma.chosen(self.subsampling, picture, step)
         if self.tables is not None:
             options["qtables"] = [list(table) for table in self.tables]
         return options
+
+    def _luma_step(self, quality: float) -> float:
+        """Mean of the ten lowest frequencies."""
+        if self.tables is not None:
+            return sum(self.tables[0][i] for i in _LOWEST) / len(_LOWEST)
+        quality = max(1, round(quality))  # libjpeg scales the tables
+        return max(1.0, _ANNEX_K * (50 / quality if quality < 50 else 2 - quality / 50))
 
     def with_mark(self, data: bytes, mark: bytes) -> bytes:
         return segments.insert(data, [(_APP9, mark)])

@@ -9,7 +9,9 @@ from comrec.codec import check_quality, effort_option
 from comrec.errors import MissingExtraError
 from comrec.formats import resolution, segments
 from comrec.picture import Picture
-from comrec.standard.jpeg import JpegEncoder, Subsampling, subsampling_option
+from comrec.standard import chroma
+from comrec.standard.chroma import Subsampling, subsampling_option
+from comrec.standard.jpeg import JpegEncoder
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -29,7 +31,7 @@ class Jpegli(JpegEncoder):
 
     Attributes:
         effort: 1..10; below 3 baseline, otherwise the smaller of baseline and progressive.
-        subsampling: chroma subsampling, "4:2:0" or "4:4:4".
+        subsampling: chroma subsampling, "4:2:0", "4:4:4", or "auto": the better one (`chroma`).
     Raises:
         OptionError: an option is out of range.
     """
@@ -50,12 +52,14 @@ class Jpegli(JpegEncoder):
         self.check(picture)  # a side too long for JPEG would end the process in ajpegli
         metadata = segments.metadata_segments(picture.metadata)
         library = _library()
+        step = 16 * distance(quality) ** 0.8  # fitted, see `chroma.TOLERATED`
+        sampling = chroma.chosen(self.subsampling, picture, step).replace(":", "")
         files = [
             library.encode(
                 picture.pixels,
                 distance=distance(quality),
                 progressive=level,
-                subsampling=self.subsampling.replace(":", ""),
+                subsampling=sampling,
             )
             for level in (_BASELINE if self.effort < 3 else _PROGRESSIVE)
         ]
