@@ -129,14 +129,20 @@ def test_far_too_long_pictures_are_refused(codec_id: str, size: tuple[int, int])
         codec.get(codec_id).encode(Picture(np.zeros(size, np.uint8)), 50)
 
 
-def test_jpeg_is_progressive_and_smaller_than_pillows_default(photo: Picture) -> None:
-    buffer = io.BytesIO()
-    photo.to_pil().save(buffer, "JPEG", quality=50)
-    data = codec.get("jpeg").encode(photo, 50)
-    assert len(data) < len(buffer.getvalue())
-    assert Image.open(io.BytesIO(data)).info.get("progressive")
-    baseline = codec.get("jpeg", effort=1).encode(photo, 50)
-    assert not Image.open(io.BytesIO(baseline)).info.get("progressive")
+@pytest.mark.parametrize("quality", [1, 50, 90])
+def test_jpeg_is_the_smaller_of_baseline_and_progressive(quality: int, photo: Picture) -> None:
+    sizes = {}
+    for progressive in (False, True):
+        buffer = io.BytesIO()
+        options = {"optimize": True, "progressive": progressive, "subsampling": "4:2:0"}
+        photo.to_pil().save(buffer, "JPEG", quality=quality, **options)
+        sizes[progressive] = len(buffer.getvalue())
+    best = min(sizes, key=sizes.__getitem__)
+    assert best == (quality == 90)
+    for effort, expected in ((2, False), (3, best), (10, best)):
+        data = codec.get("jpeg", effort=effort, subsampling="4:2:0").encode(photo, quality)
+        assert len(data) == sizes[expected]
+        assert bool(Image.open(io.BytesIO(data)).info.get("progressive")) == expected
 
 
 def test_full_chroma_costs_bytes_and_keeps_red_edges() -> None:

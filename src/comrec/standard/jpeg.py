@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from comrec.codec import Codec
+from comrec.codec import Codec, check_quality
 from comrec.errors import OptionError
 from comrec.formats import mark as marks
 from comrec.formats import resolution, segments
@@ -30,8 +30,8 @@ class Jpeg(PillowCodec):
     """JPEG by libjpeg-turbo.
 
     Attributes:
-        effort: 1..10; below 3 baseline, otherwise progressive. Huffman tables are always
-            optimised.
+        effort: 1..10; below 3 baseline, otherwise the smaller of baseline and progressive. Huffman
+            tables are always optimised.
         subsampling: chroma subsampling, "4:2:0", "4:4:4", or "auto": the better one (`chroma`).
         tables: one or two quantisation tables (luma, chroma) of 64 steps in raster order, 1..255,
             instead of the Annex K tables scaled by quality; quality then has no effect.
@@ -40,7 +40,7 @@ class Jpeg(PillowCodec):
     """
 
     id = "jpeg"
-    summary = "JPEG, optimised and progressive"
+    summary = "JPEG, optimised, baseline or progressive"
     extension = ".jpg"
     aliases = (".jpeg",)
     signatures = (Signature(b"\xff\xd8\xff"),)
@@ -71,8 +71,16 @@ class Jpeg(PillowCodec):
         return (2, 6, 11, 20, 35, 58, 78, 90)
 
     def encode(self, picture: Picture, quality: float) -> bytes:
+        quality = check_quality(quality)
+        self.check(picture)
         extra = segments.metadata_segments(picture.metadata)
-        data = resolution.in_jfif(super().encode(picture.bare, quality), picture.metadata)
+        step = _STEPS * self._luma_step(quality)
+        sampling = chroma.chosen(self.subsampling, picture, step)
+        # The tables of ten scans outweigh what they save where coefficients are few.
+        efforts = {1, self.effort} if self.effort >= 3 else {self.effort}
+        coders = [replace(self, subsampling=sampling, effort=effort) for effort in efforts]
+        files = [super(Jpeg, coder).encode(picture.bare, quality) for coder in coders]
+        data = resolution.in_jfif(min(files, key=len), picture.metadata)
         return segments.insert(data, extra)
 
     def save_options(self, picture: Picture, quality: float) -> dict[str, Any]:
@@ -82,8 +90,7 @@ class Jpeg(PillowCodec):
             "progressive": self.effort >= 3,
         }
         if not picture.is_gray:
-            step = _STEPS * self._luma_step(quality)
-            options["subsampling"] = chroma.chosen(self.subsampling, picture, step)
+            options["subsampling"] = self.subsampling
         if self.tables is not None:
             options["qtables"] = [list(table) for table in self.tables]
         return options
