@@ -8,7 +8,7 @@ high quality. Both errors are measured on a sample of the picture.
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from comrec.options import option
 from comrec.picture import Picture
 
 Subsampling = Literal["auto", "4:2:0", "4:4:4"]
+Asked = TypeVar("Asked", bound=str)
 Float = NDArray[np.float32]
 
 TOLERATED = 0.3
@@ -66,7 +67,7 @@ def subsampling_option(default: str = "auto", *more: str) -> Any:
     return option(default, help, ("auto", "4:2:0", "4:4:4", *more))
 
 
-def chosen(asked: str, picture: Picture, step: float) -> str:
+def chosen(asked: Asked, picture: Picture, step: float) -> Asked | Literal["4:2:0", "4:4:4"]:
     """The subsampling that was asked for; for "auto", by `subsampling`.
 
     Args:
