@@ -34,7 +34,7 @@ $(VENV)/.demo: $(VENV)/bin/python pyproject.toml
 
 $(VENV)/.test: $(VENV)/.demo
 	$(BIN)/pip install --quiet '$(TORCH)'
-	$(BIN)/pip install --quiet --editable '.[demo,train,bench,bpg,heic,jpegxl]' --group test
+	$(BIN)/pip install --quiet --editable '.[demo,train,bench,bpg,heic,jpegli,jpegxl]' --group test
 	$(BIN)/pip install --quiet --no-deps pytorch-msssim
 	touch $@
 

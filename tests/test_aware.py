@@ -17,7 +17,7 @@ from comrec.metrics import psnr
 from comrec.picture import Picture
 from comrec.sandwich import aware, conditions
 from comrec.sandwich.reconstruct import reconstruct
-from comrec.standard.jpeg import Subsampling
+from comrec.standard.chroma import Sampling
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def gradient(rec: Network) -> Network:
     return found
 
 
-def tuned(picture: Picture, subsampling: Subsampling = "4:2:0") -> TunedEncoder:
+def tuned(picture: Picture, subsampling: Sampling = "4:2:0") -> TunedEncoder:
     return TunedJpeg(tune="network", subsampling=subsampling).encoder(picture)
 
 
@@ -65,10 +65,10 @@ def test_the_adjoint_of_the_inverse_transform() -> None:
     assert there == pytest.approx(back, abs=1e-3)
 
 
-@pytest.mark.parametrize("subsampling", get_args(Subsampling))
+@pytest.mark.parametrize("subsampling", get_args(Sampling))
 @pytest.mark.parametrize("size", [(96, 80), (61, 47)])
 def test_chroma_is_upsampled_as_libjpeg_does(
-    photo: Picture, size: tuple[int, int], subsampling: Subsampling
+    photo: Picture, size: tuple[int, int], subsampling: Sampling
 ) -> None:
     """Against the real decoder: its integer arithmetic is within three levels of ours."""
     picture = photo.cropped(20, 10, *size)

@@ -40,6 +40,8 @@ LOW_RATES = (0.2, 0.4)
 
 BASELINE = {"effort": 1}
 """Of JPEG. A picture so small is smaller without progressive scans."""
+HALF = {"subsampling": "4:2:0"}
+"""Of BPG, as Bellard's encoder has it."""
 FULL = {"subsampling": "4:4:4", "bit_depth": 10}
 """Of BPG, as `comrec-bpg` has it: what is gained on that, the network gains."""
 
@@ -50,7 +52,7 @@ AROUND = [
     ("comrec-jpeg2000", "jpeg2000", {}, 0.3, 0.50),
     ("comrec-webp", "webp", {}, 0.35, 0.58),
     ("comrec-avif", "avif", {}, 0.33, 0.55),
-    ("comrec-bpg", "bpg", {}, 0.38, 0.63),
+    ("comrec-bpg", "bpg", HALF, 0.38, 0.63),
     ("comrec-bpg", "bpg", FULL, 0.14, 0.23),
     ("comrec-jpegxl", "jpegxl", {}, 0.4, 0.68),
     ("comrec-heic", "heic", {}, 0.33, 0.55),

@@ -101,7 +101,7 @@ def test_codecs_with_other_options_are_not_equal() -> None:
         ("jpeg:speed=3", r"jpeg has no option 'speed'; it has: effort \(in 1\.\.10\), subsampling"),
         ("jpeg:effort=11", r"effort must be in 1\.\.10, not 11"),
         ("jpeg:effort=much", r"effort must be in 1\.\.10, not much"),
-        ("jpeg:subsampling=4:1:1", "subsampling must be 4:2:0 or 4:4:4, not 4:1:1"),
+        ("jpeg:subsampling=4:1:1", "subsampling must be auto, 4:2:0 or 4:4:4, not 4:1:1"),
         ("liu2018:metric=psnr", "metric must be mse, ms-ssim or perceptual, not psnr"),
         ("bpg:lossless=yes", "lossless must be true or false, not yes"),
         ("jpeg:effort=1:effort=2", "effort is given twice"),

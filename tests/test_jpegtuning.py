@@ -20,7 +20,7 @@ from comrec.jpegtuning.tables import fineness
 from comrec.jpegtuning.trellis import dead_zone, quantise, symbol_bits
 from comrec.jpegtuning.tunings import TUNINGS, Tune
 from comrec.picture import Metadata, Picture
-from comrec.standard.jpeg import Subsampling
+from comrec.standard.chroma import Sampling
 
 # T.81 figure A.6, typed off the standard: zigzag index of each raster position.
 ZIGZAG_OF_RASTER = np.array(
@@ -281,8 +281,8 @@ def test_a_larger_lambda_keeps_fewer_coefficients(gray_photo: Picture) -> None:
 
 
 @pytest.mark.parametrize("tune", TUNINGS)
-@pytest.mark.parametrize("subsampling", get_args(Subsampling))
-def test_steps_fall_as_quality_rises(tune: Tune, subsampling: Subsampling) -> None:
+@pytest.mark.parametrize("subsampling", get_args(Sampling))
+def test_steps_fall_as_quality_rises(tune: Tune, subsampling: Sampling) -> None:
     tuning = TUNINGS[tune]
     for coarse, fine in zip(range(100), range(1, 101), strict=True):
         tables = (tuning.tables(quality, subsampling) for quality in (coarse, fine))

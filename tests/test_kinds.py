@@ -25,7 +25,7 @@ from comrec.picture import Metadata, Picture, Pixels
 from comrec.preparation import Preparation
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "pictures.md"
-LIBRARIES = {"bpg": "av", "heic": "pillow_heif", "jpegxl": "pyjpegxl"}
+LIBRARIES = {"bpg": "av", "heic": "pillow_heif", "jpegli": "ajpegli", "jpegxl": "pyjpegxl"}
 
 LEVELS = {"liu2018": 30}
 """By how much what comes back may differ, on average; by 9 where nothing stands here. The networks
@@ -277,7 +277,7 @@ def coders(kind: str, base: str) -> list[tuple[str, dict[str, Any]]]:
     if kind.startswith(BEFORE_CODECS) or "16 bits" in kind or "PQ" in kind or "HLG" in kind:
         return found
     if base == "jpeg" and not half:
-        found.append(("jpeg-tuned", {}))
+        found += [("jpeg-tuned", {}), ("jpegli", {})]
     if f"comrec-{base}" in comrec.codecs():
         found.append((f"comrec-{base}", {"effort": 1, "scale": "1/2" if half else "1"}))
     if half or "transparent" not in kind:

@@ -80,7 +80,8 @@ def variants(photo: Picture, metadata: Metadata) -> list[tuple[str, str, bytes]]
         (f"{c}-gray", c, codec.get(c).encode(Picture(pixels[..., 0].copy()), 50))
         for c in CONTAINERS
     ]
-    files.append(("jpeg-tuned", "jpeg", codec.get("jpeg-tuned").encode(full, 50)))
+    for name in ("jpeg-tuned", "jpegli"):
+        files.append((name, "jpeg", codec.get(name).encode(full, 50)))
     bare = Picture(pixels, clear.alpha)
     for name, picture in (("webp-lossless", plain), ("webp-lossless-alpha", bare)):
         buffer = io.BytesIO()

@@ -253,7 +253,7 @@ def test_an_invalid_aperture_is_ignored(numbers: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("codec_id", comrec.codecs())
 def test_one_pixel_through_every_codec(codec_id: str) -> None:
-    library = {"bpg": "av", "heic": "pillow_heif", "jpegxl": "pyjpegxl"}
+    library = {"bpg": "av", "heic": "pillow_heif", "jpegli": "ajpegli", "jpegxl": "pyjpegxl"}
     if module := library.get(codec_id.split("-")[-1]):
         pytest.importorskip(module)
     data = comrec.encode(codec.get("png").encode(Picture(RGB[:1, :1].copy()), 100), codec_id)

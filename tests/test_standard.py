@@ -22,8 +22,8 @@ from comrec.errors import (
 )
 from comrec.picture import Picture
 
-STANDARD = ["jpeg", "jpeg2000", "webp", "avif", "bpg", "jpegxl", "heic", "png"]
-LOSSY = ["jpeg", "jpeg2000", "webp", "avif", "bpg", "jpegxl", "heic"]
+STANDARD = ["jpeg", "jpeg2000", "webp", "avif", "bpg", "jpegxl", "heic", "png", "jpegli"]
+LOSSY = ["jpeg", "jpeg2000", "webp", "avif", "bpg", "jpegxl", "heic", "jpegli"]
 
 
 def mean_error(a: Picture, b: Picture) -> float:
@@ -92,7 +92,7 @@ def test_alpha_is_carried(codec_id: str, gray: bool, photo: Picture) -> None:
     assert np.abs(back.alpha.astype(int) - alpha).mean() < 4
 
 
-@pytest.mark.parametrize("codec_id", ["jpeg", "jpeg-tuned"])
+@pytest.mark.parametrize("codec_id", ["jpeg", "jpeg-tuned", "jpegli"])
 def test_jpeg_refuses_alpha_and_says_who_carries_it(codec_id: str) -> None:
     picture = Picture(np.zeros((4, 4), np.uint8), np.zeros((4, 4), np.uint8))
     with pytest.raises(UnsupportedPictureError, match="webp"):
@@ -101,7 +101,13 @@ def test_jpeg_refuses_alpha_and_says_who_carries_it(codec_id: str) -> None:
 
 @pytest.mark.parametrize(
     ("codec_id", "largest"),
-    [("jpeg", 65_500), ("jpeg-tuned", 65_500), ("webp", 16_383), ("avif", 32_768)],
+    [
+        ("jpeg", 65_500),
+        ("jpeg-tuned", 65_500),
+        ("jpegli", 65_500),
+        ("webp", 16_383),
+        ("avif", 32_768),
+    ],
 )
 @pytest.mark.parametrize("upright", [False, True])
 def test_the_longest_side_works_and_one_more_is_refused(
@@ -123,14 +129,20 @@ def test_far_too_long_pictures_are_refused(codec_id: str, size: tuple[int, int])
         codec.get(codec_id).encode(Picture(np.zeros(size, np.uint8)), 50)
 
 
-def test_jpeg_is_progressive_and_smaller_than_pillows_default(photo: Picture) -> None:
-    buffer = io.BytesIO()
-    photo.to_pil().save(buffer, "JPEG", quality=50)
-    data = codec.get("jpeg").encode(photo, 50)
-    assert len(data) < len(buffer.getvalue())
-    assert Image.open(io.BytesIO(data)).info.get("progressive")
-    baseline = codec.get("jpeg", effort=1).encode(photo, 50)
-    assert not Image.open(io.BytesIO(baseline)).info.get("progressive")
+@pytest.mark.parametrize("quality", [1, 50, 90])
+def test_jpeg_is_the_smaller_of_baseline_and_progressive(quality: int, photo: Picture) -> None:
+    sizes = {}
+    for progressive in (False, True):
+        buffer = io.BytesIO()
+        options = {"optimize": True, "progressive": progressive, "subsampling": "4:2:0"}
+        photo.to_pil().save(buffer, "JPEG", quality=quality, **options)
+        sizes[progressive] = len(buffer.getvalue())
+    best = min(sizes, key=sizes.__getitem__)
+    assert best == (quality == 90)
+    for effort, expected in ((2, False), (3, best), (10, best)):
+        data = codec.get("jpeg", effort=effort, subsampling="4:2:0").encode(photo, quality)
+        assert len(data) == sizes[expected]
+        assert bool(Image.open(io.BytesIO(data)).info.get("progressive")) == expected
 
 
 def test_full_chroma_costs_bytes_and_keeps_red_edges() -> None:

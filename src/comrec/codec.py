@@ -287,7 +287,9 @@ def get(codec_id: str, **given: Any) -> Codec:
     known = inspect.signature(factory).parameters
     for name in given:
         if name not in known:
-            raise OptionError(f"{codec_id} has no option {name!r}; it has: {_listed(factory())}")
+            raise OptionError(
+                f"{codec_id} has no option {name!r}; it has: {_listed(factory())}{others(name)}"
+            )
     return factory(**given)
 
 
@@ -358,6 +360,16 @@ def parse(text: str, defaults: Mapping[str, Any] | None = None, **given: Any) ->
         if name in declared and name not in values and name not in given
     }
     return get(codec_id, **assumed, **values, **given)
+
+
+def others(name: str) -> str:
+    """The end of an error about a codec without an option: those that have it, if there are any."""
+    having = [
+        codec_id
+        for codec_id, factory in _factories.items()
+        if name in (each.name for each in factory().options)
+    ]
+    return f"; codecs with it: {', '.join(having)}" if having else ""
 
 
 def _listed(coder: Codec) -> str:

@@ -28,7 +28,7 @@ from comrec.measure.store import Store
 from comrec.measure.variants import Variant
 from comrec.text import as_json, printable
 
-ANCHOR = "jpeg,jpeg:subsampling=4:4:4"
+ANCHOR = "jpeg:subsampling=4:2:0,jpeg:subsampling=4:4:4"
 
 
 def add(verbs: Any) -> None:

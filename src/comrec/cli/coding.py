@@ -59,7 +59,10 @@ def from_options(options: argparse.Namespace, output: str) -> Codec:
             continue
         if name not in known:
             has = ", ".join(f"{flag(each)} ({option.values})" for each, option in known.items())
-            raise OptionError(f"{coder.id} has no option {flag(name)}; it has: {has or 'none'}")
+            raise OptionError(
+                f"{coder.id} has no option {flag(name)}; it has: {has or 'none'}"
+                f"{registry.others(name)}"
+            )
         with as_typed():
             given[name] = known[name].parse(value)
     return registry.parse(text, **given)

@@ -16,7 +16,7 @@ from comrec.jpegtuning.bitstream import Component, write_jpeg
 from comrec.jpegtuning.trellis import dead_zone, estimated_bits, quantise
 from comrec.jpegtuning.tunings import Tuning
 from comrec.picture import Picture
-from comrec.standard.jpeg import Subsampling
+from comrec.standard.chroma import Sampling
 
 Float = NDArray[np.float32]
 Levels = list[NDArray[np.int16]]
@@ -24,7 +24,7 @@ Levels = list[NDArray[np.int16]]
 Coefficients = list[Float]
 """Of each component: (rows, columns, 64) orthonormal DCT coefficients in zigzag order."""
 
-WEIGHTS: dict[Subsampling, tuple[float, ...]] = {
+WEIGHTS: dict[Sampling, tuple[float, ...]] = {
     "4:2:0": (1.0, 4 * 1.086, 4 * 0.825),
     "4:4:4": (1.0, 1.086, 0.825),
 }
@@ -50,7 +50,7 @@ class Encoder:
 
     picture: Picture
     tuning: Tuning
-    subsampling: Subsampling
+    subsampling: Sampling
     trellis: bool
 
     @cached_property

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from comrec.jpegtuning import tables
-from comrec.standard.jpeg import Subsampling
+from comrec.standard.chroma import Sampling
 
 Float = NDArray[np.float32]
 Tune = Literal["psnr", "perceptual", "network", "network-perceptual"]
@@ -33,7 +33,7 @@ class Tuning:
 
     lmbda: float
     slope: float
-    chroma: dict[Subsampling, float]
+    chroma: dict[Sampling, float]
     masking: float
     steps: tuple[float, ...]
 
@@ -41,7 +41,7 @@ class Tuning:
         """The luma DC step at a quality in 0..100, geometric between those of `steps`."""
         return float(np.exp(np.interp(quality, _QUALITIES, np.log(self.steps))))
 
-    def tables(self, quality: float, subsampling: Subsampling) -> tuple[Float, Float]:
+    def tables(self, quality: float, subsampling: Sampling) -> tuple[Float, Float]:
         """Luma and chroma tables: (64,) whole numbers in 1..255, zigzag order."""
         step = self.luma_step(quality)
         relative = self.chroma[subsampling]

@@ -5,7 +5,7 @@ from functools import partial
 from comrec import codec
 from comrec.sandwich.jiang2017 import Jiang2017
 from comrec.sandwich.our_jpeg import ComrecJpeg
-from comrec.sandwich.ours import Comrec
+from comrec.sandwich.ours import Comrec, ComrecSubsampled
 
 __all__ = ["Comrec", "Jiang2017"]
 
@@ -20,7 +20,9 @@ _BASES = [
 ]
 for _base, _coder in _BASES:
     if _coder.quality_step is not None:
-        codec.register(f"comrec-{_base}", partial(Comrec, _base))
+        _subsamples = any(option.name == "subsampling" for option in _coder.options)
+        _ours = ComrecSubsampled if _subsamples else Comrec
+        codec.register(f"comrec-{_base}", partial(_ours, _base))
 codec.register("comrec-jpeg", ComrecJpeg)
 for _base, _ in _BASES:
     codec.register(f"jiang2017-{_base}", partial(Jiang2017, _base))

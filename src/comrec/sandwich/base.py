@@ -46,7 +46,13 @@ class Sandwich(Codec):
     @cached_property
     def payload(self) -> Codec:
         """The standard codec with the options that it has between the networks."""
-        return codec.parse(self.payloads.get(self.base, self.base), {"effort": self.effort})
+        defaults = {"effort": self.effort, "subsampling": self.sampling}
+        return codec.parse(self.payloads.get(self.base, self.base), defaults)
+
+    @property
+    def sampling(self) -> str:
+        """The chroma subsampling between the networks: that of the files they are trained on."""
+        return "4:2:0"
 
     @property
     def id(self) -> str:

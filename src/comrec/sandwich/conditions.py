@@ -51,6 +51,7 @@ def estimate(base: str, data: bytes, decoded: Picture) -> Condition:
         return from_file(base, data, 0)
     try:
         budget = len(data) - decoded.metadata.size
-        return Condition(codec.get(base).encode_within(decoded.bare, budget).quality)
+        coder = codec.parse(base, {"subsampling": "4:2:0"})
+        return Condition(coder.encode_within(decoded.bare, budget).quality)
     except TargetError:
         return Condition(0.0)

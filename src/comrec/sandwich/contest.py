@@ -66,6 +66,7 @@ class Sources:
         base: the standard codec's id.
         plain: the standard codec alone.
         payload: the standard codec with the options that it has between the networks.
+        compact_payload: the same at scale 1/2.
         picture: the picture.
         improved: makes the encoder of scale 1 of the payload's.
     """
@@ -75,6 +76,7 @@ class Sources:
         base: str,
         plain: Codec,
         payload: Codec,
+        compact_payload: Codec,
         picture: Picture,
         improved: Callable[[Encode], Encode],
     ) -> None:
@@ -82,6 +84,7 @@ class Sources:
         self.base = base
         self.plain = plain
         self.payload = payload
+        self._compact_payload = compact_payload
         self.picture = picture
         self._made: list[dict[float, bytes]] = []
         self._decoded: dict[bytes, Picture] = {}
@@ -123,8 +126,8 @@ class Sources:
     def compact(self, quality: float) -> Encode:
         """Of the compact picture, made by a ComCNN that was told the quality."""
         if quality not in self._compact:
-            picture = halved(self.payload, self.picture, quality)
-            self._compact[quality] = self._once(self.payload.encoder(picture))
+            picture = halved(self._compact_payload, self.picture, quality)
+            self._compact[quality] = self._once(self._compact_payload.encoder(picture))
         return self._compact[quality]
 
     def _once(self, encode: Encode) -> Encode:

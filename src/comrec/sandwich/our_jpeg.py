@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, get_args
 
@@ -11,7 +11,7 @@ from comrec.inference import store
 from comrec.jpegtuning.tuned import TunedEncoder, TunedJpeg
 from comrec.options import option
 from comrec.sandwich.aware import AwareEncoder
-from comrec.sandwich.ours import Comrec
+from comrec.sandwich.ours import ComrecSubsampled
 
 Tune = Literal["perceptual", "psnr"]
 
@@ -20,8 +20,8 @@ ROUNDS = {6: 1, 7: 3, 8: 4, 9: 6, 10: 10}
 
 
 @dataclass(frozen=True)
-class ComrecJpeg(Comrec):
-    """See `Comrec`.
+class ComrecJpeg(ComrecSubsampled):
+    """See `ComrecSubsampled`. With a network, too, "auto" chooses by picture and quality.
 
     Attributes:
         effort: below 4 a dead zone replaces the trellis; from 6 up also how long the coefficients
@@ -34,11 +34,17 @@ class ComrecJpeg(Comrec):
     tune: Tune = option("perceptual", "what is optimised: SSIMULACRA2 or PSNR", get_args(Tune))
 
     @cached_property
-    def payload(self) -> Codec:
+    def payload(self) -> TunedJpeg:
         tune: Literal["network", "network-perceptual"] = (
             "network" if self.tune == "psnr" else "network-perceptual"
         )
-        return TunedJpeg(effort=self.effort, tune=tune)
+        return TunedJpeg(effort=self.effort, tune=tune, subsampling=self.subsampling)
+
+    @property
+    def compact_payload(self) -> Codec:
+        # RecCNN of scale 1/2 is trained on 4:2:0 alone.
+        auto = self.subsampling == "auto"
+        return replace(self.payload, subsampling="4:2:0") if auto else self.payload
 
     def improved(self, encode: Encode) -> Encode:
         rounds = ROUNDS.get(self.effort, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,18 +10,23 @@ from comrec.formats import boxes
 from comrec.formats.detection import Brand
 from comrec.formats.mark import UUID
 from comrec.picture import Picture
+from comrec.standard import chroma
+from comrec.standard.chroma import Subsampling, subsampling_option
 from comrec.standard.pillow import PillowCodec
 
 
 @dataclass(frozen=True)
 class Avif(PillowCodec):
-    """AVIF by libaom, 4:2:0 (4:0:0 for gray), libavif's own tuning.
+    """AVIF by libaom, 4:0:0 for gray, libavif's own tuning.
 
     Effort 1..10 maps to speed 13 - effort, at most 10: effort 7 is speed 6.
+
+    Attributes:
+        subsampling: chroma subsampling, "4:2:0", "4:4:4", or "auto": the better one (`chroma`).
     """
 
     id = "avif"
-    summary = "AVIF, 4:2:0"
+    summary = "AVIF"
     extension = ".avif"
     signatures = (Brand(b"avif"), Brand(b"avis"))
     quality_step = 100 / 63  # 63 quantiser steps; libavif maps integer qualities to them
@@ -29,12 +35,15 @@ class Avif(PillowCodec):
     pillow_format = "AVIF"
     max_side = 32768  # libavif's limit for reading
 
+    subsampling: Subsampling = subsampling_option()
+
     def save_options(self, picture: Picture, quality: float) -> dict[str, Any]:
         gray = picture.is_gray and picture.alpha is None
+        step = 9 * math.exp(0.035 * (50 - quality))  # fitted, see `chroma.TOLERATED`
         return {
             "quality": round(quality),
             "speed": min(10, 13 - self.effort),
-            "subsampling": "4:0:0" if gray else "4:2:0",
+            "subsampling": "4:0:0" if gray else chroma.chosen(self.subsampling, picture, step),
         }
 
     def with_mark(self, data: bytes, mark: bytes) -> bytes:

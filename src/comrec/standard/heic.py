@@ -24,8 +24,10 @@ from comrec.pillow_io import DECODER_ERRORS
 from comrec.preparation import encodings, orientation, sources
 from comrec.preparation.header import Header
 from comrec.preparation.policy import VIEWED
+from comrec.standard import chroma
+from comrec.standard.bpg import hevc
 from comrec.standard.bpg.hevc import PRESETS
-from comrec.standard.jpeg import Subsampling, subsampling_option
+from comrec.standard.chroma import Subsampling, subsampling_option
 
 if TYPE_CHECKING:
     import pillow_heif
@@ -49,11 +51,12 @@ class Heic(Codec):
 
     Attributes:
         effort: 1..10, x265's presets from "ultrafast" to "placebo"; 7 is "slow".
-        subsampling: chroma subsampling, "4:2:0" or "4:4:4".
+        subsampling: chroma subsampling, "4:2:0", "4:4:4", or "auto": the better one (`chroma`). Not
+            the default, because viewers exist that show 4:4:4 wrongly or not at all.
     """
 
     id = "heic"
-    summary = "HEIC (HEVC intra), 4:2:0"
+    summary = "HEIC (HEVC intra)"
     extension = ".heic"
     aliases = (".heif",)
     signatures = tuple(Brand(name) for name in (b"heic", b"heix", b"heim", b"heis"))
@@ -65,7 +68,7 @@ class Heic(Codec):
     mark_overhead = 24
 
     effort: int = effort_option()
-    subsampling: Subsampling = subsampling_option()
+    subsampling: Subsampling = subsampling_option("4:2:0")
 
     def encode(self, picture: Picture, quality: float) -> bytes:
         check_quality(quality)
@@ -77,7 +80,7 @@ class Heic(Codec):
             mode, samples = mode + "A", np.dstack([samples, stored.alpha])
         options: dict[str, Any] = {
             "quality": round(quality),
-            "subsampling": self.subsampling,
+            "subsampling": chroma.chosen(self.subsampling, stored, hevc.step((100 - quality) / 2)),
             "enc_params": {"preset": PRESETS[self.effort - 1], **_X265},
             "metadata": _items(picture.metadata),
         }

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, replace
+from typing import Any
 
+from comrec.codec import Codec, check_quality
 from comrec.errors import OptionError
 from comrec.formats import mark as marks
 from comrec.formats import resolution, segments
 from comrec.formats.detection import Signature
-from comrec.options import option
 from comrec.picture import Picture
+from comrec.preparation.header import Header
+from comrec.standard import chroma
+from comrec.standard.chroma import Subsampling, subsampling_option
 from comrec.standard.pillow import PillowCodec
 
-Subsampling = Literal["4:2:0", "4:4:4"]
-
 _APP9 = 0xE9
-
-
-def subsampling_option() -> Any:
-    """The option of codecs with 4:2:0 or 4:4:4 chroma."""
-    return option("4:2:0", "chroma subsampling", get_args(Subsampling))
+_ANNEX_K = 13.2
+"""Mean step of the ten lowest frequencies in the luma table of Annex K, as quality 50 has it."""
+_LOWEST = [8 * row + column for row in range(4) for column in range(4 - row)]
+_STEPS = 3.5
+"""The step that `chroma` is told, in mean luma steps of the lowest frequencies: fitted there."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,9 @@ class Jpeg(PillowCodec):
     """JPEG by libjpeg-turbo.
 
     Attributes:
-        effort: 1..10; below 3 baseline, otherwise progressive. Huffman tables are always
-            optimised.
-        subsampling: chroma subsampling, "4:2:0" or "4:4:4".
+        effort: 1..10; below 3 baseline, otherwise the smaller of baseline and progressive. Huffman
+            tables are always optimised.
+        subsampling: chroma subsampling, "4:2:0", "4:4:4", or "auto": the better one (`chroma`).
         tables: one or two quantisation tables (luma, chroma) of 64 steps in raster order, 1..255,
             instead of the Annex K tables scaled by quality; quality then has no effect.
     Raises:
@@ -39,7 +40,7 @@ class Jpeg(PillowCodec):
     """
 
     id = "jpeg"
-    summary = "JPEG, optimised and progressive"
+    summary = "JPEG, optimised, baseline or progressive"
     extension = ".jpg"
     aliases = (".jpeg",)
     signatures = (Signature(b"\xff\xd8\xff"),)
@@ -70,8 +71,16 @@ class Jpeg(PillowCodec):
         return (2, 6, 11, 20, 35, 58, 78, 90)
 
     def encode(self, picture: Picture, quality: float) -> bytes:
+        quality = check_quality(quality)
+        self.check(picture)
         extra = segments.metadata_segments(picture.metadata)
-        data = resolution.in_jfif(super().encode(picture.bare, quality), picture.metadata)
+        step = _STEPS * self._luma_step(quality)
+        sampling = chroma.chosen(self.subsampling, picture, step)
+        # The tables of ten scans outweigh what they save where coefficients are few.
+        efforts = {1, self.effort} if self.effort >= 3 else {self.effort}
+        coders = [replace(self, subsampling=sampling, effort=effort) for effort in efforts]
+        files = [super(Jpeg, coder).encode(picture.bare, quality) for coder in coders]
+        data = resolution.in_jfif(min(files, key=len), picture.metadata)
         return segments.insert(data, extra)
 
     def save_options(self, picture: Picture, quality: float) -> dict[str, Any]:
@@ -86,6 +95,13 @@ class Jpeg(PillowCodec):
             options["qtables"] = [list(table) for table in self.tables]
         return options
 
+    def _luma_step(self, quality: float) -> float:
+        """Mean of the ten lowest frequencies."""
+        if self.tables is not None:
+            return sum(self.tables[0][i] for i in _LOWEST) / len(_LOWEST)
+        quality = max(1, round(quality))  # libjpeg scales the tables
+        return max(1.0, _ANNEX_K * (50 / quality if quality < 50 else 2 - quality / 50))
+
     def with_mark(self, data: bytes, mark: bytes) -> bytes:
         return segments.insert(data, [(_APP9, mark)])
 
@@ -94,3 +110,28 @@ class Jpeg(PillowCodec):
             if marker == _APP9 and body.startswith(marks.MAGIC):
                 return body
         return None
+
+
+class JpegEncoder(Codec):
+    """Base class of other encoders of JPEG files; `Jpeg` decodes them."""
+
+    extension = Jpeg.extension
+    aliases = Jpeg.aliases
+    container = Jpeg.id
+    mark_overhead = Jpeg.mark_overhead
+
+    def check(self, picture: Picture) -> None:
+        super().check(picture)
+        Jpeg().check(picture)
+
+    def decode(self, data: bytes, *, partial: bool = False) -> Picture:
+        return Jpeg().decode(data, partial=partial)
+
+    def header(self, data: bytes) -> Header:
+        return Jpeg().header(data)
+
+    def with_mark(self, data: bytes, mark: bytes) -> bytes:
+        return Jpeg().with_mark(data, mark)
+
+    def mark_in(self, data: bytes) -> bytes | None:
+        return Jpeg().mark_in(data)

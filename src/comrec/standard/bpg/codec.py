@@ -12,6 +12,7 @@ from comrec.formats.detection import Signature
 from comrec.options import option
 from comrec.picture import Metadata, Picture
 from comrec.preparation import orientation
+from comrec.standard import chroma
 from comrec.standard.bpg import colour, container, hevc
 from comrec.standard.bpg.colour import Plane
 from comrec.standard.bpg.container import (
@@ -25,8 +26,9 @@ from comrec.standard.bpg.container import (
     PixelFormat,
     Stream,
 )
+from comrec.standard.chroma import subsampling_option
 
-Subsampling = Literal["4:2:0", "4:2:2", "4:4:4"]
+Subsampling = Literal["auto", "4:2:0", "4:2:2", "4:4:4"]
 
 _MARK = 0x636D5243  # "cmRC": BPG's own tags are small numbers, and readers skip unknown tags
 
@@ -46,7 +48,8 @@ class Bpg(Codec):
 
     Attributes:
         effort: 1..10, x265's presets from "ultrafast" to "placebo".
-        subsampling: chroma subsampling, "4:2:0", "4:2:2" or "4:4:4".
+        subsampling: chroma subsampling, "4:2:0", "4:2:2", "4:4:4", or "auto": the better of the
+            first and the last (`chroma`).
         bit_depth: internal bit depth of HEVC, 8, 10 or 12; pictures always have 8 bits.
         chroma_offset: added to the QP of chroma, -12 (finer) to 12.
         lossless: lossless GBR 4:4:4; quality, subsampling and offset then have no effect.
@@ -55,7 +58,7 @@ class Bpg(Codec):
     """
 
     id = "bpg"
-    summary = "BPG (HEVC intra), 4:2:0"
+    summary = "BPG (HEVC intra)"
     extension = ".bpg"
     extra = "bpg"
     signatures = (Signature(container.MAGIC),)
@@ -65,7 +68,7 @@ class Bpg(Codec):
     mark_overhead = 7
 
     effort: int = effort_option()
-    subsampling: Subsampling = option("4:2:0", "chroma subsampling", tuple(_FORMATS))
+    subsampling: Subsampling = subsampling_option("auto", "4:2:2")
     bit_depth: int = option(8, "internal bit depth; pictures always have 8 bits", (8, 10, 12))
     chroma_offset: int = option(0, "added to the QP of chroma; below 0 is finer", range(-12, 13))
     lossless: bool = option(False, "lossless coding; quality then has no effect")
@@ -84,13 +87,15 @@ class Bpg(Codec):
         quality = check_quality(quality)
         self.check(picture)
         depth = self.bit_depth
-        layout, space = _FORMATS[self.subsampling], ColourSpace.BT601
+        space = ColourSpace.BT601
         if picture.is_gray:
             layout, planes = PixelFormat.GRAY, [colour.deepen(picture.pixels, depth)]
         elif self.lossless:
             layout, space = PixelFormat.YUV444, ColourSpace.GBR
             planes = colour.gbr_planes(picture.pixels, depth)
         else:
+            step = hevc.step(quantiser(quality))
+            layout = _FORMATS[chroma.chosen(self.subsampling, picture, step)]
             planes = colour.ycc_planes(picture.pixels, layout.chroma_format, depth)
         front = self._stream(planes, layout.chroma_format, quality)
         behind = None

@@ -21,6 +21,9 @@ PRESETS = (
 )  # fmt: skip
 """Presets of x265, fastest to smallest."""
 
+_STEP = 3.0
+"""See `step`; fitted, see `chroma.TOLERATED`."""
+
 _LAYOUTS = ("gray", "yuv420p", "yuv422p", "yuv444p")
 _DECODED_DEPTHS = (8, 9, 10, 12)  # FFmpeg's
 
@@ -39,6 +42,11 @@ _PARAMETERS = {
     "allow-non-conformance": 1,  # small coding tree units in large pictures: BPG has no levels
     "log-level": "none",
 }
+
+
+def step(quantiser: float) -> float:
+    """The step that `chroma` is told of a QP: they double every six QPs (ITU-T H.265, 8.6.3)."""
+    return float(_STEP * 2 ** ((quantiser - 22) / 6))
 
 
 def encode(
