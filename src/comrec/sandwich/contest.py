@@ -187,12 +187,17 @@ class Contest:
         self._compact: QualitySearch | None = None
 
     def at(self, quality: float) -> Candidate:
-        """The best candidate that is no larger than that of a quality with the network."""
+        """The best candidate that is no larger than that of a quality with the network.
+
+        Where it is coarser than the plain codec at that quality: the plain codec's file.
+        """
         if self._scale == "1/2":
             first = self._marked(self._compact_for(quality).at(quality), scale=2)
-        else:
-            first = self._marked(self._full.at(quality), scale=1)
-        return self._winner(len(first.data), quality, first)
+            return self._winner(len(first.data), quality, first)
+        first = self._marked(self._full.at(quality), scale=1)
+        winner = self._winner(len(first.data), quality, first)
+        plain = self._unmarked(self._plain.at(quality))
+        return plain if plain.psnr > winner.psnr else winner
 
     def within(self, budget: int) -> Candidate:
         """The best candidate of at most so many bytes.
@@ -233,8 +238,7 @@ class Contest:
             point = self._full.largest_within(budget, quality)
             unmarked += [] if point is None else [point]
         for point in unmarked:
-            decoded = self._sources.decoded(point.data)
-            candidate = self._candidate(point.data, point.quality, decoded)
+            candidate = self._unmarked(point)
             if chosen is None or candidate.psnr >= chosen.psnr:
                 chosen = candidate
         if self._worth_halving(quality, chosen):
@@ -270,6 +274,9 @@ class Contest:
             )
         self._compact = self._search(self._sources.compact(quality), self._sources.payload)
         return self._compact
+
+    def _unmarked(self, point: OperatingPoint) -> Candidate:
+        return self._candidate(point.data, point.quality, self._sources.decoded(point.data))
 
     def _marked(self, payload: OperatingPoint, scale: int) -> Candidate:
         sources = self._sources
