@@ -23,7 +23,7 @@ from comrec.entropy.contexts import ContextModel
 from comrec.entropy.tables import pack
 from comrec.inference import patch
 from comrec.inference.store import Network, file_name, manifest, patch_name
-from comrec.train import integer, losses, rate
+from comrec.train import integer, losses, quantised, rate
 from comrec.train.families import Family
 from comrec.train.gradient import differentiate
 from comrec.train.recipe import Recipe
@@ -65,12 +65,14 @@ def to_onnx(module: nn.Module, conditioned: bool, channels: int, takes: str = "p
     """An ONNX model with dynamic height and width; weights stored as float16.
 
     Inputs "picture" (1, C, H, W), or what else it ``takes``, and, where conditioned, "quality"
-    (1,); both in 0..1. Output "result".
+    (1,); both in 0..1. Output "result". With `quantised.Blocks`, a QDQ graph.
     """
     inputs = {takes: torch.rand(1, channels, 64, 64)}
     if conditioned:
         inputs["quality"] = torch.rand(1)
-    return _stored(_exported(module, inputs))
+    model = _exported(module, inputs)
+    quantised.to_qdq(model, module)
+    return _stored(model)
 
 
 def gradient_to_onnx(g_s: nn.Module, recipe: Recipe, channels: int) -> bytes:
@@ -165,7 +167,8 @@ def weights_of(data: bytes) -> dict[str, torch.Tensor]:
     for node in graph.node:  # equal parameters are stored once
         if node.op_type == "Identity" and node.input[0] in found:
             found[node.output[0]] = found[node.input[0]]
-    return found
+    stored = quantised.parameters(graph)
+    return found | {name: torch.from_numpy(values) for name, values in stored.items()}
 
 
 def write(

@@ -1,0 +1,265 @@
+"""A RecCNN of ours in 8 bits: trained as it will run, and exported as a QDQ graph.
+
+The blocks of its `networks.Body` run in integers, its head and tail in float. Weights are int8 with
+a step for each output channel, activations uint8 with one step for each tensor and zero point 0
+after ReLU, 128 elsewhere. All that is added up has the same step, so sums are not rounded. As ONNX, QuantizeLinear and DequantizeLinear stand around each
+convolution and each sum (QDQ), which ONNX Runtime fuses into integer kernels.
+
+Weights are kept to 7 bits, -64..64. x86 processors without VNNI add pairs of uint8 x int8 products
+in 16 bits with saturation, and 2 * 255 * 64 fits. So every kernel gives the same integers; only
+head and tail, in float, can differ by the order of their sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+from torch import Tensor, nn
+
+from comrec.train import networks
+
+WEIGHT_LIMIT = 64
+SIGNED = 128
+"""Zero point of the activations that have a sign."""
+
+_TOP = 255
+_SAMPLES = 1 << 18  # of a tensor, that its step is chosen by; a sixteenth of it for a channel
+_PEAK = 0.9999  # quantile that says how large a channel gets
+_EQUALISING = 0.5  # exponent: equal ranges throughout make the weights harder to quantise
+
+
+class Blocks(nn.Sequential):
+    """The blocks of a `networks.Body`, computed as their integers will be.
+
+    (N, C, H, W) to the same. Gradients pass rounding unchanged and end where values are clipped.
+
+    Attributes:
+        steps: of the activations: the stream from head to tail with what is added to it, then what
+            each block's ReLU gives.
+    """
+
+    steps: Tensor
+
+    def __init__(self, blocks: nn.Sequential) -> None:
+        super().__init__(*blocks)
+        self.register_buffer("steps", torch.ones(1 + len(blocks)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.onnx.is_in_onnx_export():
+            return super().forward(x)
+        stream, *middles = self.steps.tolist()
+        x = _rounded(x, stream, SIGNED)
+        for block, middle in zip(self, middles, strict=True):
+            hidden = _rounded(_convolved(block.conv1, x).relu(), middle, 0)
+            x = x + _rounded(_convolved(block.conv2, hidden), stream, SIGNED)
+            x = _rounded(x, stream, SIGNED)  # in fact only clipped
+        return x
+
+
+def _rounded(x: Tensor, step: float, zero: int) -> Tensor:
+    return torch.fake_quantize_per_tensor_affine(x, step, zero, 0, _TOP)
+
+
+def _convolved(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    steps = weight_steps(conv.weight)
+    zeros = torch.zeros_like(steps, dtype=torch.int32)
+    weight = torch.fake_quantize_per_channel_affine(
+        conv.weight, steps, zeros, 0, -WEIGHT_LIMIT, WEIGHT_LIMIT
+    )
+    return nn.functional.conv2d(x, weight, conv.bias, padding=1)
+
+
+def weight_steps(weight: Tensor) -> Tensor:
+    """Of each output channel; not so small that biases, in steps, would not fit in 32 bits."""
+    return weight.detach().abs().amax((1, 2, 3)).clamp_min(1e-4) / WEIGHT_LIMIT
+
+
+def quantise(rec: nn.Module, calibrate: Callable[[], object]) -> None:
+    """Replace the blocks of a network's body by `Blocks`, with steps that fit.
+
+    Args:
+        rec: has a `networks.Body` as ``body``.
+        calibrate: runs ``rec`` on pictures, from whose activations the steps follow.
+    """
+    body = rec.body
+    assert isinstance(body, networks.Body)
+    caught: list[Tensor] = []
+    hook = body.blocks.register_forward_pre_hook(lambda _, given: caught.append(given[0]))
+    with torch.no_grad():
+        calibrate()
+        hook.remove()
+        x = torch.cat(caught)
+        x = x / _equalise(body, *_activations(body.blocks, x)).view(-1, 1, 1)
+        stream, middles = _activations(body.blocks, x)
+        made = Blocks(body.blocks)
+        steps = [_step(stream, SIGNED), *(_step([values], 0) for values in middles)]
+        made.steps.copy_(torch.tensor(steps))
+    body.blocks = made
+
+
+def _activations(blocks: nn.Sequential, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    """In float: the stream with what is added to it; what each ReLU gives."""
+    stream, middles = [x], []
+    for block in blocks:
+        middles.append(block.conv1(x).relu())
+        change = block.conv2(middles[-1])
+        x = x + change
+        stream += [change, x]
+    return stream, middles
+
+
+def _equalise(body: networks.Body, stream: list[Tensor], middles: list[Tensor]) -> Tensor:
+    """Scale channels so that one step suits all of them, without changing what the network gives.
+
+    Returns:
+        by what the channels of the stream were divided.
+    """
+    scale = _scale(stream)
+    _divide_outputs(body.head, scale)
+    _multiply_inputs(body.tail, scale)
+    for block, values in zip(body.blocks, middles, strict=True):
+        middle = _scale([values])
+        _multiply_inputs(block.conv1, scale)
+        _divide_outputs(block.conv1, middle)
+        _multiply_inputs(block.conv2, middle)
+        _divide_outputs(block.conv2, scale)
+    return scale
+
+
+def _scale(tensors: list[Tensor]) -> Tensor:
+    """How large the channels of tensors (N, C, H, W) get, relative to each other."""
+    peaks = []
+    for values in tensors:
+        channels = values.transpose(0, 1).flatten(1).abs()
+        peaks.append(_thinned(channels, _SAMPLES >> 4).quantile(_PEAK, 1).clamp_min(1e-6))
+    peak = torch.stack(peaks).amax(0)
+    scale: Tensor = (peak / peak.median()) ** _EQUALISING
+    return scale
+
+
+def _thinned(values: Tensor, count: int) -> Tensor:
+    """About so many, evenly along the last axis."""
+    return values[..., :: max(1, values.shape[-1] // count)]
+
+
+def _divide_outputs(conv: nn.Conv2d, scale: Tensor) -> None:
+    assert conv.bias is not None
+    conv.weight /= scale.view(-1, 1, 1, 1)
+    conv.bias /= scale
+
+
+def _multiply_inputs(conv: nn.Conv2d, scale: Tensor) -> None:
+    conv.weight *= scale.view(-1, 1, 1)
+
+
+def _step(tensors: list[Tensor], zero: int) -> float:
+    """Of the least squared error: small steps clip, large ones round coarsely."""
+    values = torch.stack([_thinned(tensor.flatten(), _SAMPLES) for tensor in tensors])
+    largest = max(float(values.max()) / (_TOP - zero), float(-values.min()) / max(zero, 1))
+    steps = [largest * part / 20 for part in range(5, 21)]
+
+    def loss(step: float) -> float:
+        return float((_rounded(values, step, zero) - values).square().mean())
+
+    return min(steps, key=loss)
+
+
+def to_qdq(model: onnx.ModelProto, module: nn.Module) -> None:
+    """Make a network's float graph the QDQ graph of its `Blocks`, where it has them.
+
+    Args:
+        model: exported from ``module``; changed in place.
+    """
+    for name, blocks in module.named_modules():
+        if isinstance(blocks, Blocks):
+            _insert(model.graph, name, blocks)
+
+
+def _insert(graph: onnx.GraphProto, name: str, blocks: Blocks) -> None:
+    """Put QuantizeLinear and DequantizeLinear behind all that `Blocks.steps` is of, and int8
+    weights in the place of float ones."""
+    along, *middles = blocks.steps.cpu().numpy()
+    users = {value: node for node in reversed(graph.node) for value in node.input}
+    rounded: dict[str, tuple[np.float32, int]] = {}  # values, with their steps and zero points
+    convs: dict[str, tuple[nn.Conv2d, np.float32]] = {}  # by output, with the step of the input
+    for place, (block, middle) in enumerate(zip(blocks, middles, strict=True)):
+        conv1, conv2 = (users[f"{name}.{place}.{conv}.weight"] for conv in ("conv1", "conv2"))
+        rounded[conv1.input[0]] = along, SIGNED
+        rounded[users[conv1.output[0]].output[0]] = middle, 0  # ReLU's
+        rounded[conv2.output[0]] = along, SIGNED
+        rounded[users[conv2.output[0]].output[0]] = along, SIGNED
+        convs[conv1.output[0]] = block.conv1, along
+        convs[conv2.output[0]] = block.conv2, middle
+    constants: list[onnx.TensorProto] = []
+    nodes: list[onnx.NodeProto] = []
+
+    def constant(name: str, value: NDArray[np.generic] | np.generic) -> str:
+        constants.append(numpy_helper.from_array(np.asarray(value), name))
+        return name
+
+    def node(kind: str, inputs: list[str], output: str, **attributes: int) -> str:
+        nodes.append(helper.make_node(kind, inputs, [output], **attributes))
+        return output
+
+    def stored(name: str, values: NDArray[np.generic], steps: NDArray[np.generic]) -> str:
+        """Integers, a row for each output channel, that stand for multiples of its step."""
+        inputs = [
+            constant(f"{name}.integers", values),
+            constant(f"{name}.steps", steps),
+            constant(f"{name}.zeros", np.zeros(len(steps), values.dtype)),
+        ]
+        return node("DequantizeLinear", inputs, f"{name}.dequantised", axis=0)
+
+    kept = {value: value for value in rounded}
+    for each in list(graph.node):
+        each.input[:] = [kept.get(value, value) for value in each.input]
+        output = each.output[0] if each.output else ""
+        if output in convs:
+            conv, step = convs[output]
+            weights, biases, sizes = integers(conv, step)
+            each.input[1] = stored(each.input[1], weights, sizes)
+            bias = each.input[1].removesuffix("weight.dequantised") + "bias"
+            each.input[2] = stored(bias, biases, sizes * step)
+        nodes.append(each)
+        if output in rounded:
+            step, zero = rounded[output]
+            grid = [constant(f"{output}.step", step), constant(f"{output}.zero", np.uint8(zero))]
+            whole = node("QuantizeLinear", [output, *grid], f"{output}.quantised")
+            kept[output] = node("DequantizeLinear", [whole, *grid], f"{output}.dequantised")
+    needed = {value for each in nodes for value in each.input}
+    constants += [tensor for tensor in graph.initializer if tensor.name in needed]
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend(constants)
+
+
+def parameters(graph: onnx.GraphProto) -> dict[str, NDArray[np.float32]]:
+    """The weights and biases that a QDQ graph stores as integers, by their PyTorch names."""
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    found = {}
+    for node in graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] in constants:
+            values, steps = (constants[name] for name in node.input[:2])
+            name = node.output[0].removesuffix(".dequantised")
+            found[name] = values * steps.reshape(-1, *(1,) * (values.ndim - 1))
+    return found
+
+
+def integers(
+    conv: nn.Conv2d, step: np.float32
+) -> tuple[NDArray[np.int8], NDArray[np.int32], NDArray[np.float32]]:
+    """Weights, biases and the weights' steps.
+
+    Args:
+        step: of the input; biases are multiples of its product with the weights'.
+    """
+    assert conv.bias is not None
+    weight, bias = (tensor.detach().cpu().numpy() for tensor in (conv.weight, conv.bias))
+    steps = weight_steps(conv.weight).cpu().numpy()
+    whole = np.rint(weight / steps.reshape(-1, 1, 1, 1)).clip(-WEIGHT_LIMIT, WEIGHT_LIMIT)
+    return whole.astype(np.int8), np.rint(bias / (steps * step)).astype(np.int32), steps
