@@ -2,8 +2,9 @@
 
 The blocks of its `networks.Body` run in integers, its head and tail in float. Weights are int8 with
 a step for each output channel, activations uint8 with one step for each tensor and zero point 0
-after ReLU, 128 elsewhere. All that is added up has the same step, so sums are not rounded. As ONNX, QuantizeLinear and DequantizeLinear stand around each
-convolution and each sum (QDQ), which ONNX Runtime fuses into integer kernels.
+after ReLU, 128 elsewhere. All that is added up has the same step, so sums are not rounded. As ONNX,
+QuantizeLinear and DequantizeLinear stand around each convolution and each sum (QDQ), which ONNX
+Runtime fuses into integer kernels.
 
 Weights are kept to 7 bits, -64..64. x86 processors without VNNI add pairs of uint8 x int8 products
 in 16 bits with saturation, and 2 * 255 * 64 fits. So every kernel gives the same integers; only
