@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -15,9 +16,11 @@ from comrec import codec
 from comrec.errors import UnsupportedPictureError
 from comrec.jpegtuning.bitstream import Component, _pack, write_jpeg
 from comrec.jpegtuning.blocks import to_coefficients
-from comrec.jpegtuning.tables import fineness, luma_step, step_tables
+from comrec.jpegtuning.tables import fineness
 from comrec.jpegtuning.trellis import dead_zone, quantise, symbol_bits
+from comrec.jpegtuning.tunings import TUNINGS, Tune
 from comrec.picture import Metadata, Picture
+from comrec.standard.jpeg import Subsampling
 
 # T.81 figure A.6, typed off the standard: zigzag index of each raster position.
 ZIGZAG_OF_RASTER = np.array(
@@ -33,6 +36,7 @@ ZIGZAG_OF_RASTER = np.array(
     ]
 )
 ONES = np.ones(64, np.int64)
+PSNR = TUNINGS["psnr"]
 
 
 def decode_plane(levels: np.ndarray, steps: np.ndarray) -> np.ndarray:
@@ -211,7 +215,7 @@ def test_where_bits_are_free_the_trellis_rounds_to_nearest(
     quality: float, gray_photo: Picture
 ) -> None:
     coefficients = photo_blocks(gray_photo)
-    steps = step_tables(quality)[0]
+    steps = PSNR.tables(quality, "4:2:0")[0]
     off = np.abs(coefficients / steps - quantise(coefficients, steps, lmbda=0))
     assert off.max() < 0.501  # float32 leaves ties open
 
@@ -222,8 +226,8 @@ def test_the_trellis_never_costs_more_than_simpler_roundings(
     quality: float, factor: float, gray_photo: Picture
 ) -> None:
     coefficients = photo_blocks(gray_photo)[::3]
-    steps = step_tables(quality)[0]
-    lmbda = factor * luma_step(quality) ** 2
+    steps = PSNR.tables(quality, "4:2:0")[0]
+    lmbda = factor * PSNR.luma_step(quality) ** 2
     bits, end_bits = symbol_bits(dead_zone(coefficients, steps))
     trellis, rounded, dead, zero = (
         costs(levels, coefficients, steps, lmbda, bits, end_bits)
@@ -269,27 +273,31 @@ def test_the_trellis_finds_the_best_of_all_choices(
 
 def test_a_larger_lambda_keeps_fewer_coefficients(gray_photo: Picture) -> None:
     coefficients = photo_blocks(gray_photo)
-    steps = step_tables(50)[0]
+    steps = PSNR.tables(50, "4:2:0")[0]
     kept = [
         np.count_nonzero(quantise(coefficients, steps, lmbda)) for lmbda in (0.0, 5.0, 50.0, 500.0)
     ]
     assert kept == sorted(set(kept), reverse=True)
 
 
-def test_steps_fall_as_quality_rises() -> None:
+@pytest.mark.parametrize("tune", TUNINGS)
+@pytest.mark.parametrize("subsampling", get_args(Subsampling))
+def test_steps_fall_as_quality_rises(tune: Tune, subsampling: Subsampling) -> None:
+    tuning = TUNINGS[tune]
     for coarse, fine in zip(range(100), range(1, 101), strict=True):
-        for before, after in zip(step_tables(coarse), step_tables(fine), strict=True):
+        tables = (tuning.tables(quality, subsampling) for quality in (coarse, fine))
+        for before, after in zip(*tables, strict=True):
             assert (after <= before).all()
             assert after.min() >= 1
             assert before.max() <= 255
             assert (after == np.round(after)).all()
-    assert luma_step(0) > 4 * luma_step(30) > 16 * luma_step(95)
+    assert tuning.luma_step(0) > 2.5 * tuning.luma_step(30) > 9 * tuning.luma_step(95)
 
 
 def test_fineness_tells_the_step_of_our_tables() -> None:
     for quality in range(0, 96, 5):
-        step = luma_step(quality)
-        told = 100 ** (1 - fineness(step_tables(quality)[0].astype(np.int64)))
+        step = PSNR.luma_step(quality)
+        told = 100 ** (1 - fineness(PSNR.tables(quality, "4:2:0")[0].astype(np.int64)))
         assert told == pytest.approx(step, rel=0.12), quality
 
 
@@ -391,7 +399,7 @@ def test_metadata_that_fits_no_jpeg_is_refused_by_name(
 
 def test_each_block_is_quantised_by_its_own_lambda(gray_photo: Picture) -> None:
     coefficients = to_coefficients(gray_photo.pixels.astype(np.float32)).reshape(-1, 64)
-    steps = step_tables(30)[0]
+    steps = PSNR.tables(30, "4:2:0")[0]
     lmbda = np.where(np.arange(len(coefficients)) % 2, 200.0, 2.0).astype(np.float32)
     mixed = quantise(coefficients, steps, lmbda)
     kept = (mixed[:, 1:] != 0).mean(axis=1)

@@ -29,8 +29,8 @@ from comrec import codec
 from comrec.cli import main
 from comrec.errors import DamagedFileError, InputError, OptionError
 from comrec.inference import store, tiles
-from comrec.jpegtuning import tables
 from comrec.jpegtuning.blocks import ZIGZAG
+from comrec.jpegtuning.tunings import TUNINGS
 from comrec.picture import Picture
 from comrec.train import codecs, export, networks, precision, proxy
 from comrec.train import recipe as recipes
@@ -72,7 +72,7 @@ def colourful() -> Picture:
 def raster_tables(quality: float) -> list[list[int]]:
     """Our tables as Pillow wants them."""
     out = []
-    for table in tables.step_tables(quality):
+    for table in TUNINGS["network"].tables(quality, "4:2:0"):
         raster = np.empty(64, int)
         raster[ZIGZAG] = table
         out.append(raster.tolist())
@@ -80,7 +80,7 @@ def raster_tables(quality: float) -> list[list[int]]:
 
 
 def steps(quality: float) -> Tensor:
-    return proxy.raster(list(tables.step_tables(quality)))
+    return proxy.raster(list(TUNINGS["network"].tables(quality, "4:2:0")))
 
 
 @pytest.mark.parametrize("quality", [0, 5, 20, 35, 50, 65, 80, 95])
@@ -532,14 +532,14 @@ def cut_out(target: Path, count: int, side: int = 128) -> Path:
     return target
 
 
-def untouched(pixels: Pixels, fraction: float) -> tuple[Pixels, float]:
-    return pixels, fraction
+def untouched(pixels: Pixels, fraction: float) -> tuple[Pixels, list[float]]:
+    return pixels, [fraction, 0.0]
 
 
-def halved(pixels: Pixels, fraction: float) -> tuple[Pixels, float]:
+def halved(pixels: Pixels, fraction: float) -> tuple[Pixels, list[float]]:
     height, width, channels = pixels.shape
     grouped = pixels.reshape(height // 2, 2, width // 2, 2, channels).astype(float)
-    return np.rint(grouped.mean((1, 3))).astype(np.uint8), fraction
+    return np.rint(grouped.mean((1, 3))).astype(np.uint8), [fraction, 0.0]
 
 
 def quiet(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
@@ -548,7 +548,7 @@ def quiet(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
 
 @pytest.mark.parametrize(("degrade", "scale"), [(untouched, 1), (halved, 2)])
 def test_a_sample_pairs_each_crop_with_its_coded_version(
-    tmp_path: Path, degrade: Callable[[Pixels, float], tuple[Pixels, float]], scale: int
+    tmp_path: Path, degrade: Callable[[Pixels, float], tuple[Pixels, list[float]]], scale: int
 ) -> None:
     photos = list_photos(cut_out(tmp_path / "in", 3))
     made = PhotoStore(tmp_path / "store", photos, "RGB", 32)
@@ -586,19 +586,31 @@ def test_a_sample_pairs_each_crop_with_its_coded_version(
 
 @pytest.mark.parametrize("plain", [False, True])
 @pytest.mark.parametrize(
-    ("family", "base", "scale", "channels"),
-    [("comrec", "jpeg", 1, 3), ("comrec", "bpg", 2, 3), ("jiang2017", "jpeg2000", 2, 1)],
+    ("family", "base", "scale", "channels", "subsampling"),
+    [
+        ("comrec", "jpeg", 1, 3, "4:2:0"),
+        ("comrec", "jpeg", 1, 3, "4:4:4"),
+        ("comrec", "bpg", 2, 3, ""),
+        ("jiang2017", "jpeg2000", 2, 1, ""),
+    ],
 )
 def test_a_real_codecs_degradation_comes_with_the_condition_of_its_files(
-    photo: Picture, family: str, base: str, scale: int, channels: int, plain: bool
+    photo: Picture,
+    family: str,
+    base: str,
+    scale: int,
+    channels: int,
+    subsampling: str,
+    plain: bool,
 ) -> None:
-    coder = codecs.RealCodec(family, base, scale, 10, 60, plain)
+    coder = codecs.RealCodec(family, base, scale, 10, 60, plain, subsampling)
     pixels = photo.pixels[..., :channels]
     results = [coder(pixels, fraction) for fraction in (0.0, 1.0)]
     for coded, condition in results:
         assert coded.shape == (192 // scale, 256 // scale, channels)
-        assert 0 <= condition <= 1
-    assert results[0][1] < results[1][1]
+        assert 0 <= condition[0] <= 1
+        assert condition[1] == (subsampling == "4:4:4")
+    assert results[0][1][0] < results[1][1][0]
 
 
 def test_photos_can_be_cut_to_a_patch_and_enlarged(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ Window = tuple[slice, slice]
 _MARGIN = 8  # input pixels of repeated edge on each side
 
 
-def run(network: Network, pixels: Pixels, quality: float) -> Pixels:
+def run(network: Network, pixels: Pixels, quality: float, full_chroma: bool = False) -> Pixels:
     """Apply a network that turns pixels into pixels.
 
     The picture is extended by repeating its edges, so that the zero padding of convolutions
@@ -32,7 +32,8 @@ def run(network: Network, pixels: Pixels, quality: float) -> Pixels:
 
     Args:
         pixels: (H, W, C) uint8 with the network's number of channels.
-        quality: 0..100; ignored by networks that are not conditioned on it.
+        quality, full_chroma: see `comrec.sandwich.conditions`; ignored by networks that do not
+            take them.
     Returns:
         uint8: (ceil(H*up/down), ceil(W*up/down), C).
     """
@@ -45,7 +46,8 @@ def run(network: Network, pixels: Pixels, quality: float) -> Pixels:
         ((margin, margin + -height % align), (margin, margin + -width % align), (0, 0)),
         mode="edge",
     )
-    (out,) = apply(network, padded.transpose(2, 0, 1), quality, from_pixels, to_pixels)
+    planes = padded.transpose(2, 0, 1)
+    (out,) = apply(network, planes, quality, from_pixels, to_pixels, full_chroma=full_chroma)
     start = margin * up // down
     rows, columns = (start + -(-side * up // down) for side in (height, width))
     return np.stack([*out[:, start:rows, start:columns]], axis=2)  # faster than to transpose
@@ -71,12 +73,13 @@ def apply(
     quality: float = 0.0,
     before: Callable[[Planes], Planes] = np.ascontiguousarray,
     *after: Callable[[Planes], Planes],
+    full_chroma: bool = False,
 ) -> tuple[Planes, ...]:
     """Apply any network, tile by tile.
 
     Args:
         planes: (C, H, W).
-        quality: 0..100; ignored by networks that are not conditioned on it.
+        quality, full_chroma: as in `run`.
         before: makes the network's input of a tile.
         after: what is kept of each output; by default all, as it is.
     Returns:
@@ -94,7 +97,7 @@ def apply(
 
     outputs: list[Planes] = []
     for outer, inner, where in windows(rows, columns, network):
-        pieces = _evaluate(network, before(planes[:, *outer]), quality)
+        pieces = _evaluate(network, before(planes[:, *outer]), quality, full_chroma)
         for place, piece in enumerate(pieces):
             part = piece[:, *grown(inner)]
             kept = after[place](part) if after else part
@@ -123,9 +126,15 @@ def _cuts(length: int, tile: int) -> list[tuple[int, int]]:
     return list(zip(starts, [*starts[1:], length], strict=True))
 
 
-def _evaluate(network: Network, planes: Planes, quality: float) -> list[Planes]:
+def conditions(network: Network, quality: float, full_chroma: bool) -> dict[str, NDArray[Any]]:
+    """Of what a network could be told, as it takes it: the inputs that it has."""
+    told = {"quality": quality / 100, "full_chroma": full_chroma}
+    names = {given.name for given in session.session(network).get_inputs()}
+    return {name: np.array([value], np.float32) for name, value in told.items() if name in names}
+
+
+def _evaluate(network: Network, planes: Planes, quality: float, full_chroma: bool) -> list[Planes]:
     """The outputs for one tile, (C', h, w) each."""
     feed = {session.session(network).get_inputs()[0].name: planes[None]}
-    if network.conditioned:
-        feed["quality"] = np.array([quality / 100], np.float32)
+    feed |= conditions(network, quality, full_chroma)
     return [output[0] for output in session.run(network, feed)]

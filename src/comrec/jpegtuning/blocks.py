@@ -71,3 +71,62 @@ def to_coefficients(plane: Float) -> Float:
     blocks = (plane - 128.0).reshape(rows, 8, columns, 8).transpose(0, 2, 1, 3)
     coefficients = DCT @ blocks @ DCT.T
     return np.ascontiguousarray(coefficients.reshape(rows, columns, 64)[..., ZIGZAG])
+
+
+def to_plane(coefficients: Float) -> Float:
+    """The inverse of `to_coefficients`: (m, n, 64) to (8m, 8n) samples, not rounded or clipped."""
+    rows, columns = coefficients.shape[:2]
+    raster = np.empty_like(coefficients)
+    raster[..., ZIGZAG] = coefficients
+    samples = DCT.T @ raster.reshape(rows, columns, 8, 8) @ DCT
+    plane = samples.transpose(0, 2, 1, 3).reshape(8 * rows, 8 * columns)
+    centred: Float = np.ascontiguousarray(plane)
+    return centred + np.float32(128)
+
+
+def adjoint_of_plane(gradient: Float) -> Float:
+    """The adjoint of `to_plane`, which is orthonormal: (8m, 8n) to (m, n, 64)."""
+    return to_coefficients(gradient + np.float32(128))
+
+
+def double(plane: Float, height: int, width: int) -> Float:
+    """Chroma of 4:2:0 at full size, as libjpeg's "fancy upsampling" has it, not rounded.
+
+    Each output sample is 3/4 of the nearest and 1/4 of the next sample, in both directions; the
+    samples at the edges are repeated.
+
+    Args:
+        plane: at least (ceil(height/2), ceil(width/2)); what is beyond is not used.
+    """
+    rows, columns = -(-height // 2), -(-width // 2)
+    doubled = _double_rows(_double_rows(plane[:rows, :columns]).T).T
+    return doubled[:height, :width]
+
+
+def adjoint_of_double(gradient: Float, rows: int, columns: int) -> Float:
+    """The adjoint of `double`: (H, W) to (rows, columns), zero beyond the samples it uses."""
+    height, width = gradient.shape
+    even = np.pad(gradient, ((0, height % 2), (0, width % 2)))
+    halved = _halve_rows(_halve_rows(even).T).T
+    whole: Float = np.zeros((rows, columns), np.float32)
+    whole[: halved.shape[0], : halved.shape[1]] = halved
+    return whole
+
+
+def _double_rows(plane: Float) -> Float:
+    before = np.concatenate([plane[:1], plane[:-1]])
+    after = np.concatenate([plane[1:], plane[-1:]])
+    doubled = np.empty((2 * len(plane), plane.shape[1]), np.float32)
+    doubled[0::2] = 0.75 * plane + 0.25 * before
+    doubled[1::2] = 0.75 * plane + 0.25 * after
+    return doubled
+
+
+def _halve_rows(plane: Float) -> Float:
+    even, odd = plane[0::2], plane[1::2]
+    halved: Float = 0.75 * (even + odd)
+    halved[:-1] += 0.25 * even[1:]
+    halved[1:] += 0.25 * odd[:-1]
+    halved[0] += 0.25 * even[0]
+    halved[-1] += 0.25 * odd[-1]
+    return halved

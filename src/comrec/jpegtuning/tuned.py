@@ -1,54 +1,35 @@
-"""A JPEG encoder optimised for squared error in RGB."""
+"""A better encoder of plain JPEG."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
-import mozjpeg_lossless_optimization
-import numpy as np
-from numpy.typing import NDArray
-
-from comrec.codec import Codec, Encode, check_quality, effort_option
-from comrec.formats import resolution, segments
-from comrec.jpegtuning import blocks, tables
-from comrec.jpegtuning.bitstream import Component, write_jpeg
-from comrec.jpegtuning.trellis import dead_zone, estimated_bits, quantise
+from comrec.codec import Codec, effort_option
+from comrec.jpegtuning.encoder import Encoder
+from comrec.jpegtuning.tunings import TUNINGS, Tune, Tuning
 from comrec.options import option
 from comrec.picture import Picture
 from comrec.preparation.header import Header
-from comrec.standard.jpeg import Jpeg
-
-Float = NDArray[np.float32]
-
-LAMBDA = 0.17
-"""Lambda of the trellis, in squared luma steps per bit. Tuned on validation photographs."""
-
-# Squared error in RGB per squared error in a sample of Y, Cb, Cr, relative to Y: the column
-# norms of YCbCr to RGB, times the four pixels of a 4:2:0 chroma sample.
-_WEIGHTS = (1.0, 4 * 1.086, 4 * 0.825)
-
-
-_SAMPLED = 5
-"""Every so many blocks are looked at for an estimate of the bytes."""
-_HEADERS = 600
-"""Bytes of tables and markers, roughly."""
+from comrec.standard.jpeg import Jpeg, Subsampling, subsampling_option
 
 
 @dataclass(frozen=True)
 class TunedJpeg(Codec):
-    """JPEG 4:2:0, optimised for PSNR; any JPEG decoder reads the files.
+    """JPEG, optimised for PSNR or for eyes; any JPEG decoder reads the files.
 
-    Flatter quantisation tables than those of Annex K, finer chroma (`tables`), rate-distortion
+    Flatter quantisation tables than those of Annex K and finer chroma (`tunings`), rate-distortion
     optimised quantisation (`trellis`), and progressive scans optimised by mozjpeg.
-    `tables.luma_step` gives the luma step of a quality.
 
     Attributes:
         effort: 1..10; below 4 a dead zone replaces the trellis.
-        lmbda: lambda of the trellis in squared luma steps per bit.
+        tune: "psnr", or "perceptual": coarser where frequencies are high and where texture hides
+            errors. Those of "network" are of what RecCNN will make of the file.
+        subsampling: chroma subsampling, "4:2:0" or "4:4:4".
     """
 
     id = "jpeg-tuned"
-    summary = "plain JPEG, tables and coefficients optimised for PSNR"
+    summary = "plain JPEG, tables and coefficients optimised"
     extension = ".jpg"
     aliases = (".jpeg",)
     container = "jpeg"
@@ -58,14 +39,19 @@ class TunedJpeg(Codec):
     mark_overhead = Jpeg.mark_overhead
 
     effort: int = effort_option("below 4 a dead zone replaces the trellis")
-    lmbda: float = option(LAMBDA, "lambda of the trellis, in squared luma steps per bit")
+    tune: Tune = option("psnr", "what the coefficients are optimised for", get_args(Tune))
+    subsampling: Subsampling = subsampling_option()
+
+    @property
+    def tuning(self) -> Tuning:
+        return TUNINGS[self.tune]
 
     def encode(self, picture: Picture, quality: float) -> bytes:
         return self.encoder(picture)(quality)
 
-    def encoder(self, picture: Picture) -> Encode:
+    def encoder(self, picture: Picture) -> TunedEncoder:
         self.check(picture)
-        return _Encoder(picture, self.lmbda if self.effort >= 4 else 0.0)
+        return TunedEncoder(self, picture)
 
     def check(self, picture: Picture) -> None:
         super().check(picture)
@@ -84,50 +70,27 @@ class TunedJpeg(Codec):
         return Jpeg().mark_in(data)
 
 
-class _Encoder:
-    """The encoder of one picture, which is transformed once.
+class TunedEncoder:
+    """The encoder of one picture."""
 
-    Args:
-        lmbda: see `TunedJpeg`; 0 for a dead zone in place of the trellis.
-    """
-
-    def __init__(self, picture: Picture, lmbda: float) -> None:
+    def __init__(self, coder: TunedJpeg, picture: Picture) -> None:
+        self._coder = coder
         self._picture = picture
-        self._lmbda = lmbda
-        self._metadata = segments.metadata_segments(picture.metadata)
-        if picture.is_gray:
-            planes = [blocks.pad_to(picture.pixels.astype(np.float32), 8)]
-        else:
-            ycc = blocks.rgb_to_ycc(picture.pixels)
-            luma, *chroma = (blocks.pad_to(ycc[..., channel], 16) for channel in range(3))
-            planes = [luma, *map(blocks.halve, chroma)]
-        self._coefficients = [blocks.to_coefficients(plane) for plane in planes]
+        self._encoders: dict[Subsampling, Encoder] = {}
+
+    def at(self, quality: float) -> Encoder:
+        """With the subsampling of a quality."""
+        coder = self._coder
+        chosen = coder.subsampling
+        if chosen not in self._encoders:
+            self._encoders[chosen] = Encoder(
+                self._picture, coder.tuning, chosen, trellis=coder.effort >= 4
+            )
+        return self._encoders[chosen]
 
     def __call__(self, quality: float) -> bytes:
-        check_quality(quality)
-        steps = tables.step_tables(quality)
-        lmbda = self._lmbda * tables.luma_step(quality) ** 2
-        sampling = (1,) if self._picture.is_gray else (2, 1, 1)
-        components = [
-            Component(_levels(coefficients, steps[min(i, 1)], lmbda / _WEIGHTS[i]), min(i, 1), by)
-            for i, (coefficients, by) in enumerate(zip(self._coefficients, sampling, strict=True))
-        ]
-        used = list(steps[: len({component.table for component in components})])
-        plain = write_jpeg(self._picture.width, self._picture.height, components, used)
-        data = mozjpeg_lossless_optimization.optimize(plain)
-        return segments.insert(resolution.in_jfif(data, self._picture.metadata), self._metadata)
+        return self.at(quality)(quality)
 
     def estimate(self, quality: float) -> float:
-        """Bytes, from every fifth block without the trellis; within a quarter of the file's."""
-        steps = tables.step_tables(quality)
-        bits = 0.0
-        for i, coefficients in enumerate(self._coefficients):
-            sample = coefficients.reshape(-1, 64)[::_SAMPLED]
-            bits += _SAMPLED * estimated_bits(dead_zone(sample, steps[min(i, 1)], 0.25))
-        return bits / 8 + sum(len(body) + 4 for _, body in self._metadata) + _HEADERS
-
-
-def _levels(coefficients: Float, steps: Float, lmbda: float) -> NDArray[np.int16]:
-    if not lmbda:
-        return dead_zone(coefficients, steps)
-    return quantise(coefficients.reshape(-1, 64), steps, lmbda).reshape(coefficients.shape)
+        """See `comrec.ratecontrol.Estimating`."""
+        return self.at(quality).estimate(quality)

@@ -4,6 +4,7 @@ from functools import partial
 
 from comrec import codec
 from comrec.sandwich.jiang2017 import Jiang2017
+from comrec.sandwich.our_jpeg import ComrecJpeg
 from comrec.sandwich.ours import Comrec
 
 __all__ = ["Comrec", "Jiang2017"]
@@ -20,5 +21,6 @@ _BASES = [
 for _base, _coder in _BASES:
     if _coder.quality_step is not None:
         codec.register(f"comrec-{_base}", partial(Comrec, _base))
+codec.register("comrec-jpeg", ComrecJpeg)
 for _base, _ in _BASES:
     codec.register(f"jiang2017-{_base}", partial(Jiang2017, _base))

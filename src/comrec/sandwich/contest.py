@@ -5,6 +5,7 @@ Each standard file is made once and decoded once, whatever is asked of it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -66,9 +67,18 @@ class Sources:
         plain: the standard codec alone.
         payload: the standard codec with the options that it has between the networks.
         picture: the picture.
+        improved: makes the encoder of scale 1 of the payload's.
     """
 
-    def __init__(self, base: str, plain: Codec, payload: Codec, picture: Picture) -> None:
+    def __init__(
+        self,
+        base: str,
+        plain: Codec,
+        payload: Codec,
+        picture: Picture,
+        improved: Callable[[Encode], Encode],
+    ) -> None:
+        self._improved = improved
         self.base = base
         self.plain = plain
         self.payload = payload
@@ -105,15 +115,15 @@ class Sources:
     def _full_encoder(self) -> Encode:
         """Of scale 1: through the pre-filter, where the codec has one."""
         if not self._filtered:
-            return self.payload.encoder(self.picture)
+            return self._improved(self.payload.encoder(self.picture))
         return lambda quality: self.payload.encode(
-            filtered(self.base, self.picture, quality), quality
+            filtered(self.payload, self.picture, quality), quality
         )
 
     def compact(self, quality: float) -> Encode:
         """Of the compact picture, made by a ComCNN that was told the quality."""
         if quality not in self._compact:
-            picture = halved(self.base, self.picture, quality)
+            picture = halved(self.payload, self.picture, quality)
             self._compact[quality] = self._once(self.payload.encoder(picture))
         return self._compact[quality]
 
@@ -263,7 +273,7 @@ class Contest:
         picture = sources.picture
         rec = store.serving("comrec", sources.base, "rec", up=scale)
         data = marked.write(sources.plain, payload.data, picture, payload.quality, rec)
-        condition = conditions.before(sources.base, payload.quality)
+        condition = conditions.from_file(sources.base, payload.data, payload.quality)
         size = picture.width, picture.height
         decoded = sources.decoded(payload.data)
         pixels = reconstruct(rec, decoded.pixels, condition, size)
@@ -279,17 +289,18 @@ def pre_filter(base: str) -> Network | None:
     return store.find("comrec", base, "com")
 
 
-def filtered(base: str, picture: Picture, quality: float) -> Picture:
+def filtered(payload: Codec, picture: Picture, quality: float) -> Picture:
     """The picture that is coded at scale 1: through the pre-filter, where the codec has one."""
-    found = pre_filter(base)
+    found = pre_filter(payload.container)
     if found is None:
         return picture
-    condition = conditions.before(base, quality)
+    condition = conditions.before(payload, quality)
     return picture.with_pixels(apply(found, picture.pixels, condition))
 
 
-def halved(base: str, picture: Picture, quality: float) -> Picture:
+def halved(payload: Codec, picture: Picture, quality: float) -> Picture:
     """The picture that is coded at scale 1/2: through ComCNN."""
+    base = payload.container
     com = store.com_of(store.serving("comrec", base, "rec", up=2), base)
-    condition = conditions.before(base, quality)
+    condition = conditions.before(payload, quality)
     return picture.halved(apply(com, picture.pixels, condition))

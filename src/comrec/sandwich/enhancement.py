@@ -52,7 +52,7 @@ def enhance(format: str, data: bytes, decoded: Picture) -> Picture:
     if is_drawn(decoded.pixels):
         return _left(decoded, "it looks like a screenshot or a drawing, no photograph")
     condition = conditions.estimate(format, data, decoded)
-    if condition > highest:
+    if condition.quality > highest:
         return _left(decoded, "its quality is too high to gain from it")
     size = decoded.width, decoded.height
     return decoded.with_pixels(reconstruct(network, decoded.pixels, condition, size))

@@ -18,6 +18,7 @@ from comrec.picture import Picture
 from comrec.ratecontrol import QualitySearch
 from comrec.sandwich import marked
 from comrec.sandwich.base import Sandwich
+from comrec.sandwich.conditions import Condition
 from comrec.sandwich.reconstruct import apply
 
 # The compact picture's chroma is at half of each side already; halving it again costs more
@@ -84,4 +85,4 @@ class Jiang2017(Sandwich):
 def compact(base: str, picture: Picture) -> Picture:
     """The picture that is coded: through ComCNN, half of each side, rounded up."""
     com = store.com_of(store.serving("jiang2017", base, "rec", up=2), base)
-    return picture.halved(apply(com, picture.pixels, condition=0))
+    return picture.halved(apply(com, picture.pixels, Condition(0)))

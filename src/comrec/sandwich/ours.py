@@ -21,8 +21,6 @@ from comrec.sandwich.base import Sandwich
 from comrec.sandwich.contest import Candidate, Contest, Scale, Sources
 
 _PAYLOADS = {
-    # Before a network, fewer coefficients are worth dropping than in a file shown as it is.
-    "jpeg": "jpeg-tuned:lmbda=0.12",
     # Chroma at full size and finer samples: 8 % fewer bytes at the same RGB PSNR.
     "bpg": "bpg:subsampling=4:4:4:bit_depth=10",
 }
@@ -36,6 +34,7 @@ class Comrec(Sandwich):
     the codec's own, and better.
 
     Attributes:
+        effort: the standard codec's.
         scale: "1", "1/2", or "auto": 1/2 only where it wins by more than `contest.CLEAR_WIN` dB.
     """
 
@@ -56,13 +55,20 @@ class Comrec(Sandwich):
 
     def encoder(self, picture: Picture) -> Encode:
         self.check(picture)
-        return _Encoder(self, Sources(self.base, self.plain, self.payload, picture))
+        return _Encoder(self, self._sources(picture))
 
     def encode_within(self, picture: Picture, budget: int) -> OperatingPoint:
         self.check(picture)
-        sources = Sources(self.base, self.plain, self.payload, picture)
+        sources = self._sources(picture)
         winner = Contest(sources, self.scale, self.id).within(budget)
         return OperatingPoint(winner.data, winner.quality, sources.encodes)
+
+    def improved(self, encode: Encode) -> Encode:
+        """The encoder of scale 1, given the payload's."""
+        return encode
+
+    def _sources(self, picture: Picture) -> Sources:
+        return Sources(self.base, self.plain, self.payload, picture, self.improved)
 
 
 class _Encoder:

@@ -9,13 +9,16 @@ from PIL import Image
 from comrec.inference import tiles
 from comrec.inference.store import Network
 from comrec.jpegtuning.blocks import rgb_to_ycc, ycc_to_rgb
+from comrec.sandwich.conditions import Condition
 
 Pixels = NDArray[np.uint8]
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
-def reconstruct(network: Network, small: Pixels, condition: float, size: tuple[int, int]) -> Pixels:
+def reconstruct(
+    network: Network, small: Pixels, condition: Condition, size: tuple[int, int]
+) -> Pixels:
     """Apply a RecCNN.
 
     Args:
@@ -30,7 +33,7 @@ def reconstruct(network: Network, small: Pixels, condition: float, size: tuple[i
     return np.ascontiguousarray(apply(network, small, condition)[:height, :width])
 
 
-def apply(network: Network, pixels: Pixels, condition: float) -> Pixels:
+def apply(network: Network, pixels: Pixels, condition: Condition) -> Pixels:
     """Apply a network as it is trained, on luma or RGB.
 
     Args:
@@ -41,22 +44,22 @@ def apply(network: Network, pixels: Pixels, condition: float) -> Pixels:
     """
     if network.channels == 3:
         if pixels.ndim == 3:
-            return tiles.run(network, pixels, condition)
-        coloured = tiles.run(network, np.repeat(pixels[..., None], 3, axis=2), condition)
+            return tiles.run(network, pixels, *condition)
+        coloured = tiles.run(network, np.repeat(pixels[..., None], 3, axis=2), *condition)
         luma: Pixels = np.rint(coloured @ _LUMA).astype(np.uint8)
         return luma
     if pixels.ndim == 2:
-        return tiles.run(network, pixels[..., None], condition)[..., 0]
+        return tiles.run(network, pixels[..., None], *condition)[..., 0]
     return _by_luma(network, pixels, condition)
 
 
-def _by_luma(network: Network, pixels: Pixels, condition: float) -> Pixels:
+def _by_luma(network: Network, pixels: Pixels, condition: Condition) -> Pixels:
     """Luma through the network; chroma resized bicubically."""
     height, width = pixels.shape[:2]
     if network.role == "com":  # odd sides: the chroma grids must lie on each other
         pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     ycc = np.clip(np.rint(rgb_to_ycc(pixels)), 0, 255).astype(np.uint8)
-    luma = tiles.run(network, ycc[..., :1], condition)[..., 0]
+    luma = tiles.run(network, ycc[..., :1], *condition)[..., 0]
     size = luma.shape[1], luma.shape[0]
     chroma = [
         np.asarray(Image.fromarray(ycc[..., i]).resize(size, Image.Resampling.BICUBIC))

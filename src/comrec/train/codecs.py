@@ -30,6 +30,7 @@ class RealCodec:
         scale: 2 halves the picture first, through the package's ComCNN.
         lowest, highest: range of the codec's quality.
         plain: code with the standard codec as others use it, not as the sandwich codec does.
+        subsampling: "4:2:0" or "4:4:4"; "" for codecs without that option.
     """
 
     family: str
@@ -38,23 +39,28 @@ class RealCodec:
     lowest: float
     highest: float
     plain: bool = False
+    subsampling: str = ""
 
-    def __call__(self, pixels: Pixels, fraction: float) -> tuple[Pixels, float]:
+    def __call__(self, pixels: Pixels, fraction: float) -> tuple[Pixels, list[float]]:
         """Code and decode at a fraction 0..1 of the quality range.
 
         Returns:
-            the decoded pixels and the condition, 0..1, that the networks will be given.
+            the decoded pixels and the condition that the networks will be given: quality and full
+            chroma, in 0..1.
         """
         picture = Picture(pixels if pixels.shape[2] == 3 else pixels[..., 0])
         quality = self.lowest + fraction * (self.highest - self.lowest)
+        own = payload(self.family, self.base)
         if self.scale == 2:
-            picture = FAMILIES[self.family].compact(self.base, picture, quality)
-        coder = codec.get(self.base) if self.plain else payload(self.family, self.base)
+            picture = FAMILIES[self.family].compact(own, picture, quality)
+        coder = codec.get(self.base) if self.plain else own
+        if self.subsampling:
+            coder = codec.parse(str(coder), subsampling=self.subsampling)
         data = coder.encode(picture, quality)
         decoded = coder.decode(data)
         condition = conditions.from_file(self.base, data, quality)
         coded = decoded.rgb if pixels.shape[2] == 3 else decoded.pixels[..., None]
-        return coded, condition / 100
+        return coded, [condition.quality / 100, float(condition.full_chroma)]
 
 
 def payload(family: str, base: str) -> Codec:

@@ -28,9 +28,9 @@ from comrec.errors import DamagedFileError, InputError, OptionError
 from comrec.pillow_io import open_image
 
 Pixels = NDArray[np.uint8]
-Degradation = Callable[[Pixels, float], tuple[Pixels, float]]
+Degradation = Callable[[Pixels, float], tuple[Pixels, list[float]]]
 """(H, W, C) uint8 and a fraction 0..1 of the quality range, to what the decoder returns,
-(H/s, W/s, C), and the condition 0..1 that the networks are given."""
+(H/s, W/s, C), and the two conditions 0..1 that the networks are given."""
 Track = Callable[[Iterable[Any], int, str], Iterable[Any]]
 """Wraps an iterable of known length in a labelled progress bar."""
 
@@ -69,7 +69,7 @@ def _load(path: Path, mode: str, patch: int, enlarged: float) -> Pixels:
     return np.ascontiguousarray(pixels[top : top + height, left : left + width])
 
 
-def _degrade_one(degrade: Degradation, job: tuple[Pixels, float]) -> tuple[Pixels, float]:
+def _degrade_one(degrade: Degradation, job: tuple[Pixels, float]) -> tuple[Pixels, list[float]]:
     return degrade(*job)
 
 
@@ -121,7 +121,7 @@ class PhotoStore:
                 f"{folder}: was made for crops smaller than {minimum}; choose another folder"
             )
         self.original = _Flat(folder / "original.u8", self.shapes, self.channels)
-        self.bins: list[tuple[_Flat, list[float]]] = []
+        self.bins: list[tuple[_Flat, list[list[float]]]] = []
         self.bin_weights: list[float] = []
         self._resident: dict[str, torch.Tensor] = {}
 
@@ -191,7 +191,7 @@ class PhotoStore:
 
         Returns:
             original (batch, C, crop, crop) and coded (batch, C, crop/scale, crop/scale) in 0..1,
-            channels last; conditions (batch,) in 0..1. Without quality bins, coded is empty.
+            channels last; conditions (batch, 2) in 0..1. Without quality bins, coded is empty.
         """
         originals, coded, conditions = [], [], []
         shares = np.array(self.bin_weights) / sum(self.bin_weights) if self.bins else None
@@ -268,11 +268,14 @@ def _shapes(found: Any, path: Path) -> list[tuple[int, int]]:
     return [(height, width) for height, width in found]
 
 
-def _conditions(path: Path, count: int) -> list[float]:
-    """The condition of each of so many photographs."""
+def _conditions(path: Path, count: int) -> list[list[float]]:
+    """The two conditions of each of so many photographs."""
     found = _read_json(path)
-    if not isinstance(found, list) or [type(value) for value in found] != [float] * count:
+    if not isinstance(found, list) or len(found) != count:
         raise _damaged(path)
+    for pair in found:
+        if not isinstance(pair, list) or [type(value) for value in pair] != [float] * 2:
+            raise _damaged(path)
     return found
 
 

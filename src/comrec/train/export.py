@@ -26,6 +26,7 @@ from comrec.inference.store import Network, file_name, manifest, patch_name
 from comrec.train import integer, losses, quantised, rate
 from comrec.train.families import Family
 from comrec.train.gradient import differentiate
+from comrec.train.networks import ComrecRec1
 from comrec.train.recipe import Recipe
 
 OPSET = 17
@@ -35,11 +36,14 @@ OPSET = 17
 GEOMETRY = {
     "Jiang2017Com": (2, 6, 512),
     "Jiang2017Rec": (2, 14, 256),
-    "ComrecRec1": (2, 22, 1024),
+    "ComrecRec1": (2, 38, 1024),
     "ComrecRec2": (1, 12, 512),
     "ComrecCom1": (2, 14, 1024),
     "ComrecCom2": (2, 16, 1024),
 }
+# The same of the gradient of ComrecRec1's error, whose tiles are whole MCUs of JPEG 4:2:0. It
+# reaches there and back, and two pixels further through the chroma filter.
+ERROR_GRADIENT_GEOMETRY = (16, 78, 512)
 
 # The same of the learned codec's, by role: g_a in pixels, h_a, g_s and gradient in latents, h_s in
 # hyper-latents.
@@ -65,11 +69,14 @@ def to_onnx(module: nn.Module, conditioned: bool, channels: int, takes: str = "p
     """An ONNX model with dynamic height and width; weights stored as float16.
 
     Inputs "picture" (1, C, H, W), or what else it ``takes``, and, where conditioned, "quality"
-    (1,); both in 0..1. Output "result". With `quantised.Blocks`, a QDQ graph.
+    (1,), all in 0..1; of `ComrecRec1` also "full_chroma" (1,), 0 or 1. Output "result". With
+    `quantised.Blocks`, a QDQ graph.
     """
     inputs = {takes: torch.rand(1, channels, 64, 64)}
     if conditioned:
         inputs["quality"] = torch.rand(1)
+    if isinstance(module, ComrecRec1):
+        inputs["full_chroma"] = torch.ones(1)
     model = _exported(module, inputs)
     quantised.to_qdq(model, module)
     return _stored(model)
@@ -87,6 +94,37 @@ def gradient_to_onnx(g_s: nn.Module, recipe: Recipe, channels: int) -> bytes:
         "picture": torch.rand(1, 3, 256, 256),
     }
     return _stored(differentiate(_exported(_Cost(g_s, recipe), inputs), "latents"))
+
+
+def error_gradient_to_onnx(rec: nn.Module) -> bytes:
+    """The gradient of RecCNN's squared error with respect to the decoded picture.
+
+    Inputs "decoded" and "picture" (1, 3, H, W), "quality" and "full_chroma" (1,), in 0..1; outputs
+    "gradient", as the decoded picture, and "result", the squared error of each sample. Of a
+    network in 8 bits without the rounding of activations.
+    """
+    inputs = {
+        "decoded": torch.rand(1, 3, 64, 64),
+        "picture": torch.rand(1, 3, 64, 64),
+        "quality": torch.rand(1),
+        "full_chroma": torch.ones(1),
+    }
+    error = _SquaredError(rec)
+    model = differentiate(_exported(error, inputs), "decoded")
+    quantised.store_integers(model, error)
+    return _stored(model)
+
+
+class _SquaredError(nn.Module):
+    """Of each sample of a RecCNN's output, as it is shown."""
+
+    def __init__(self, rec: nn.Module) -> None:
+        super().__init__()
+        self.rec = rec
+
+    def forward(self, decoded: Tensor, picture: Tensor, *conditions: Tensor) -> Tensor:
+        error: Tensor = self.rec(decoded, *conditions).clamp(0, 1) - picture
+        return error * error
 
 
 class _Cost(nn.Module):
@@ -196,6 +234,32 @@ def write(
         channels=channels,
         conditioned=family.conditioned,
         geometry=GEOMETRY[type(module).__name__],
+    )
+
+
+def write_error_gradient(
+    folder: Path, rec: Network, module: nn.Module, training: dict[str, Any]
+) -> Network:
+    """Export the gradient of a RecCNN's squared error, as a patch of it, as `write` does.
+
+    Args:
+        rec: as `write` exported it, into the same folder.
+        module: the RecCNN.
+    """
+    return _enter(
+        folder,
+        error_gradient_to_onnx(module),
+        training,
+        name=rec.name.replace("-rec", "-gradient"),
+        family=rec.family,
+        variant=rec.variant,
+        role="gradient",
+        up=1,
+        down=1,
+        channels=rec.channels,
+        conditioned=True,
+        geometry=ERROR_GRADIENT_GEOMETRY,
+        base=(folder / file_name(rec.name, rec.sha256)).read_bytes(),
     )
 
 

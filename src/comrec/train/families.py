@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from comrec.codec import Codec
 from comrec.picture import Picture
 from comrec.sandwich import contest, jiang2017
 from comrec.train import networks
@@ -33,10 +34,14 @@ class Family(ABC):
 
     @abstractmethod
     def reconstruct(self, rec: nn.Module, coded: Tensor, condition: Tensor) -> Tensor:
-        """(N, C, h, w) decoded pictures through RecCNN; ``condition`` is (N,), in 0..1."""
+        """(N, C, h, w) decoded pictures through RecCNN.
+
+        Args:
+            condition: (N, 2): quality and full chroma, in 0..1 (`comrec.sandwich.conditions`).
+        """
 
     @abstractmethod
-    def compact(self, base: str, picture: Picture, quality: float) -> Picture:
+    def compact(self, payload: Codec, picture: Picture, quality: float) -> Picture:
         """The picture at half the size, by the ComCNN that the package has for a codec."""
 
     @abstractmethod
@@ -60,8 +65,8 @@ class Jiang2017(Family):
         reconstruction: Tensor = rec(coded)
         return reconstruction
 
-    def compact(self, base: str, picture: Picture, quality: float) -> Picture:
-        return jiang2017.compact(base, picture)
+    def compact(self, payload: Codec, picture: Picture, quality: float) -> Picture:
+        return jiang2017.compact(payload.container, picture)
 
     def network_name(self, run: str, role: str, scale: int) -> str:
         return f"{run}-{role}"
@@ -80,11 +85,13 @@ class Comrec(Family):
         return networks.ComrecRec1() if scale == 1 else networks.ComrecRec2()
 
     def reconstruct(self, rec: nn.Module, coded: Tensor, condition: Tensor) -> Tensor:
-        reconstruction: Tensor = rec(coded, condition)
+        count: int = rec.conditions  # type: ignore[assignment]
+        told = condition.unbind(1)[:count]
+        reconstruction: Tensor = rec(coded, *told)
         return reconstruction
 
-    def compact(self, base: str, picture: Picture, quality: float) -> Picture:
-        return contest.halved(base, picture, quality)
+    def compact(self, payload: Codec, picture: Picture, quality: float) -> Picture:
+        return contest.halved(payload, picture, quality)
 
     def network_name(self, run: str, role: str, scale: int) -> str:
         return f"{run.rsplit('-', 1)[0]}-{role}{scale}"

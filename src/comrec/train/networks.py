@@ -101,25 +101,28 @@ class _Block(nn.Module):
 
 
 class Body(nn.Module):
-    """The body of our networks: residual blocks on one grid, told the quality by a plane.
+    """The body of our networks: residual blocks on one grid, told the conditions by planes.
 
-        planes + quality ─ head 3x3 ─ blocks of two 3x3 ─ tail 3x3, starting at zero
+        planes + conditions ─ head 3x3 ─ blocks of two 3x3 ─ tail 3x3, starting at zero
 
     At equal cost on a CPU, blocks on the half-resolution grid beat blocks on coarser grids by
     far: what codecs destroy is fine.
     """
 
-    def __init__(self, inputs: int, outputs: int, channels: int, blocks: int) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, channels: int, blocks: int, conditions: int = 1
+    ) -> None:
         super().__init__()
-        self.head = nn.Conv2d(inputs + 1, channels, 3, padding=1)
+        self.head = nn.Conv2d(inputs + conditions, channels, 3, padding=1)
         self.blocks = nn.Sequential(*(_Block(channels) for _ in range(blocks)))
         self.tail = nn.Conv2d(channels, outputs, 3, padding=1)
         nn.init.zeros_(self.tail.weight)
         nn.init.zeros_(_bias(self.tail))
 
-    def forward(self, x: Tensor, quality: Tensor) -> Tensor:
-        plane = torch.ones_like(x[:, :1]) * quality.to(x.dtype).view(-1, 1, 1, 1)
-        return self.tail(self.blocks(self.head(torch.cat([x, plane], 1))))
+    def forward(self, x: Tensor, *conditions: Tensor) -> Tensor:
+        one = torch.ones_like(x[:, :1])
+        planes = [one * told.to(x.dtype).view(-1, 1, 1, 1) for told in conditions]
+        return self.tail(self.blocks(self.head(torch.cat([x, *planes], 1))))
 
 
 class ComrecRec1(nn.Module):
@@ -129,12 +132,15 @@ class ComrecRec1(nn.Module):
     half-resolution grid; the last layer starts at zero, so step 0 equals the plain codec.
     """
 
+    conditions = 2  # the quality, and whether chroma is coded at full size
+
     def __init__(self) -> None:
         super().__init__()
-        self.body = Body(12, 12, channels=48, blocks=4)
+        self.body = Body(12, 12, channels=48, blocks=8, conditions=self.conditions)
 
-    def forward(self, x: Tensor, quality: Tensor) -> Tensor:
-        return x + F.pixel_shuffle(self.body(F.pixel_unshuffle(x, 2), quality), 2)
+    def forward(self, x: Tensor, quality: Tensor, full_chroma: Tensor) -> Tensor:
+        residual = self.body(F.pixel_unshuffle(x, 2), quality, full_chroma)
+        return x + F.pixel_shuffle(residual, 2)
 
 
 class ComrecRec2(nn.Module):
@@ -142,6 +148,8 @@ class ComrecRec2(nn.Module):
 
     (N, 3, h, w) decoded RGB to (N, 3, 2h, 2w). Residual over bicubic.
     """
+
+    conditions = 1
 
     def __init__(self) -> None:
         super().__init__()

@@ -14,6 +14,7 @@ head and tail, in float, can differ by the order of their sums.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import onnx
@@ -178,65 +179,71 @@ def to_qdq(model: onnx.ModelProto, module: nn.Module) -> None:
     """
     for name, blocks in module.named_modules():
         if isinstance(blocks, Blocks):
-            _insert(model.graph, name, blocks)
+            _round_activations(model.graph, name, blocks)
+    store_integers(model, module)
 
 
-def _insert(graph: onnx.GraphProto, name: str, blocks: Blocks) -> None:
-    """Put QuantizeLinear and DequantizeLinear behind all that `Blocks.steps` is of, and int8
-    weights in the place of float ones."""
-    along, *middles = blocks.steps.cpu().numpy()
+def _round_activations(graph: onnx.GraphProto, name: str, blocks: Blocks) -> None:
+    """Put QuantizeLinear and DequantizeLinear behind all that `Blocks.steps` is of."""
     users = {value: node for node in reversed(graph.node) for value in node.input}
-    rounded: dict[str, tuple[np.float32, int]] = {}  # values, with their steps and zero points
-    convs: dict[str, tuple[nn.Conv2d, np.float32]] = {}  # by output, with the step of the input
-    for place, (block, middle) in enumerate(zip(blocks, middles, strict=True)):
+    stream, *middles = blocks.steps.cpu().numpy()
+    grids = {}  # step and zero point, by value
+    for place, middle in enumerate(middles):
         conv1, conv2 = (users[f"{name}.{place}.{conv}.weight"] for conv in ("conv1", "conv2"))
-        rounded[conv1.input[0]] = along, SIGNED
-        rounded[users[conv1.output[0]].output[0]] = middle, 0  # ReLU's
-        rounded[conv2.output[0]] = along, SIGNED
-        rounded[users[conv2.output[0]].output[0]] = along, SIGNED
-        convs[conv1.output[0]] = block.conv1, along
-        convs[conv2.output[0]] = block.conv2, middle
-    constants: list[onnx.TensorProto] = []
+        relu, add = users[conv1.output[0]], users[conv2.output[0]]
+        for value in (conv1.input[0], conv2.output[0], add.output[0]):
+            grids[value] = stream, np.uint8(SIGNED)
+        grids[relu.output[0]] = middle, np.uint8(0)
     nodes: list[onnx.NodeProto] = []
+    rounded: dict[str, str] = {}
+    for node in graph.node:
+        node.input[:] = [rounded.get(value, value) for value in node.input]
+        nodes.append(node)
+        for value in grids.keys() & set(node.output):
+            names = [f"{value}.step", f"{value}.zero"]
+            graph.initializer.extend(map(numpy_helper.from_array, grids[value], names))
+            whole, rounded[value] = f"{value}.quantised", f"{value}.rounded"
+            nodes += [
+                helper.make_node("QuantizeLinear", [value, *names], [whole]),
+                helper.make_node("DequantizeLinear", [whole, *names], [rounded[value]]),
+            ]
+    _replace(graph.node, nodes)
 
-    def constant(name: str, value: NDArray[np.generic] | np.generic) -> str:
-        constants.append(numpy_helper.from_array(np.asarray(value), name))
-        return name
 
-    def node(kind: str, inputs: list[str], output: str, **attributes: int) -> str:
-        nodes.append(helper.make_node(kind, inputs, [output], **attributes))
-        return output
+def store_integers(model: onnx.ModelProto, module: nn.Module) -> None:
+    """Store the parameters of a network's `Blocks` as integers, with DequantizeLinear.
 
-    def stored(name: str, values: NDArray[np.generic], steps: NDArray[np.generic]) -> str:
-        """Integers, a row for each output channel, that stand for multiples of its step."""
-        inputs = [
-            constant(f"{name}.integers", values),
-            constant(f"{name}.steps", steps),
-            constant(f"{name}.zeros", np.zeros(len(steps), values.dtype)),
-        ]
-        return node("DequantizeLinear", inputs, f"{name}.dequantised", axis=0)
+    Args:
+        model: a graph with the parameters of ``module``; changed in place.
+    """
+    stored: dict[str, tuple[NDArray[np.generic], NDArray[np.float32]]] = {}
+    for name, blocks in module.named_modules():
+        if isinstance(blocks, Blocks):
+            stream, *middles = blocks.steps.cpu().numpy()
+            for place, (block, middle) in enumerate(zip(blocks, middles, strict=True)):
+                for conv, step in (("conv1", stream), ("conv2", middle)):
+                    found = _integers(getattr(block, conv), step)
+                    for parameter, values in zip(("weight", "bias"), found, strict=True):
+                        stored[f"{name}.{place}.{conv}.{parameter}"] = values
+    nodes, constants = [], []
+    for tensor in model.graph.initializer:
+        if tensor.name not in stored:
+            constants.append(tensor)
+            continue
+        integers, steps = stored[tensor.name]
+        zeros = np.zeros(len(steps), integers.dtype)
+        names = [f"{tensor.name}.{part}" for part in ("integers", "steps", "zeros")]
+        constants += map(numpy_helper.from_array, (integers, steps, zeros), names)
+        nodes.append(helper.make_node("DequantizeLinear", names, [tensor.name], axis=0))
+    _replace(model.graph.node, [*nodes, *model.graph.node])
+    _replace(model.graph.initializer, constants)
 
-    kept = {value: value for value in rounded}
-    for each in list(graph.node):
-        each.input[:] = [kept.get(value, value) for value in each.input]
-        output = each.output[0] if each.output else ""
-        if output in convs:
-            conv, step = convs[output]
-            weights, biases, sizes = integers(conv, step)
-            each.input[1] = stored(each.input[1], weights, sizes)
-            bias = each.input[1].removesuffix("weight.dequantised") + "bias"
-            each.input[2] = stored(bias, biases, sizes * step)
-        nodes.append(each)
-        if output in rounded:
-            step, zero = rounded[output]
-            grid = [constant(f"{output}.step", step), constant(f"{output}.zero", np.uint8(zero))]
-            whole = node("QuantizeLinear", [output, *grid], f"{output}.quantised")
-            kept[output] = node("DequantizeLinear", [whole, *grid], f"{output}.dequantised")
-    needed = {value for each in nodes for value in each.input}
-    constants += [tensor for tensor in graph.initializer if tensor.name in needed]
-    del graph.node[:], graph.initializer[:]
-    graph.node.extend(nodes)
-    graph.initializer.extend(constants)
+
+def _replace(old: Any, new: list[Any]) -> None:
+    """What a repeated field of a protocol buffer holds."""
+    new = list(new)
+    del old[:]
+    old.extend(new)
 
 
 def parameters(graph: onnx.GraphProto) -> dict[str, NDArray[np.float32]]:
@@ -246,21 +253,23 @@ def parameters(graph: onnx.GraphProto) -> dict[str, NDArray[np.float32]]:
     for node in graph.node:
         if node.op_type == "DequantizeLinear" and node.input[0] in constants:
             values, steps = (constants[name] for name in node.input[:2])
-            name = node.output[0].removesuffix(".dequantised")
-            found[name] = values * steps.reshape(-1, *(1,) * (values.ndim - 1))
+            found[node.output[0]] = values * steps.reshape(-1, *(1,) * (values.ndim - 1))
     return found
 
 
-def integers(
+def _integers(
     conv: nn.Conv2d, step: np.float32
-) -> tuple[NDArray[np.int8], NDArray[np.int32], NDArray[np.float32]]:
-    """Weights, biases and the weights' steps.
+) -> tuple[
+    tuple[NDArray[np.int8], NDArray[np.float32]], tuple[NDArray[np.int32], NDArray[np.float32]]
+]:
+    """Weights and biases, each with what one is worth, by output channel.
 
     Args:
-        step: of the input; biases are multiples of its product with the weights'.
+        step: of the input.
     """
     assert conv.bias is not None
     weight, bias = (tensor.detach().cpu().numpy() for tensor in (conv.weight, conv.bias))
     steps = weight_steps(conv.weight).cpu().numpy()
     whole = np.rint(weight / steps.reshape(-1, 1, 1, 1)).clip(-WEIGHT_LIMIT, WEIGHT_LIMIT)
-    return whole.astype(np.int8), np.rint(bias / (steps * step)).astype(np.int32), steps
+    sums = steps * step
+    return (whole.astype(np.int8), steps), (np.rint(bias / sums).astype(np.int32), sums)

@@ -54,6 +54,7 @@ class Recipe:
             coded beforehand ("filter", "quantised").
         plain_quality_bins: the same with the standard codec as other programs use it, so that
             third-party files can be enhanced.
+        full_chroma: whether each is coded with 4:4:4 chroma too.
         fine_share: how often qualities in the upper third are drawn, relative to the others.
         photos: use at most so many photographs (0: all).
         patch: side of the one patch that is used of each photograph (0: all of it), so that slow
@@ -88,6 +89,7 @@ class Recipe:
     quality: tuple[float, float]
     quality_bins: int = 8
     plain_quality_bins: int = 0
+    full_chroma: bool = False
     fine_share: float = 1.0
     photos: int = 0
     patch: int = 0

@@ -167,15 +167,24 @@ def _add_quality_bins(recipe: Recipe, made: PhotoStore) -> None:
     def weight(fraction: float) -> float:
         return recipe.fine_share if fraction > _FINE else 1.0
 
-    coder = RealCodec(recipe.family, recipe.codec, recipe.scale, *recipe.quality)
-    made.add_quality_bins(
-        "payload", coder, recipe.quality_bins, recipe.scale, workers, track, weight
-    )
-    if recipe.plain_quality_bins:
-        plain = dataclasses.replace(coder, plain=True)
-        made.add_quality_bins(
-            "plain", plain, recipe.plain_quality_bins, recipe.scale, workers, track, weight
+    for subsampling in ("4:2:0", "4:4:4") if recipe.full_chroma else ("",):
+        name = "payload" + subsampling.replace(":", "")
+        coder = RealCodec(
+            recipe.family, recipe.codec, recipe.scale, *recipe.quality, subsampling=subsampling
         )
+        made.add_quality_bins(
+            name, coder, recipe.quality_bins, recipe.scale, workers, track, weight
+        )
+        if recipe.plain_quality_bins:
+            made.add_quality_bins(
+                name.replace("payload", "plain"),
+                dataclasses.replace(coder, plain=True),
+                recipe.plain_quality_bins,
+                recipe.scale,
+                workers,
+                track,
+                weight,
+            )
 
 
 def _facts(

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from comrec.codec import Codec
-from comrec.jpegtuning import tables
+from comrec.jpegtuning.tuned import TunedJpeg
 from comrec.sandwich import conditions
 from comrec.train import losses, proxy
 from comrec.train.codecs import payload, through_codec
@@ -27,18 +26,19 @@ class Joint(Sandwich):
     GROUPS = 4  # qualities per batch
 
     @cached_property
-    def coder(self) -> Codec:
-        return payload(self.recipe.family, self.recipe.codec)
+    def coder(self) -> TunedJpeg:
+        coder = payload(self.recipe.family, self.recipe.codec)
+        assert isinstance(coder, TunedJpeg)
+        return coder
 
     def _group(self, original: Tensor, quality: float) -> tuple[Tensor, Tensor, Tensor, float]:
         """Reconstructions, proxy bits scaled to the real file's, penalty, the real file's bits."""
-        condition = torch.full(
-            (len(original),), conditions.before("jpeg", quality) / 100, device=original.device
-        )
+        told = conditions.before(self.coder, quality).quality / 100
+        condition = torch.full((len(original),), told, device=original.device)
         with self.autocast():
             compact = self.pair["com"](original, condition)
         compact = compact.float()
-        steps = proxy.raster(list(tables.step_tables(quality))).to(original.device)
+        steps = proxy.raster(list(self.coder.tuning.tables(quality, "4:2:0"))).to(original.device)
         imitated, rate = proxy.jpeg(compact, steps)
         decoded, bits = through_codec(self.coder, compact, quality)
         # The fixed cost of a file is no crop's fault.
@@ -56,7 +56,7 @@ class Joint(Sandwich):
             distortion = losses.mean_rmse(reconstruction, part)
             pixels = part.shape[0] * part.shape[2] * part.shape[3]
             # d(RMSE)/d(rate) of a codec at work: proportional to its step.
-            lmbda = self.recipe.lmbda * tables.luma_step(quality) / 255
+            lmbda = self.recipe.lmbda * self.coder.tuning.luma_step(quality) / 255
             losses_of_groups.append(distortion + lmbda * bits / pixels + 0.01 * penalty)
         return torch.stack(losses_of_groups).mean()
 
