@@ -76,7 +76,7 @@ def test_8_bits_give_nearly_the_picture_of_floats(kind: type[nn.Module], photo: 
         fake = told(made, picture)
         start = told(kind().eval(), picture)
     (real,) = run(export.to_onnx(made, conditioned=True, channels=3), picture)
-    assert levels(real - fake.numpy()) < 0.1  # trained as it runs
+    assert levels(real - fake.numpy()) < 0.7 * levels(fake - floats)  # it is trained as it runs
     assert 0 < levels(fake - floats) < 0.05 * levels(floats - start)
 
 
