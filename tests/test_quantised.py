@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -21,7 +22,7 @@ from comrec.picture import Picture
 from comrec.train import export, networks, quantised
 from comrec.train.families import FAMILIES
 
-Array = NDArray[np.generic]
+Array = NDArray[Any]
 
 CONDITIONS = torch.tensor([0.3]), torch.tensor([1.0])
 
@@ -63,7 +64,7 @@ def run(data: bytes, picture: Tensor, *more: str) -> list[Array]:
 
 def levels(difference: Array | Tensor) -> float:
     """Root mean square of a difference of pictures in 0..1, in grey levels."""
-    return 255 * float((np.asarray(difference) ** 2).mean()) ** 0.5
+    return 255 * float(np.sqrt(np.square(np.asarray(difference)).mean()))
 
 
 @pytest.mark.parametrize("kind", [networks.ComrecRec1, networks.ComrecRec2])
@@ -103,10 +104,13 @@ def test_all_kernels_give_the_integers_of_the_graph(photo: Picture) -> None:
     blocks = made.body.blocks
     assert isinstance(blocks, quantised.Blocks)
     with torch.no_grad():
-        last = blocks[-1]
-        last.conv2.weight.copy_(0.03 * torch.where(torch.rand(48, 1, 1, 1) < 0.5, 1, -1))
-        last.conv1.bias += 10  # its activations are all 255
-        blocks.steps[0] *= 4
+        conv1, conv2 = quantised.convolutions(blocks)[-1]
+        assert conv1.bias is not None
+        conv2.weight.copy_(0.03 * torch.where(torch.rand(48, 1, 1, 1) < 0.5, 1, -1))
+        conv1.weight.zero_()
+        conv1.bias.fill_(10)  # its activations are all 255
+        blocks.steps[0] = 0.3
+        blocks.steps[-1] = 0.01
     data = export.to_onnx(made, conditioned=True, channels=3)
     model = onnx.load_from_string(data)
     whole = [n.output[0] for n in model.graph.node if n.op_type == "QuantizeLinear"]
@@ -145,7 +149,8 @@ def convolved(
     sums += constants[f"{name}.bias.integers"].reshape(-1, 1, 1)
     scale = constants[f"{name}.weight.steps"] * step / to
     scaled = sums.astype(np.float32) * scale.astype(np.float32).reshape(-1, 1, 1)
-    return np.clip(np.rint(scaled) + zero_to, 0, 255).astype(np.uint8)
+    clipped: Array = np.clip(np.rint(scaled) + zero_to, 0, 255).astype(np.uint8)
+    return clipped
 
 
 def test_tiles_and_threads_give_the_same_pixels(

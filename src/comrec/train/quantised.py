@@ -56,11 +56,16 @@ class Blocks(nn.Sequential):
             return super().forward(x)
         stream, *middles = self.steps.tolist()
         x = _rounded(x, stream, SIGNED)
-        for block, middle in zip(self, middles, strict=True):
-            hidden = _rounded(_convolved(block.conv1, x).relu(), middle, 0)
-            x = x + _rounded(_convolved(block.conv2, hidden), stream, SIGNED)
+        for (conv1, conv2), middle in zip(convolutions(self), middles, strict=True):
+            hidden = _rounded(_convolved(conv1, x).relu(), middle, 0)
+            x = x + _rounded(_convolved(conv2, hidden), stream, SIGNED)
             x = _rounded(x, stream, SIGNED)  # in fact only clipped
         return x
+
+
+def convolutions(blocks: nn.Sequential) -> list[tuple[nn.Conv2d, nn.Conv2d]]:
+    """The two of each block."""
+    return [(block.conv1, block.conv2) for block in blocks]  # type: ignore[misc]
 
 
 def _rounded(x: Tensor, step: float, zero: int) -> Tensor:
@@ -107,9 +112,9 @@ def quantise(rec: nn.Module, calibrate: Callable[[], object]) -> None:
 def _activations(blocks: nn.Sequential, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
     """In float: the stream with what is added to it; what each ReLU gives."""
     stream, middles = [x], []
-    for block in blocks:
-        middles.append(block.conv1(x).relu())
-        change = block.conv2(middles[-1])
+    for conv1, conv2 in convolutions(blocks):
+        middles.append(conv1(x).relu())
+        change = conv2(middles[-1])
         x = x + change
         stream += [change, x]
     return stream, middles
@@ -124,12 +129,12 @@ def _equalise(body: networks.Body, stream: list[Tensor], middles: list[Tensor]) 
     scale = _scale(stream)
     _divide_outputs(body.head, scale)
     _multiply_inputs(body.tail, scale)
-    for block, values in zip(body.blocks, middles, strict=True):
+    for (conv1, conv2), values in zip(convolutions(body.blocks), middles, strict=True):
         middle = _scale([values])
-        _multiply_inputs(block.conv1, scale)
-        _divide_outputs(block.conv1, middle)
-        _multiply_inputs(block.conv2, middle)
-        _divide_outputs(block.conv2, scale)
+        _multiply_inputs(conv1, scale)
+        _divide_outputs(conv1, middle)
+        _multiply_inputs(conv2, middle)
+        _divide_outputs(conv2, scale)
     return scale
 
 
@@ -216,15 +221,15 @@ def store_integers(model: onnx.ModelProto, module: nn.Module) -> None:
     Args:
         model: a graph with the parameters of ``module``; changed in place.
     """
-    stored: dict[str, tuple[NDArray[np.generic], NDArray[np.float32]]] = {}
+    stored: dict[str, tuple[NDArray[Any], NDArray[np.float32]]] = {}
     for name, blocks in module.named_modules():
         if isinstance(blocks, Blocks):
             stream, *middles = blocks.steps.cpu().numpy()
-            for place, (block, middle) in enumerate(zip(blocks, middles, strict=True)):
-                for conv, step in (("conv1", stream), ("conv2", middle)):
-                    found = _integers(getattr(block, conv), step)
-                    for parameter, values in zip(("weight", "bias"), found, strict=True):
-                        stored[f"{name}.{place}.{conv}.{parameter}"] = values
+            for place, (pair, middle) in enumerate(zip(convolutions(blocks), middles, strict=True)):
+                for number, conv, step in zip((1, 2), pair, (stream, middle), strict=True):
+                    weight, bias = _integers(conv, step)
+                    start = f"{name}.{place}.conv{number}"
+                    stored |= {f"{start}.weight": weight, f"{start}.bias": bias}
     nodes, constants = [], []
     for tensor in model.graph.initializer:
         if tensor.name not in stored:
