@@ -18,6 +18,8 @@ from PIL import Image
 
 import comrec
 from comrec import codec
+from comrec.cli import main
+from comrec.errors import OptionError
 from comrec.formats import coding
 from comrec.metrics import psnr
 from comrec.picture import Picture
@@ -191,3 +193,63 @@ def test_the_benchmark_writes_a_row_for_each_cell(
     assert len(rows) == 2 * len(graphics.DRAWN)
     assert all(row["least_gain"] == 0 for row in rows if row["sampling"] == "lossless")
     sys.modules.pop("enhance")
+
+
+# strength
+
+
+def levels(data: bytes, **options: Any) -> NDArray[np.int_]:
+    return np.asarray(comrec.decode(data, **options)).astype(int)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_strength_goes_from_the_decoded_picture_to_the_enhanced_one(mode: str) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(photograph()).convert(mode).save(buffer, "JPEG", quality=20)
+    data = buffer.getvalue()
+    plain, full = levels(data), levels(data, enhance=True)
+    assert np.abs(full - plain).max() > 8
+    assert np.array_equal(levels(data, enhance=True, strength=0), plain)
+    assert np.array_equal(levels(data, enhance=True, strength=1), full)
+    half = levels(data, enhance=True, strength=0.5)
+    # The mean is of the network's output before it is rounded and clipped.
+    inside = (full > 0) & (full < 255)
+    assert np.abs(half - (plain + full) / 2)[inside].max() <= (0.75 if mode == "RGB" else 1.5)
+
+
+def test_strength_leaves_alpha_as_it_is() -> None:
+    rgb = Image.fromarray(photograph())
+    rgb.putalpha(Image.linear_gradient("L").resize(rgb.size))
+    buffer = io.BytesIO()
+    rgb.save(buffer, "WEBP", quality=50)
+    data = buffer.getvalue()
+    found = levels(data, enhance=True, strength=0.3)
+    assert np.array_equal(found[..., 3], levels(data)[..., 3])
+    assert not np.array_equal(found, levels(data))
+
+
+@pytest.mark.parametrize("strength", [-0.1, 1.5, float("nan"), "much", True])
+def test_a_strength_out_of_range_is_refused(strength: Any) -> None:
+    data = USUAL["jpeg"][0](photograph())
+    with pytest.raises(OptionError, match=r"strength must be .*0\.\.1"):
+        comrec.decode(data, enhance=True, strength=strength)
+
+
+def test_a_strength_without_enhancing_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = USUAL["jpeg"][0](photograph())
+    with pytest.raises(OptionError, match="enhance"):
+        comrec.decode(data, strength=1)
+    (tmp_path / "a.jpg").write_bytes(data)
+    arguments = ["decode", str(tmp_path / "a.jpg"), "-o", str(tmp_path / "a.png")]
+    for wrong, says in (
+        (["--strength", "0.5"], "--strength"),
+        (["--strength", "2", "--enhance"], "--strength must be in 0..1"),
+    ):
+        assert main([*arguments, *wrong]) == 2
+        assert says in capsys.readouterr().err
+        assert not (tmp_path / "a.png").exists()
+    assert main([*arguments, "--enhance", "--strength", "0.5"]) == 0
+    with Image.open(tmp_path / "a.png") as written:
+        assert np.array_equal(np.asarray(written), levels(data, enhance=True, strength=0.5))

@@ -18,6 +18,7 @@ from comrec.errors import InputError, OptionError
 from comrec.options import shown
 from comrec.picture import Picture
 from comrec.preparation import Preparation
+from comrec.sandwich.enhancement import check_strength
 
 DEFAULT_CODEC = "comrec-jpeg"
 
@@ -111,6 +112,7 @@ def decode(
     data: bytes | bytearray | memoryview,
     *,
     enhance: bool = False,
+    strength: float | None = None,
     plain: bool = False,
     allow_partial: bool = False,
     allow_large: bool = False,
@@ -126,6 +128,7 @@ def decode(
     Args:
         data: the file.
         enhance: also remove the artefacts of a plain file of a lossy codec.
+        strength: of that, 0 (as it is decoded) to 1 (the default; as the network gives it).
         plain: decode as other viewers do: ignore the mark, run no network.
         allow_partial: decode as much as there is of a file that is cut short.
         allow_large: decode files of less than 1 MB too that hold more than 200 million samples (150
@@ -133,13 +136,15 @@ def decode(
         metadata: which metadata to keep (see `preparation.Preparation`).
         name: name of the file in errors.
     Raises:
-        OptionError: ``data`` is of another type, or there is no such metadata.
+        OptionError: ``data`` is of another type, there is no such metadata, or ``strength`` is out
+            of range or given without ``enhance``.
         InputError: the file cannot be decoded.
         UnsupportedPictureError: the kind of picture cannot be converted.
         WeightsError, UnknownCodecError: its network or codec is not in this version.
         MissingExtraError: the library for its format is not installed.
     """
     how = Preparation(metadata=metadata)
+    share = check_strength(strength, enhance=enhance)
     try:
         file = files.parse(bytes_of(data))
         if not allow_large:
@@ -147,7 +152,7 @@ def decode(
         if plain:
             picture = file.plain(partial=allow_partial)
         elif enhance:
-            picture = file.enhance()
+            picture = file.enhance(share)
         else:
             picture = file.decode(partial=allow_partial)
         return preparation.with_metadata(picture, how).to_pil()

@@ -132,14 +132,17 @@ class File:
             return plain.noting(marked.STALE) if self.stale else plain
         return self._noting_losses(marked.decode(self.codec, self.data, self.mark, partial=partial))
 
-    def enhance(self) -> Picture:
+    def enhance(self, strength: float = 1.0) -> Picture:
         """The artefacts of a plain file removed by our RecCNN; a marked or .cmr file decoded.
 
         A plain file that no network is made for is left as it is, with a note that says why.
+
+        Args:
+            strength: see `enhancement.enhance`; of a plain file.
         """
         if self.format == cmr.FORMAT or self.mark is not None:
             return self.decode()
-        return enhancement.enhance(self.format, self.data, self.decode())
+        return enhancement.enhance(self.format, self.data, self.decode(), strength)
 
     def check_density(self, *, plain: bool) -> None:
         """Refuse a small file of a large picture (`formats.density`).

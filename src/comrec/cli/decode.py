@@ -13,11 +13,13 @@ from PIL import ExifTags, Image
 from comrec import api, codec
 from comrec.cli import jobs, paths, preparing, terminal, writing
 from comrec.cli.paths import Job
+from comrec.cli.typed import as_typed
 from comrec.cli.writing import Taken
 from comrec.errors import OptionError
 from comrec.formats import resolution
 from comrec.picture import Metadata
 from comrec.pillow_io import DECODER_ERRORS, from_pil, without_storage
+from comrec.sandwich.enhancement import check_strength
 
 _FORMATS = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP", ".ppm": "PPM"}
 
@@ -38,6 +40,12 @@ def add(verbs: Any) -> None:
     how = verb.add_mutually_exclusive_group()
     how.add_argument(
         "--enhance", action="store_true", help="also remove artefacts from plain files"
+    )
+    verb.add_argument(
+        "--strength",
+        type=float,
+        metavar="S",
+        help="of --enhance: 0 (leave it as it is) to 1 (the default)",
     )
     how.add_argument(
         "--plain", action="store_true", help="decode as other viewers do, without a network"
@@ -68,6 +76,8 @@ def run(options: argparse.Namespace) -> int:
             f"{options.output}: decode writes lossless formats: {', '.join(_FORMATS)}{hint}"
         )
     preparing.check_metadata(options)
+    with as_typed():
+        check_strength(options.strength, enhance=options.enhance)
     taken = Taken(options.inputs)
 
     def decode(job: Job) -> dict[str, Any]:
@@ -133,6 +143,7 @@ def _decode_one(
     image = api.decode(
         data,
         enhance=options.enhance,
+        strength=options.strength,
         plain=options.plain,
         allow_partial=options.allow_partial,
         allow_large=options.allow_large,

@@ -24,7 +24,14 @@ Window = tuple[slice, slice]
 _MARGIN = 8  # input pixels of repeated edge on each side
 
 
-def run(network: Network, pixels: Pixels, quality: float, full_chroma: bool = False) -> Pixels:
+def run(
+    network: Network,
+    pixels: Pixels,
+    quality: float,
+    full_chroma: bool = False,
+    *,
+    strength: float = 1.0,
+) -> Pixels:
     """Apply a network that turns pixels into pixels.
 
     The picture is extended by repeating its edges, so that the zero padding of convolutions
@@ -34,6 +41,7 @@ def run(network: Network, pixels: Pixels, quality: float, full_chroma: bool = Fa
         pixels: (H, W, C) uint8 with the network's number of channels.
         quality, full_chroma: see `comrec.sandwich.conditions`; ignored by networks that do not
             take them.
+        strength: see `apply`.
     Returns:
         uint8: (ceil(H*up/down), ceil(W*up/down), C).
     """
@@ -47,7 +55,15 @@ def run(network: Network, pixels: Pixels, quality: float, full_chroma: bool = Fa
         mode="edge",
     )
     planes = padded.transpose(2, 0, 1)
-    (out,) = apply(network, planes, quality, from_pixels, to_pixels, full_chroma=full_chroma)
+    (out,) = apply(
+        network,
+        planes,
+        quality,
+        from_pixels,
+        to_pixels,
+        full_chroma=full_chroma,
+        strength=strength,
+    )
     start = margin * up // down
     rows, columns = (start + -(-side * up // down) for side in (height, width))
     return np.stack([*out[:, start:rows, start:columns]], axis=2)  # faster than to transpose
@@ -74,6 +90,7 @@ def apply(
     before: Callable[[Planes], Planes] = np.ascontiguousarray,
     *after: Callable[[Planes], Planes],
     full_chroma: bool = False,
+    strength: float = 1.0,
 ) -> tuple[Planes, ...]:
     """Apply any network, tile by tile.
 
@@ -82,6 +99,8 @@ def apply(
         quality, full_chroma: as in `run`.
         before: makes the network's input of a tile.
         after: what is kept of each output; by default all, as it is.
+        strength: 0..1, the share of the way from input to output that is gone. Less than 1 needs
+            a network whose output has the shape of its input.
     Returns:
         the outputs, (C', ceil(H*up/down), ceil(W*up/down)).
     """
@@ -97,7 +116,10 @@ def apply(
 
     outputs: list[Planes] = []
     for outer, inner, where in windows(rows, columns, network):
-        pieces = _evaluate(network, before(planes[:, *outer]), quality, full_chroma)
+        given = before(planes[:, *outer])
+        pieces = _evaluate(network, given, quality, full_chroma)
+        if strength != 1:
+            pieces = [given + np.float32(strength) * (piece - given) for piece in pieces]
         for place, piece in enumerate(pieces):
             part = piece[:, *grown(inner)]
             kept = after[place](part) if after else part

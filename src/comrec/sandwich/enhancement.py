@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from comrec import metrics
+from comrec import metrics, options
+from comrec.errors import OptionError
 from comrec.formats import coding
 from comrec.inference import store
 from comrec.picture import Picture
@@ -32,11 +33,29 @@ FLAT = 2
 """Levels between neighbours up to which a place is flat; codecs disturb exact flatness."""
 
 
-def enhance(format: str, data: bytes, decoded: Picture) -> Picture:
+def check_strength(strength: float | None, *, enhance: bool) -> float:
+    """A strength as a float; 1 where none is given.
+
+    Raises:
+        OptionError: it is no number in 0..1, or is given although nothing is to be enhanced.
+    """
+    if strength is None:
+        return 1.0
+    found = options.number(strength)
+    if found is None or not 0 <= found <= 1:
+        wanted = "in 0..1" if found is not None else "a number in 0..1"
+        raise OptionError(f"strength must be {wanted}, not {options.shown(strength)}")
+    if not enhance:
+        raise OptionError("strength must be given with enhance only: it is of the enhancing")
+    return found
+
+
+def enhance(format: str, data: bytes, decoded: Picture, strength: float = 1.0) -> Picture:
     """The artefacts of a plain file removed, or the picture with a note that says why not.
 
     Args:
         decoded: what the standard decoder gives for ``data``.
+        strength: 0..1, the share of what the network changes that is applied.
     Raises:
         DamagedFileError: the header is damaged.
     """
@@ -55,7 +74,8 @@ def enhance(format: str, data: bytes, decoded: Picture) -> Picture:
     if condition.quality > highest:
         return _left(decoded, "its quality is too high to gain from it")
     size = decoded.width, decoded.height
-    return decoded.with_pixels(reconstruct(network, decoded.pixels, condition, size))
+    pixels = reconstruct(network, decoded.pixels, condition, size, strength=strength)
+    return decoded.with_pixels(pixels)
 
 
 def is_drawn(pixels: NDArray[np.uint8]) -> bool:

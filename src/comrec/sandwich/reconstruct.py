@@ -17,7 +17,12 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def reconstruct(
-    network: Network, small: Pixels, condition: Condition, size: tuple[int, int]
+    network: Network,
+    small: Pixels,
+    condition: Condition,
+    size: tuple[int, int],
+    *,
+    strength: float = 1.0,
 ) -> Pixels:
     """Apply a RecCNN.
 
@@ -26,26 +31,33 @@ def reconstruct(
         condition: see `conditions`.
         size: (width, height) of the full picture; h and w are its halves, rounded up, where
             the network doubles sides.
+        strength: see `apply`.
     Returns:
         (height, width) or (height, width, 3), as ``small`` is gray or RGB.
     """
     width, height = size
-    return np.ascontiguousarray(apply(network, small, condition)[:height, :width])
+    pixels = apply(network, small, condition, strength=strength)
+    return np.ascontiguousarray(pixels[:height, :width])
 
 
-def apply(network: Network, pixels: Pixels, condition: Condition) -> Pixels:
+def apply(
+    network: Network, pixels: Pixels, condition: Condition, *, strength: float = 1.0
+) -> Pixels:
     """Apply a network as it is trained, on luma or RGB.
 
     Args:
         pixels: (H, W) gray or (H, W, 3) RGB.
         condition: see `conditions`.
+        strength: 0..1, the share of what the network changes that is applied; 1 where it takes
+            luma or resizes.
     Returns:
         gray or RGB as ``pixels`` is, with sides of ceil(H*up/down) and ceil(W*up/down).
     """
     if network.channels == 3:
         if pixels.ndim == 3:
-            return tiles.run(network, pixels, *condition)
-        coloured = tiles.run(network, np.repeat(pixels[..., None], 3, axis=2), *condition)
+            return tiles.run(network, pixels, *condition, strength=strength)
+        gray = np.repeat(pixels[..., None], 3, axis=2)
+        coloured = tiles.run(network, gray, *condition, strength=strength)
         luma: Pixels = np.rint(coloured @ _LUMA).astype(np.uint8)
         return luma
     if pixels.ndim == 2:

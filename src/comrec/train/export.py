@@ -23,7 +23,7 @@ from comrec.entropy.contexts import ContextModel
 from comrec.entropy.tables import pack
 from comrec.inference import patch
 from comrec.inference.store import Network, file_name, manifest, patch_name
-from comrec.train import integer, losses, rate
+from comrec.train import integer, losses, quantised, rate
 from comrec.train.families import Family
 from comrec.train.gradient import differentiate
 from comrec.train.networks import ComrecRec1
@@ -69,14 +69,17 @@ def to_onnx(module: nn.Module, conditioned: bool, channels: int, takes: str = "p
     """An ONNX model with dynamic height and width; weights stored as float16.
 
     Inputs "picture" (1, C, H, W), or what else it ``takes``, and, where conditioned, "quality"
-    (1,), all in 0..1; of `ComrecRec1` also "full_chroma" (1,), 0 or 1. Output "result".
+    (1,), all in 0..1; of `ComrecRec1` also "full_chroma" (1,), 0 or 1. Output "result". With
+    `quantised.Blocks`, a QDQ graph.
     """
     inputs = {takes: torch.rand(1, channels, 64, 64)}
     if conditioned:
         inputs["quality"] = torch.rand(1)
     if isinstance(module, ComrecRec1):
         inputs["full_chroma"] = torch.ones(1)
-    return _stored(_exported(module, inputs))
+    model = _exported(module, inputs)
+    quantised.to_qdq(model, module)
+    return _stored(model)
 
 
 def gradient_to_onnx(g_s: nn.Module, recipe: Recipe, channels: int) -> bytes:
@@ -97,7 +100,8 @@ def error_gradient_to_onnx(rec: nn.Module) -> bytes:
     """The gradient of RecCNN's squared error with respect to the decoded picture.
 
     Inputs "decoded" and "picture" (1, 3, H, W), "quality" and "full_chroma" (1,), in 0..1; outputs
-    "gradient", as the decoded picture, and "result", the squared error of each sample.
+    "gradient", as the decoded picture, and "result", the squared error of each sample. Of a
+    network in 8 bits without the rounding of activations.
     """
     inputs = {
         "decoded": torch.rand(1, 3, 64, 64),
@@ -105,7 +109,10 @@ def error_gradient_to_onnx(rec: nn.Module) -> bytes:
         "quality": torch.rand(1),
         "full_chroma": torch.ones(1),
     }
-    return _stored(differentiate(_exported(_SquaredError(rec), inputs), "decoded"))
+    error = _SquaredError(rec)
+    model = differentiate(_exported(error, inputs), "decoded")
+    quantised.store_integers(model, error)
+    return _stored(model)
 
 
 class _SquaredError(nn.Module):
@@ -198,7 +205,8 @@ def weights_of(data: bytes) -> dict[str, torch.Tensor]:
     for node in graph.node:  # equal parameters are stored once
         if node.op_type == "Identity" and node.input[0] in found:
             found[node.output[0]] = found[node.input[0]]
-    return found
+    stored = quantised.parameters(graph)
+    return found | {name: torch.from_numpy(values) for name, values in stored.items()}
 
 
 def write(

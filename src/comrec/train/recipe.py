@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from comrec.errors import OptionError
 
-Scheme = Literal["filter", "alternating", "joint", "curriculum", "perceptual"]
+Scheme = Literal["filter", "quantised", "alternating", "joint", "curriculum", "perceptual"]
 Quantiser = Literal["none", "noise", "rounding"]
 
 FOLDER = Path(__file__).parent / "recipes"
@@ -37,6 +37,7 @@ class Recipe:
         codec: the standard codec, by id; of "liu2018" what it is optimised for: "mse", "ms-ssim"
             or "perceptual".
         scheme: "filter": RecCNN on the real codec's output, ComCNN as the package has it.
+            "quantised": a trained RecCNN brought to 8 bits, on the same pictures.
             "alternating": ComCNN and RecCNN in turn, real codec in the forward pass. "joint":
             both at once, the JPEG proxy for the gradient, with a rate term. "curriculum": one stage
             of the learned codec's curriculum, each run starting from the one before. "perceptual":
@@ -50,7 +51,7 @@ class Recipe:
         muon: whether convolutions learn by Muon, not by Adam.
         quality: lowest and highest quality of the codec.
         quality_bins: at so many qualities, one in each equal part of the range, each photograph is
-            coded beforehand ("filter").
+            coded beforehand ("filter", "quantised").
         plain_quality_bins: the same with the standard codec as other programs use it, so that
             third-party files can be enhanced.
         full_chroma: whether each is coded with 4:4:4 chroma too.

@@ -11,9 +11,11 @@ from comrec.train.schemes.base import Scheme
 from comrec.train.schemes.filter import Filter
 from comrec.train.schemes.joint import Joint
 from comrec.train.schemes.learned import Curriculum, Perceptual
+from comrec.train.schemes.quantised import Quantised
 
 SCHEMES: dict[str, type[Scheme]] = {
     "filter": Filter,
+    "quantised": Quantised,
     "alternating": Alternating,
     "joint": Joint,
     "curriculum": Curriculum,

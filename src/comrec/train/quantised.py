@@ -1,0 +1,280 @@
+"""A RecCNN of ours in 8 bits: trained as it will run, and exported as a QDQ graph.
+
+The blocks of its `networks.Body` run in integers, its head and tail in float. Weights are int8 with
+a step for each output channel, activations uint8 with one step for each tensor and zero point 0
+after ReLU, 128 elsewhere. All that is added up has the same step, so sums are not rounded. As ONNX,
+QuantizeLinear and DequantizeLinear stand around each convolution and each sum (QDQ), which ONNX
+Runtime fuses into integer kernels.
+
+Weights are kept to 7 bits, -64..64. x86 processors without VNNI add pairs of uint8 x int8 products
+in 16 bits with saturation, and 2 * 255 * 64 fits. So every kernel gives the same integers; only
+head and tail, in float, can differ by the order of their sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+from torch import Tensor, nn
+
+from comrec.train import networks
+
+WEIGHT_LIMIT = 64
+SIGNED = 128
+"""Zero point of the activations that have a sign."""
+
+_TOP = 255
+_SAMPLES = 1 << 18  # of a tensor, that its step is chosen by; a sixteenth of it for a channel
+_PEAK = 0.9999  # quantile that says how large a channel gets
+_EQUALISING = 0.5  # exponent: equal ranges throughout make the weights harder to quantise
+
+
+class Blocks(nn.Sequential):
+    """The blocks of a `networks.Body`, computed as their integers will be.
+
+    (N, C, H, W) to the same. Gradients pass rounding unchanged and end where values are clipped.
+
+    Attributes:
+        steps: of the activations: the stream from head to tail with what is added to it, then what
+            each block's ReLU gives.
+    """
+
+    steps: Tensor
+
+    def __init__(self, blocks: nn.Sequential) -> None:
+        super().__init__(*blocks)
+        self.register_buffer("steps", torch.ones(1 + len(blocks)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.onnx.is_in_onnx_export():
+            return super().forward(x)
+        stream, *middles = self.steps.tolist()
+        x = _rounded(x, stream, SIGNED)
+        for (conv1, conv2), middle in zip(convolutions(self), middles, strict=True):
+            hidden = _rounded(_convolved(conv1, x).relu(), middle, 0)
+            x = x + _rounded(_convolved(conv2, hidden), stream, SIGNED)
+            x = _rounded(x, stream, SIGNED)  # in fact only clipped
+        return x
+
+
+def convolutions(blocks: nn.Sequential) -> list[tuple[nn.Conv2d, nn.Conv2d]]:
+    """The two of each block."""
+    return [(block.conv1, block.conv2) for block in blocks]  # type: ignore[misc]
+
+
+def _rounded(x: Tensor, step: float, zero: int) -> Tensor:
+    return torch.fake_quantize_per_tensor_affine(x, step, zero, 0, _TOP)
+
+
+def _convolved(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    steps = weight_steps(conv.weight)
+    zeros = torch.zeros_like(steps, dtype=torch.int32)
+    weight = torch.fake_quantize_per_channel_affine(
+        conv.weight, steps, zeros, 0, -WEIGHT_LIMIT, WEIGHT_LIMIT
+    )
+    return nn.functional.conv2d(x, weight, conv.bias, padding=1)
+
+
+def weight_steps(weight: Tensor) -> Tensor:
+    """Of each output channel; not so small that biases, in steps, would not fit in 32 bits."""
+    return weight.detach().abs().amax((1, 2, 3)).clamp_min(1e-4) / WEIGHT_LIMIT
+
+
+def quantise(rec: nn.Module, calibrate: Callable[[], object]) -> None:
+    """Replace the blocks of a network's body by `Blocks`, with steps that fit.
+
+    Args:
+        rec: has a `networks.Body` as ``body``.
+        calibrate: runs ``rec`` on pictures, from whose activations the steps follow.
+    """
+    body = rec.body
+    assert isinstance(body, networks.Body)
+    caught: list[Tensor] = []
+    hook = body.blocks.register_forward_pre_hook(lambda _, given: caught.append(given[0]))
+    with torch.no_grad():
+        calibrate()
+        hook.remove()
+        x = torch.cat(caught)
+        x = x / _equalise(body, *_activations(body.blocks, x)).view(-1, 1, 1)
+        stream, middles = _activations(body.blocks, x)
+        made = Blocks(body.blocks)
+        steps = [_step(stream, SIGNED), *(_step([values], 0) for values in middles)]
+        made.steps.copy_(torch.tensor(steps))
+    body.blocks = made
+
+
+def _activations(blocks: nn.Sequential, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    """In float: the stream with what is added to it; what each ReLU gives."""
+    stream, middles = [x], []
+    for conv1, conv2 in convolutions(blocks):
+        middles.append(conv1(x).relu())
+        change = conv2(middles[-1])
+        x = x + change
+        stream += [change, x]
+    return stream, middles
+
+
+def _equalise(body: networks.Body, stream: list[Tensor], middles: list[Tensor]) -> Tensor:
+    """Scale channels so that one step suits all of them, without changing what the network gives.
+
+    Returns:
+        by what the channels of the stream were divided.
+    """
+    scale = _scale(stream)
+    _divide_outputs(body.head, scale)
+    _multiply_inputs(body.tail, scale)
+    for (conv1, conv2), values in zip(convolutions(body.blocks), middles, strict=True):
+        middle = _scale([values])
+        _multiply_inputs(conv1, scale)
+        _divide_outputs(conv1, middle)
+        _multiply_inputs(conv2, middle)
+        _divide_outputs(conv2, scale)
+    return scale
+
+
+def _scale(tensors: list[Tensor]) -> Tensor:
+    """How large the channels of tensors (N, C, H, W) get, relative to each other."""
+    peaks = []
+    for values in tensors:
+        channels = values.transpose(0, 1).flatten(1).abs()
+        peaks.append(_thinned(channels, _SAMPLES >> 4).quantile(_PEAK, 1).clamp_min(1e-6))
+    peak = torch.stack(peaks).amax(0)
+    scale: Tensor = (peak / peak.median()) ** _EQUALISING
+    return scale
+
+
+def _thinned(values: Tensor, count: int) -> Tensor:
+    """About so many, evenly along the last axis."""
+    return values[..., :: max(1, values.shape[-1] // count)]
+
+
+def _divide_outputs(conv: nn.Conv2d, scale: Tensor) -> None:
+    assert conv.bias is not None
+    conv.weight /= scale.view(-1, 1, 1, 1)
+    conv.bias /= scale
+
+
+def _multiply_inputs(conv: nn.Conv2d, scale: Tensor) -> None:
+    conv.weight *= scale.view(-1, 1, 1)
+
+
+def _step(tensors: list[Tensor], zero: int) -> float:
+    """Of the least squared error: small steps clip, large ones round coarsely."""
+    values = torch.stack([_thinned(tensor.flatten(), _SAMPLES) for tensor in tensors])
+    largest = max(float(values.max()) / (_TOP - zero), float(-values.min()) / max(zero, 1))
+    steps = [largest * part / 20 for part in range(5, 21)]
+
+    def loss(step: float) -> float:
+        return float((_rounded(values, step, zero) - values).square().mean())
+
+    return min(steps, key=loss)
+
+
+def to_qdq(model: onnx.ModelProto, module: nn.Module) -> None:
+    """Make a network's float graph the QDQ graph of its `Blocks`, where it has them.
+
+    Args:
+        model: exported from ``module``; changed in place.
+    """
+    for name, blocks in module.named_modules():
+        if isinstance(blocks, Blocks):
+            _round_activations(model.graph, name, blocks)
+    store_integers(model, module)
+
+
+def _round_activations(graph: onnx.GraphProto, name: str, blocks: Blocks) -> None:
+    """Put QuantizeLinear and DequantizeLinear behind all that `Blocks.steps` is of."""
+    users = {value: node for node in reversed(graph.node) for value in node.input}
+    stream, *middles = blocks.steps.cpu().numpy()
+    grids = {}  # step and zero point, by value
+    for place, middle in enumerate(middles):
+        conv1, conv2 = (users[f"{name}.{place}.{conv}.weight"] for conv in ("conv1", "conv2"))
+        relu, add = users[conv1.output[0]], users[conv2.output[0]]
+        for value in (conv1.input[0], conv2.output[0], add.output[0]):
+            grids[value] = stream, np.uint8(SIGNED)
+        grids[relu.output[0]] = middle, np.uint8(0)
+    nodes: list[onnx.NodeProto] = []
+    rounded: dict[str, str] = {}
+    for node in graph.node:
+        node.input[:] = [rounded.get(value, value) for value in node.input]
+        nodes.append(node)
+        for value in grids.keys() & set(node.output):
+            names = [f"{value}.step", f"{value}.zero"]
+            graph.initializer.extend(map(numpy_helper.from_array, grids[value], names))
+            whole, rounded[value] = f"{value}.quantised", f"{value}.rounded"
+            nodes += [
+                helper.make_node("QuantizeLinear", [value, *names], [whole]),
+                helper.make_node("DequantizeLinear", [whole, *names], [rounded[value]]),
+            ]
+    _replace(graph.node, nodes)
+
+
+def store_integers(model: onnx.ModelProto, module: nn.Module) -> None:
+    """Store the parameters of a network's `Blocks` as integers, with DequantizeLinear.
+
+    Args:
+        model: a graph with the parameters of ``module``; changed in place.
+    """
+    stored: dict[str, tuple[NDArray[Any], NDArray[np.float32]]] = {}
+    for name, blocks in module.named_modules():
+        if isinstance(blocks, Blocks):
+            stream, *middles = blocks.steps.cpu().numpy()
+            for place, (pair, middle) in enumerate(zip(convolutions(blocks), middles, strict=True)):
+                for number, conv, step in zip((1, 2), pair, (stream, middle), strict=True):
+                    weight, bias = _integers(conv, step)
+                    start = f"{name}.{place}.conv{number}"
+                    stored |= {f"{start}.weight": weight, f"{start}.bias": bias}
+    nodes, constants = [], []
+    for tensor in model.graph.initializer:
+        if tensor.name not in stored:
+            constants.append(tensor)
+            continue
+        integers, steps = stored[tensor.name]
+        zeros = np.zeros(len(steps), integers.dtype)
+        names = [f"{tensor.name}.{part}" for part in ("integers", "steps", "zeros")]
+        constants += map(numpy_helper.from_array, (integers, steps, zeros), names)
+        nodes.append(helper.make_node("DequantizeLinear", names, [tensor.name], axis=0))
+    _replace(model.graph.node, [*nodes, *model.graph.node])
+    _replace(model.graph.initializer, constants)
+
+
+def _replace(old: Any, new: list[Any]) -> None:
+    """What a repeated field of a protocol buffer holds."""
+    new = list(new)
+    del old[:]
+    old.extend(new)
+
+
+def parameters(graph: onnx.GraphProto) -> dict[str, NDArray[np.float32]]:
+    """The weights and biases that a QDQ graph stores as integers, by their PyTorch names."""
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    found = {}
+    for node in graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] in constants:
+            values, steps = (constants[name] for name in node.input[:2])
+            found[node.output[0]] = values * steps.reshape(-1, *(1,) * (values.ndim - 1))
+    return found
+
+
+def _integers(
+    conv: nn.Conv2d, step: np.float32
+) -> tuple[
+    tuple[NDArray[np.int8], NDArray[np.float32]], tuple[NDArray[np.int32], NDArray[np.float32]]
+]:
+    """Weights and biases, each with what one is worth, by output channel.
+
+    Args:
+        step: of the input.
+    """
+    assert conv.bias is not None
+    weight, bias = (tensor.detach().cpu().numpy() for tensor in (conv.weight, conv.bias))
+    steps = weight_steps(conv.weight).cpu().numpy()
+    whole = np.rint(weight / steps.reshape(-1, 1, 1, 1)).clip(-WEIGHT_LIMIT, WEIGHT_LIMIT)
+    sums = steps * step
+    return (whole.astype(np.int8), steps), (np.rint(bias / sums).astype(np.int32), sums)

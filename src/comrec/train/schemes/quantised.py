@@ -1,0 +1,51 @@
+"""A trained RecCNN brought to 8 bits, and fine-tuned to give what it gave in float."""
+
+from __future__ import annotations
+
+import copy
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from comrec.train import quantised
+from comrec.train.data import PhotoStore
+from comrec.train.recipe import Recipe
+from comrec.train.schemes.filter import Filter
+
+_CALIBRATING = 4  # batches
+_FLOOR = 1e-6  # mean squared error in 0..1, below which a crop does not count for more
+
+
+class Quantised(Filter):
+    """RecCNN in 8 bits, that starts from a float one and learns to give the same pictures."""
+
+    families: ClassVar[tuple[str, ...]] = ("comrec",)
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        pair: nn.ModuleDict,
+        training: PhotoStore,
+        validation: PhotoStore,
+        device: str,
+    ) -> None:
+        super().__init__(recipe, pair, training, validation, device)
+        rec = pair["rec"].to(device)
+        self.teacher = copy.deepcopy(rec).eval()
+        quantised.quantise(rec, self._calibrate)
+
+    def _calibrate(self) -> None:
+        for index in range(_CALIBRATING):
+            _, coded, condition = self.draw(self.training, np.random.default_rng([index, 8]))
+            self._reconstruct(coded, condition)
+
+    def step_loss(self, random: np.random.Generator, step: int) -> Tensor:
+        """By how much quantisation increases the squared error, as a share of it."""
+        original, coded, condition = self.draw(self.training, random)
+        with torch.no_grad():
+            wanted = self.family.reconstruct(self.teacher, coded, condition)
+            error = (wanted - original).square().mean((1, 2, 3)) + _FLOOR
+        change = (self._reconstruct(coded, condition) - wanted).square().mean((1, 2, 3))
+        return (change / error).mean()

@@ -1,0 +1,173 @@
+"""Networks in 8 bits: what is trained is what runs, and all kernels compute the same integers."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+from comrec.inference import session, store, tiles
+from comrec.picture import Picture
+from comrec.train import export, networks, quantised
+from comrec.train.families import FAMILIES
+
+Array = NDArray[Any]
+
+CONDITIONS = torch.tensor([0.3]), torch.tensor([1.0])
+
+
+def trained(kind: type[nn.Module] = networks.ComrecRec1) -> nn.Module:
+    """A network whose every layer matters."""
+    torch.manual_seed(3)
+    module = kind()
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            if "tail" in name:
+                parameter.normal_(0, 0.01)
+    return module.eval()
+
+
+def tensor(pixels: NDArray[np.uint8]) -> Tensor:
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255
+
+
+def told(module: nn.Module, picture: Tensor) -> Tensor:
+    count = 2 if isinstance(module, networks.ComrecRec1) else 1
+    result: Tensor = module(picture, *CONDITIONS[:count])
+    return result
+
+
+def in_8_bits(module: nn.Module, picture: Tensor) -> nn.Module:
+    made = copy.deepcopy(module)
+    quantised.quantise(made, lambda: told(made, picture))
+    return made
+
+
+def run(data: bytes, picture: Tensor, *more: str) -> list[Array]:
+    made = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    names = [given.name for given in made.get_inputs()]
+    feed = dict(zip(names, (picture.numpy(), *(c.numpy() for c in CONDITIONS)), strict=False))
+    found: list[Array] = made.run(["result", *more], feed)
+    return found
+
+
+def levels(difference: Array | Tensor) -> float:
+    """Root mean square of a difference of pictures in 0..1, in grey levels."""
+    return 255 * float(np.sqrt(np.square(np.asarray(difference)).mean()))
+
+
+@pytest.mark.parametrize("kind", [networks.ComrecRec1, networks.ComrecRec2])
+def test_8_bits_give_nearly_the_picture_of_floats(kind: type[nn.Module], photo: Picture) -> None:
+    module = trained(kind)
+    picture = tensor(photo.pixels[:64, :96])
+    made = in_8_bits(module, picture)
+    with torch.no_grad():
+        floats = told(module, picture)
+        fake = told(made, picture)
+        start = told(kind().eval(), picture)
+    (real,) = run(export.to_onnx(made, conditioned=True, channels=3), picture)
+    assert levels(real - fake.numpy()) < 0.7 * levels(fake - floats)  # it is trained as it runs
+    assert 0 < levels(fake - floats) < 0.05 * levels(floats - start)
+
+
+def test_weights_are_stored_in_bytes_and_read_back(photo: Picture) -> None:
+    module = trained()
+    made = in_8_bits(module, tensor(photo.pixels[:48, :48]))
+    data = export.to_onnx(made, conditioned=True, channels=3)
+    graph = onnx.load_from_string(data).graph
+    inner = {tuple(t.dims) for t in graph.initializer if t.data_type == TensorProto.INT8}
+    assert (48, 48, 3, 3) in inner
+    assert len(data) < 0.7 * len(export.to_onnx(module, conditioned=True, channels=3))
+    found = export.weights_of(data)
+    for name, value in made.state_dict().items():
+        if not name.endswith("steps"):
+            assert (found[name] - value).abs().max() <= value.abs().max() / 100, name
+
+
+def test_all_kernels_give_the_integers_of_the_graph(photo: Picture) -> None:
+    """Also where every product is as large as it gets: nothing saturates."""
+    module = trained()
+    picture = tensor(photo.pixels[:24, :32])
+    made = in_8_bits(module, picture)
+    assert isinstance(made.body, networks.Body)
+    blocks = made.body.blocks
+    assert isinstance(blocks, quantised.Blocks)
+    with torch.no_grad():
+        conv1, conv2 = quantised.convolutions(blocks)[-1]
+        assert conv1.bias is not None
+        conv2.weight.copy_(0.03 * torch.where(torch.rand(48, 1, 1, 1) < 0.5, 1, -1))
+        conv1.weight.zero_()
+        conv1.bias.fill_(10)  # its activations are all 255
+        blocks.steps[0] = 0.3
+        blocks.steps[-1] = 0.01
+    data = export.to_onnx(made, conditioned=True, channels=3)
+    model = onnx.load_from_string(data)
+    whole = [n.output[0] for n in model.graph.node if n.op_type == "QuantizeLinear"]
+    for name in whole:
+        model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.UINT8, None))
+    _, *values = run(model.SerializeToString(), picture, *whole)
+    stream, *rest = values
+    assert len(rest) == 3 * len(blocks)
+    constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    along, *middles = blocks.steps.numpy()
+    for place, middle in enumerate(middles):
+        hidden, change, total = rest[3 * place : 3 * place + 3]
+        name = f"body.blocks.{place}"
+        expected = convolved(constants, f"{name}.conv1", stream, 128, along, middle, 0)
+        assert np.array_equal(hidden, expected)
+        expected = convolved(constants, f"{name}.conv2", hidden, 0, middle, along, 128)
+        assert np.array_equal(change, expected)
+        assert np.array_equal(total, np.clip(stream.astype(int) + change - 128, 0, 255))
+        stream = total
+    assert rest[-3].min() == 255  # the test says something
+    assert len(np.unique(rest[-2])) > 2
+
+
+def convolved(
+    constants: dict[str, Array],
+    name: str,
+    x: Array,
+    zero: int,
+    step: Array,
+    to: Array,
+    zero_to: int,
+) -> Array:
+    """A quantised convolution: exact sums, one scaling in float32, rounded to even at ties."""
+    weight = torch.from_numpy(constants[f"{name}.weight.integers"].astype(np.float64))
+    sums = F.conv2d(torch.from_numpy(x.astype(np.float64)) - zero, weight, padding=1).numpy()
+    sums += constants[f"{name}.bias.integers"].reshape(-1, 1, 1)
+    scale = constants[f"{name}.weight.steps"] * step / to
+    scaled = sums.astype(np.float32) * scale.astype(np.float32).reshape(-1, 1, 1)
+    clipped: Array = np.clip(np.rint(scaled) + zero_to, 0, 255).astype(np.uint8)
+    return clipped
+
+
+def test_tiles_and_threads_give_the_same_pixels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photo: Picture
+) -> None:
+    made = in_8_bits(trained(), tensor(photo.pixels[:96, :96]))
+    network = export.write(
+        tmp_path, "new-rec1", made, FAMILIES["comrec"], "jpeg", "rec", 1, 3, {"steps": 1}
+    )
+    monkeypatch.setattr(store, "FOLDER", tmp_path)
+    pixels = np.ascontiguousarray(photo.pixels[:101, :121])
+    whole = tiles.run(network, pixels, 30)
+    cut = tiles.run(dataclasses.replace(network, tile=48), pixels, 30)
+    assert np.abs(whole.astype(int) - cut).max() <= 1
+    assert (whole != cut).mean() < 0.01
+    monkeypatch.setattr(session, "threads", lambda: 1)
+    session.forget()
+    alone = tiles.run(network, pixels, 30)
+    session.forget()
+    assert np.array_equal(alone, whole)
