@@ -56,7 +56,7 @@ pytest.importorskip("matplotlib")
 pytest.importorskip("scipy")
 
 QUALITIES = (10, 30, 60, 85)
-CODECS = ("jpeg", "jpeg:subsampling=4:4:4", "webp")
+CODECS = ("jpeg:subsampling=4:2:0", "jpeg:subsampling=4:4:4", "webp")
 FILES = {
     "points.jsonl", "points.csv", "crops.jsonl", "bd_rate.json", "report.html",
     "codecs/jpeg.json", "codecs/jpeg-subsampling-4-4-4.json", "codecs/webp.json",

@@ -23,6 +23,7 @@ _PACKAGES = (
     "av",
     "pillow-heif",
     "pyjpegxl",
+    "ajpegli",
     "scipy",
     "matplotlib",
 )

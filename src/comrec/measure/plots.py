@@ -27,6 +27,7 @@ GROUND = "#ffffff"
 _COLOURS = {
     "jpeg": "#3f86c9",
     "jpeg-tuned": "#7a9cc0",
+    "jpegli": "#2b5f93",
     "jpeg2000": "#8f6bc4",
     "webp": "#3d9a50",
     "avif": "#d0564b",

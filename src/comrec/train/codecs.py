@@ -53,7 +53,8 @@ class RealCodec:
         own = payload(self.family, self.base)
         if self.scale == 2:
             picture = FAMILIES[self.family].compact(own, picture, quality)
-        coder = codec.get(self.base) if self.plain else own
+        plain = codec.parse(self.base, {"subsampling": "4:2:0"})
+        coder = plain if self.plain else own
         if self.subsampling:
             coder = codec.parse(str(coder), subsampling=self.subsampling)
         data = coder.encode(picture, quality)
