@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -17,7 +19,7 @@ _LUMA = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
 class Filter(Sandwich):
     """RecCNN on what the real codec gave back; ComCNN, if any, is the package's."""
 
-    families = ("jiang2017", "comrec")
+    families: ClassVar[tuple[str, ...]] = ("jiang2017", "comrec")
     codes_beforehand = True
 
     @classmethod

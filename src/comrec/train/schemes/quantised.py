@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -21,7 +20,7 @@ _FLOOR = 1e-6  # mean squared error in 0..1, below which a crop does not count f
 class Quantised(Filter):
     """RecCNN in 8 bits, that starts from a float one and learns to give the same pictures."""
 
-    families: ClassVar[tuple[str, ...]] = ("comrec",)
+    families = ("comrec",)
 
     def __init__(
         self,
