@@ -59,7 +59,7 @@ QUALITIES = (10, 30, 60, 85)
 CODECS = ("jpeg:subsampling=4:2:0", "jpeg:subsampling=4:4:4", "webp")
 FILES = {
     "points.jsonl", "points.csv", "crops.jsonl", "bd_rate.json", "report.html",
-    "codecs/jpeg.json", "codecs/jpeg-subsampling-4-4-4.json", "codecs/webp.json",
+    "codecs/jpeg-subsampling-4-2-0.json", "codecs/jpeg-subsampling-4-4-4.json", "codecs/webp.json",
     "psnr-rgb.svg", "psnr-rgb.png", "psnr-y.svg", "psnr-y.png",
     "ms-ssim-rgb.svg", "ms-ssim-rgb.png", "ssimulacra2.svg", "ssimulacra2.png",
 }  # fmt: skip

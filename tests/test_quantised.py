@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,14 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 from torch import Tensor, nn
 
+from comrec.cli import main
 from comrec.inference import session, store, tiles
 from comrec.picture import Picture
 from comrec.train import export, networks, quantised
+from comrec.train import recipe as recipes
 from comrec.train.families import FAMILIES
 
 Array = NDArray[Any]
@@ -171,3 +175,31 @@ def test_tiles_and_threads_give_the_same_pixels(
     alone = tiles.run(network, pixels, 30)
     session.forget()
     assert np.array_equal(alone, whole)
+
+
+@pytest.mark.train
+def test_a_run_exports_what_it_validated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photo: Picture
+) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for index in range(4):
+        crop = photo.pixels[8 * index : 8 * index + 96, 16 * index : 16 * index + 96]
+        Image.fromarray(crop).save(folder / f"{index}.png")
+    text = (recipes.FOLDER / "comrec-jpeg-1-int8.toml").read_text()
+    for line in ("crop = 96", "batch = 8", "steps = 400", "quality_bins = 6", "patch = 320"):
+        assert line in text
+    changed = text.replace("crop = 96", "crop = 32").replace("batch = 8", "batch = 2")
+    changed = changed.replace("quality_bins = 6", "quality_bins = 1").replace("patch = 320", "")
+    recipe = tmp_path / "small.toml"
+    recipe.write_text(changed.replace("plain_quality_bins = 4", ""))
+    out = tmp_path / "run"
+    common = ["--data", str(folder), "--validation", str(folder), "-o", str(out)]
+    assert main(["train", str(recipe), *common, "--steps", "2"]) == 0
+    rec, gradient = store.manifest(out / "weights" / "manifest.json")
+    assert (rec.name, gradient.patch_of) == ("comrec-jpeg-rec1", rec.sha256)
+    monkeypatch.setattr(store, "FOLDER", out / "weights")
+    inner = onnx.load_from_string(rec.load()).graph.initializer
+    assert any(tensor.data_type == TensorProto.INT8 for tensor in inner)
+    assert hashlib.sha256(gradient.load()).hexdigest() == gradient.sha256
+    assert gradient.path.stat().st_size < 0.2 * rec.path.stat().st_size

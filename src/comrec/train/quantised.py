@@ -54,7 +54,7 @@ class Blocks(nn.Sequential):
     def forward(self, x: Tensor) -> Tensor:
         if torch.onnx.is_in_onnx_export():
             plain: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
-            return plain
+            return plain  # `to_qdq` does the rest
         stream, *middles = self.steps.tolist()
         x = _rounded(x, stream, SIGNED)
         for (conv1, conv2), middle in zip(convolutions(self), middles, strict=True):
