@@ -32,8 +32,8 @@ class Network:
         family: the system it belongs to: "jiang2017", "comrec" or "liu2018".
         variant: of the family: the standard codec it was trained around, by id; of "liu2018" what
             it was optimised for: "mse", "ms-ssim" or "perceptual".
-        role: in its system: "com" (ComCNN), "rec" (RecCNN) or "gradient" (of RecCNN's squared
-            error); of "liu2018" "g_a", "h_a", "h_s", "g_s" or "gradient".
+        role: in its system: "com" (ComCNN) or "rec" (RecCNN); of "liu2018" "g_a", "h_a", "h_s",
+            "g_s" or "gradient".
         up, down: its output's sides are up / down times its input's; one of them is 1.
         channels: of its input; 1 (luma) or 3 (RGB) where that is a picture.
         conditioned: whether it takes a quality beside the picture.
@@ -200,12 +200,6 @@ def com_of(rec: Network, codec: str) -> Network:
     if rec.com is not None:
         return by_id(rec.com[: len(rec.id)])
     return serving(rec.family, codec, "com", down=rec.up)
-
-
-def gradient_of(rec: Network) -> Network | None:
-    """The gradient of a RecCNN's squared error, or None where none is shipped."""
-    mine = (n for n in networks() if (n.role, n.patch_of) == ("gradient", rec.sha256))
-    return next(mine, None)
 
 
 def by_id(network_id: str) -> Network:

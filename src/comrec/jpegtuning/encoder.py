@@ -56,12 +56,15 @@ class Encoder:
     @cached_property
     def coefficients(self) -> Coefficients:
         """Of the picture."""
-        picture = self.picture
-        if picture.is_gray:
-            planes = [blocks.pad_to(picture.pixels.astype(np.float32), 8)]
+        return self.transformed(self.picture.pixels)
+
+    def transformed(self, pixels: NDArray[np.uint8]) -> Coefficients:
+        """The coefficients of any pixels of the picture's size, (H, W) or (H, W, 3)."""
+        if self.picture.is_gray:
+            planes = [blocks.pad_to(pixels.astype(np.float32), 8)]
         else:
             halved = self.subsampling == "4:2:0"
-            ycc = blocks.rgb_to_ycc(picture.pixels)
+            ycc = blocks.rgb_to_ycc(pixels)
             planes = [blocks.pad_to(ycc[..., i], 16 if halved else 8) for i in range(3)]
             if halved:
                 planes[1:] = map(blocks.halve, planes[1:])

@@ -15,7 +15,7 @@ from comrec.sandwich.ours import ComrecSubsampled
 
 Tune = Literal["perceptual", "psnr"]
 
-ROUNDS = {6: 1, 7: 3, 8: 4, 9: 6, 10: 10}
+ROUNDS = {6: 1, 7: 2, 8: 3, 9: 4, 10: 8}
 """By effort: how often the coefficients are improved for RecCNN; never below."""
 
 
@@ -48,7 +48,6 @@ class ComrecJpeg(ComrecSubsampled):
 
     def improved(self, encode: Encode) -> Encode:
         rounds = ROUNDS.get(self.effort, 0)
-        gradient = store.gradient_of(store.serving(self.family, self.base, "rec"))
-        if not rounds or gradient is None or not isinstance(encode, TunedEncoder):
+        if not rounds or not isinstance(encode, TunedEncoder):
             return encode
-        return AwareEncoder(encode, gradient, rounds)
+        return AwareEncoder(encode, store.serving(self.family, self.base, "rec"), rounds)

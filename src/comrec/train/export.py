@@ -41,10 +41,6 @@ GEOMETRY = {
     "ComrecCom1": (2, 14, 1024),
     "ComrecCom2": (2, 16, 1024),
 }
-# The same of the gradient of ComrecRec1's error, whose tiles are whole MCUs of JPEG 4:2:0. It
-# reaches there and back, and two pixels further through the chroma filter.
-ERROR_GRADIENT_GEOMETRY = (16, 78, 512)
-
 # The same of the learned codec's, by role: g_a in pixels, h_a, g_s and gradient in latents, h_s in
 # hyper-latents.
 LEARNED_GEOMETRY = {
@@ -94,37 +90,6 @@ def gradient_to_onnx(g_s: nn.Module, recipe: Recipe, channels: int) -> bytes:
         "picture": torch.rand(1, 3, 256, 256),
     }
     return _stored(differentiate(_exported(_Cost(g_s, recipe), inputs), "latents"))
-
-
-def error_gradient_to_onnx(rec: nn.Module) -> bytes:
-    """The gradient of RecCNN's squared error with respect to the decoded picture.
-
-    Inputs "decoded" and "picture" (1, 3, H, W), "quality" and "full_chroma" (1,), in 0..1; outputs
-    "gradient", as the decoded picture, and "result", the squared error of each sample. Of a
-    network in 8 bits without the rounding of activations.
-    """
-    inputs = {
-        "decoded": torch.rand(1, 3, 64, 64),
-        "picture": torch.rand(1, 3, 64, 64),
-        "quality": torch.rand(1),
-        "full_chroma": torch.ones(1),
-    }
-    error = _SquaredError(rec)
-    model = differentiate(_exported(error, inputs), "decoded")
-    quantised.store_integers(model, error)
-    return _stored(model)
-
-
-class _SquaredError(nn.Module):
-    """Of each sample of a RecCNN's output, as it is shown."""
-
-    def __init__(self, rec: nn.Module) -> None:
-        super().__init__()
-        self.rec = rec
-
-    def forward(self, decoded: Tensor, picture: Tensor, *conditions: Tensor) -> Tensor:
-        error: Tensor = self.rec(decoded, *conditions).clamp(0, 1) - picture
-        return error * error
 
 
 class _Cost(nn.Module):
@@ -234,32 +199,6 @@ def write(
         channels=channels,
         conditioned=family.conditioned,
         geometry=GEOMETRY[type(module).__name__],
-    )
-
-
-def write_error_gradient(
-    folder: Path, rec: Network, module: nn.Module, training: dict[str, Any]
-) -> Network:
-    """Export the gradient of a RecCNN's squared error, as a patch of it, as `write` does.
-
-    Args:
-        rec: as `write` exported it, into the same folder.
-        module: the RecCNN.
-    """
-    return _enter(
-        folder,
-        error_gradient_to_onnx(module),
-        training,
-        name=rec.name.replace("-rec", "-gradient"),
-        family=rec.family,
-        variant=rec.variant,
-        role="gradient",
-        up=1,
-        down=1,
-        channels=rec.channels,
-        conditioned=True,
-        geometry=ERROR_GRADIENT_GEOMETRY,
-        base=(folder / file_name(rec.name, rec.sha256)).read_bytes(),
     )
 
 

@@ -1,8 +1,7 @@
 """Gradients as ONNX graphs: reverse mode over an exported network, so that encoding needs no torch.
 
-Of the operations that our RecCNNs, `liu2018`'s synthesis, and their distortions are made of. Each
-is turned into nodes that carry the gradient from its output to its inputs (the vector-Jacobian
-product).
+Of the operations that `liu2018`'s synthesis and its distortions are made of. Each is turned into
+nodes that carry the gradient from its output to its inputs (the vector-Jacobian product).
 """
 
 from __future__ import annotations
@@ -209,21 +208,6 @@ def _average(tape: _Tape, node: NodeProto, given: str) -> None:
     tape.add(value, tape.node("Mul", each, tape.node("Div", less, more)))
 
 
-def _concatenate(tape: _Tape, node: NodeProto, given: str) -> None:
-    """Of channels, where only the first operand depends on the input."""
-    first, *others = node.input
-    if helper.get_attribute_value(node.attribute[0]) != 1 or tape.active.intersection(others):
-        raise NotImplementedError("gradient of other concatenations than of constant channels")
-    counts = tape.node("Shape", first, start=1, end=2)
-    ends = (tape.constant([0], np.int64), counts, tape.constant([1], np.int64))
-    tape.add(first, tape.node("Slice", given, *ends))
-
-
-def _transpose(tape: _Tape, node: NodeProto, given: str) -> None:
-    places = helper.get_attribute_value(node.attribute[0])
-    tape.add(node.input[0], tape.node("Transpose", given, perm=list(np.argsort(places))))
-
-
 def _reshape(tape: _Tape, node: NodeProto, given: str) -> None:
     value = node.input[0]
     tape.add(value, tape.node("Reshape", given, tape.node("Shape", value)))
@@ -234,7 +218,6 @@ _RULES: dict[str, _Rule] = {
     "AveragePool": _halve,
     "Cast": _passed,  # between kinds of floating point
     "Clip": _gate,
-    "Concat": _concatenate,
     "Conv": _convolve,
     "DepthToSpace": _unshuffle,
     "Div": _divide,
@@ -244,11 +227,7 @@ _RULES: dict[str, _Rule] = {
     "Pow": _power,
     "ReduceMean": _average,
     "Relu": _gate,
-    "Reshape": _reshape,
-    "Squeeze": _reshape,
     "Sub": _subtract,
-    "Transpose": _transpose,
-    "Unsqueeze": _reshape,
 }
 
 

@@ -94,7 +94,7 @@ class Sandwich(Scheme):
 
     def export(self, folder: Path, training: dict[str, Any]) -> list[Network]:
         recipe = self.recipe
-        exported = [
+        return [
             export.write(
                 folder,
                 self.family.network_name(recipe.name, role, recipe.scale),
@@ -108,11 +108,6 @@ class Sandwich(Scheme):
             )
             for role, module in self.pair.items()
         ]
-        if (recipe.family, recipe.codec, recipe.scale) == ("comrec", "jpeg", 1):
-            (rec,) = (network for network in exported if network.role == "rec")
-            module = self.pair["rec"]
-            exported.append(export.write_error_gradient(folder, rec, module, training))
-        return exported
 
 
 def psnr(prediction: Tensor, target: Tensor) -> float:
