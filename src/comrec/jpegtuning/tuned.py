@@ -38,7 +38,7 @@ class TunedJpeg(JpegEncoder):
     summary = "plain JPEG, tables and coefficients optimised"
     packages = ("Pillow", "mozjpeg-lossless-optimization")
     quality_step = 0.1
-    bench_qualities = (3, 7, 13, 22, 36, 52, 70, 86)
+    bench_qualities = (2, 8, 15, 25, 40, 60, 78, 90)
 
     effort: int = effort_option("below 4 a dead zone replaces the trellis")
     tune: Tune = option("psnr", "what the coefficients are optimised for", get_args(Tune))

@@ -48,15 +48,17 @@ class Tuning:
         return tables.table(step, self.slope), tables.table(step * relative, self.slope)
 
 
-# At each of these qualities, on every validation photograph, a file of libjpeg's at most as fine
-# and not smaller.
-_LIBJPEG = (100.0, 66.0, 33.0, 22.0, 16.5, 13.2, 10.6, 7.9, 5.3, 2.6, 1.3, 1.0)
-_NETWORK = (100.0, 75.0, 45.0, 34.9, 29.5, 25.7, 22.3, 18.5, 14.2, 8.8, 5.2, 1.6)
+# The steps are such that at equal quality files are finer than libjpeg's (RGB PSNR), or smaller, on
+# every validation photograph, and nearly always both.
+_PSNR = (100.0, 60.0, 36.0, 26.0, 21.0, 18.0, 15.0, 12.3, 9.0, 5.3, 3.1, 1.0)
+_PERCEPTUAL = (100.0, 39.0, 22.5, 16.0, 12.5, 10.5, 8.7, 6.9, 5.0, 2.8, 1.55, 1.0)
+_NETWORK = (100.0, 75.0, 42.0, 30.0, 24.5, 20.5, 17.3, 14.0, 10.3, 6.0, 3.5, 1.0)
+_NETWORK_PERCEPTUAL = (100.0, 50.0, 28.5, 18.5, 14.3, 11.9, 9.9, 7.8, 5.6, 2.9, 1.6, 1.0)
 
 TUNINGS: dict[Tune, Tuning] = {
-    "psnr": Tuning(0.17, 0.1, {"4:2:0": 0.6, "4:4:4": 1.1}, 0.0, _LIBJPEG),
-    "perceptual": Tuning(0.17, 0.4, {"4:2:0": 0.8, "4:4:4": 1.4}, 0.5, _LIBJPEG),
+    "psnr": Tuning(0.17, 0.1, {"4:2:0": 0.6, "4:4:4": 1.1}, 0.0, _PSNR),
+    "perceptual": Tuning(0.17, 0.4, {"4:2:0": 0.8, "4:4:4": 1.4}, 0.5, _PERCEPTUAL),
     # Before a network, fewer coefficients are worth dropping than in a file shown as it is.
     "network": Tuning(0.12, 0.1, {"4:2:0": 0.6, "4:4:4": 1.1}, 0.0, _NETWORK),
-    "network-perceptual": Tuning(0.12, 0.4, {"4:2:0": 0.8, "4:4:4": 1.4}, 0.5, _NETWORK),
+    "network-perceptual": Tuning(0.12, 0.4, {"4:2:0": 0.8, "4:4:4": 1.4}, 0.5, _NETWORK_PERCEPTUAL),
 }
