@@ -18,7 +18,7 @@ from comrec.sandwich import conditions
 from comrec.sandwich.reconstruct import reconstruct
 
 HIGHEST: dict[str, dict[str | None, float]] = {
-    "jpeg": {"4:0:0": 85, "4:2:0": 95, "4:2:2": 85, "4:4:4": 45},
+    "jpeg": {"4:0:0": 85, "4:2:0": 95, "4:2:2": 85, "4:4:4": 82},
     "webp": {"4:2:0": 88},
     "avif": {"4:0:0": 78, "4:2:0": 78},
     "heic": {"4:0:0": 65, "4:2:0": 65},
