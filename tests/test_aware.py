@@ -42,7 +42,7 @@ def test_rounds_improve_what_comrec_shows(
     if kind == "odd":
         picture = picture.cropped(0, 0, 151, 117)
     encoder = tuned(picture, "4:4:4" if kind == "full chroma" else "4:2:0")
-    data = AwareEncoder(encoder, rec, 3)(quality)
+    data = AwareEncoder(encoder, lambda file: shown(rec, file).pixels, 3)(quality)
     finer = quality
     while len(plain := encoder(finer)) < len(data):
         finer += 0.5
@@ -54,7 +54,7 @@ def test_rounds_improve_what_comrec_shows(
 def test_without_rounds_it_is_the_plain_encoder(rec: Network, photo: Picture) -> None:
     picture = photo.cropped(0, 0, 64, 48)
     encoder = tuned(picture)
-    assert AwareEncoder(encoder, rec, 0)(40) == encoder(40)
+    assert AwareEncoder(encoder, lambda file: shown(rec, file).pixels, 0)(40) == encoder(40)
 
 
 def test_efforts_below_six_do_without(photo: Picture) -> None:

@@ -75,10 +75,10 @@ USUAL = {
     "jpeg": (jpeg(75, "4:2:0"), 0.5),
     "coarse 4:4:4 jpeg": (jpeg(30, "4:4:4"), 0.5),
     "webp": (by_codec("webp", 50), 0.5),
-    "avif": (by_codec("avif", 50), 0.3),
+    "avif": (by_codec("avif", 50, subsampling="4:2:0"), 0.3),
     "jpegxl": (by_codec("jpegxl", 40), 0.2),
     "jpeg2000": (by_codec("jpeg2000", 30), 0.2),
-    "bpg": (by_codec("bpg", 40), 0.2),
+    "bpg": (by_codec("bpg", 40, subsampling="4:2:0"), 0.2),
 }
 
 

@@ -66,7 +66,7 @@ def test_bytes_between_jpeg_segments_are_passed_over(kind: str, medium: Picture)
     assert len(notes) == is_noted
     assert all("bytes between segments belong to none" in note for note in notes)
     assert np.array_equal(segments.luma_table(odd), segments.luma_table(data))
-    marked = codec.get("comrec-jpeg", scale="1", effort=1).encode(medium, 40)
+    marked = codec.get("comrec-jpeg", scale="1", effort=1).encode(medium, 10)
     odd = marked[:at] + junk + marked[at:]
     assert comrec.info(odd).codec == "comrec-jpeg"
     assert np.array_equal(np.asarray(comrec.decode(odd)), np.asarray(comrec.decode(marked)))
@@ -261,7 +261,7 @@ def test_a_png_with_damaged_samples_is_refused(medium: Picture) -> None:
 
 
 def test_a_marked_file_that_is_cut_short_is_reconstructed(medium: Picture) -> None:
-    data = codec.get("comrec-jpeg", scale="1", effort=1).encode(medium, 60)
+    data = codec.get("comrec-jpeg", scale="1", effort=1).encode(medium, 10)
     cut = data[: len(data) * 4 // 5]
     with pytest.raises(DamagedFileError, match="--allow-partial"):
         comrec.decode(cut)

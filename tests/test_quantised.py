@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -196,10 +195,8 @@ def test_a_run_exports_what_it_validated(
     out = tmp_path / "run"
     common = ["--data", str(folder), "--validation", str(folder), "-o", str(out)]
     assert main(["train", str(recipe), *common, "--steps", "2"]) == 0
-    rec, gradient = store.manifest(out / "weights" / "manifest.json")
-    assert (rec.name, gradient.patch_of) == ("comrec-jpeg-rec1", rec.sha256)
+    (rec,) = store.manifest(out / "weights" / "manifest.json")
+    assert rec.name == "comrec-jpeg-rec1"
     monkeypatch.setattr(store, "FOLDER", out / "weights")
     inner = onnx.load_from_string(rec.load()).graph.initializer
     assert any(tensor.data_type == TensorProto.INT8 for tensor in inner)
-    assert hashlib.sha256(gradient.load()).hexdigest() == gradient.sha256
-    assert gradient.path.stat().st_size < 0.2 * rec.path.stat().st_size

@@ -32,9 +32,9 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     counted: Counter[str] = Counter()
     original = tiles.run
 
-    def run(network: Any, pixels: Any, quality: float) -> Any:
+    def run(network: Any, *given: Any, **named: Any) -> Any:
         counted[network.role] += 1
-        return original(network, pixels, quality)
+        return original(network, *given, **named)
 
     monkeypatch.setattr(tiles, "run", run)
     return counted
@@ -77,7 +77,7 @@ def test_sizes_are_met_without_running_networks_for_them(
             assert runs == {"com": 1}
         else:
             assert runs["com"] <= 1
-            assert runs["rec"] <= 2
+            assert runs["rec"] <= (11 if codec_id == "comrec-jpeg" else 2)  # rounds of coefficients
         assert coder.decode(met.point.data).width == small.width
     runs.clear()
     with pytest.raises(TargetError, match=f"{codec_id}'s smallest file .* bytes"):
@@ -169,7 +169,7 @@ def test_without_loss_every_fidelity_is_met_at_once(photo: Picture) -> None:
         ("psnr", 70, r"PSNR of at least 70 dB cannot be met: jpeg reaches \d\d\.\d+ dB"),
         ("ssim", 1.0, r"SSIM of at least 1 cannot be met: jpeg reaches 0\.\d+ on"),
         ("ssimulacra2", 99, r"SSIMULACRA2 of at least 99 cannot be met: jpeg reaches 9\d\.\d+ on"),
-        ("size", 500, r"at most 500 bytes cannot be met: jpeg's smallest .* 1,\d\d\d bytes"),
+        ("size", 500, r"at most 500 bytes cannot be met: jpeg's smallest .* 7\d\d bytes"),
         ("bpp", 0.01, r"at most 61 bytes cannot be met"),
     ],
 )

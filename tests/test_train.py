@@ -89,7 +89,7 @@ def test_the_proxy_decodes_to_what_pillow_decodes(
     quality: int, name: str, request: pytest.FixtureRequest
 ) -> None:
     picture: Picture = request.getfixturevalue(name)
-    coder = codec.get("jpeg", tables=raster_tables(quality))
+    coder = codec.get("jpeg", tables=raster_tables(quality), subsampling="4:2:0")
     real = coder.decode(coder.encode(picture, 50)).pixels
     imitated, _ = proxy.jpeg(tensor(picture.pixels), steps(quality))
     difference = (imitated * 255 - tensor(real) * 255).abs()
@@ -145,7 +145,7 @@ def test_the_fitted_rate_foretells_real_sizes_nearby(
     picture: Picture = request.getfixturevalue(name)
     imitated, real = [], []
     for quality in (fitted, asked):
-        coder = codec.get("jpeg", tables=raster_tables(quality))
+        coder = codec.get("jpeg", tables=raster_tables(quality), subsampling="4:2:0")
         real.append(8.0 * len(coder.encode(picture, 50)))
         imitated.append(proxy.jpeg(tensor(picture.pixels), steps(quality))[1])
     scale = proxy.fit_rate(imitated[0], torch.tensor([real[0]]))

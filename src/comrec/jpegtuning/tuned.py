@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import get_args
 
-from comrec.codec import effort_option
+from comrec.codec import check_quality, effort_option
 from comrec.jpegtuning.encoder import Encoder
 from comrec.jpegtuning.tunings import TUNINGS, Tune, Tuning
 from comrec.options import option
@@ -77,6 +77,7 @@ class TunedEncoder:
         return self._encoders[sampling]
 
     def __call__(self, quality: float) -> bytes:
+        quality = check_quality(quality)
         return self.at(quality)(quality)
 
     def estimate(self, quality: float) -> float:

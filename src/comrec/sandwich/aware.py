@@ -16,15 +16,14 @@ true one, by reverse mode through the network, a round costs several times as mu
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
-from comrec.inference.store import Network
 from comrec.jpegtuning.encoder import Coefficients, Encoder
 from comrec.jpegtuning.tuned import TunedEncoder
-from comrec.sandwich import conditions
-from comrec.sandwich.reconstruct import reconstruct
-from comrec.standard.jpeg import Jpeg
+from comrec.picture import Pixels
 
 _CURVATURE = np.float32(0.85)
 """Kappa. On validation photographs 0.8 to 0.9 is best, 1.5 much worse: steps that are too short
@@ -38,13 +37,15 @@ class AwareEncoder:
 
     Args:
         encoder: gives the coefficients to start from.
-        rec: the RecCNN that will show the file.
+        shown: the pixels that comrec shows of a file.
         rounds: each takes as long as quantising, writing and decoding.
     """
 
-    def __init__(self, encoder: TunedEncoder, rec: Network, rounds: int) -> None:
+    def __init__(
+        self, encoder: TunedEncoder, shown: Callable[[bytes], Pixels], rounds: int
+    ) -> None:
         self._encoder = encoder
-        self._rec = rec
+        self._shown = shown
         self._rounds = rounds
 
     def estimate(self, quality: float) -> float:
@@ -77,10 +78,7 @@ class AwareEncoder:
 
     def _missing(self, encoder: Encoder, data: bytes) -> Coefficients:
         """Coefficients of the picture, less those of what comrec shows of a file."""
-        decoded = Jpeg().decode(data)
-        size = decoded.width, decoded.height
-        condition = conditions.from_file("jpeg", data, 0)
-        shown = encoder.transformed(reconstruct(self._rec, decoded.pixels, condition, size))
+        shown = encoder.transformed(self._shown(data))
         return [ours - theirs for ours, theirs in zip(encoder.coefficients, shown, strict=True)]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -19,12 +19,14 @@ from comrec.errors import UnsupportedPictureError
 from comrec.formats.mark import SIZE as MARK_SIZE
 from comrec.inference import store
 from comrec.inference.store import Network
-from comrec.picture import Picture
+from comrec.picture import Picture, Pixels
 from comrec.ratecontrol import Estimating, OperatingPoint, QualitySearch, too_small
 from comrec.sandwich import conditions, marked
 from comrec.sandwich.reconstruct import apply, reconstruct
 
 Scale = Literal["auto", "1", "1/2"]
+Shown = Callable[[bytes, float, Network], Pixels]
+"""See `Sources.shown`."""
 
 CLEAR_WIN = 0.3
 """dB by which scale 1/2 must win before ``auto`` takes it: other viewers show it half as large."""
@@ -32,6 +34,9 @@ CLEAR_WIN = 0.3
 HALF_BELOW = {"bpg": 16, "heic": 16}
 """Quality from which ``auto`` does not try scale 1/2, 40 where nothing stands here: it has lost by
 then on every photograph."""
+
+_TRIES = 3
+"""Of improved files for a size, before the file that is not improved is taken."""
 
 HALF_FINER = 25
 """By how much finer than at scale 1 the compact picture is coded in the same bytes, roughly."""
@@ -68,7 +73,7 @@ class Sources:
         payload: the standard codec with the options that it has between the networks.
         compact_payload: the same at scale 1/2.
         picture: the picture.
-        improved: makes the encoder of scale 1 of the payload's.
+        improved: makes the encoder of scale 1 of the payload's; its files are a little larger.
     """
 
     def __init__(
@@ -78,9 +83,8 @@ class Sources:
         payload: Codec,
         compact_payload: Codec,
         picture: Picture,
-        improved: Callable[[Encode], Encode],
+        improved: Callable[[Encode, Shown], Encode],
     ) -> None:
-        self._improved = improved
         self.base = base
         self.plain = plain
         self.payload = payload
@@ -88,8 +92,12 @@ class Sources:
         self.picture = picture
         self._made: list[dict[float, bytes]] = []
         self._decoded: dict[bytes, Picture] = {}
+        self._shown: dict[tuple[bytes, str], Pixels] = {}
         self._filtered = pre_filter(base) is not None
-        self.full = self._once(self._full_encoder())
+        encode = self._full_encoder()
+        full = encode if self._filtered else improved(encode, self.shown)
+        self.full = self._once(full)
+        self.rough = self.full if full is encode else self._once(encode)
         if plain == payload and not self._filtered:
             self.unmarked = self.full
         else:
@@ -118,7 +126,7 @@ class Sources:
     def _full_encoder(self) -> Encode:
         """Of scale 1: through the pre-filter, where the codec has one."""
         if not self._filtered:
-            return self._improved(self.payload.encoder(self.picture))
+            return self.payload.encoder(self.picture)
         return lambda quality: self.payload.encode(
             filtered(self.payload, self.picture, quality), quality
         )
@@ -139,9 +147,24 @@ class Sources:
         """The picture, without metadata, of a standard file that was made here."""
         if data not in self._decoded:
             self._decoded[data] = self.plain.decode(data).bare
-            if len(self._decoded) > max(2, _KEPT // self._decoded[data].pixels.nbytes):
-                del self._decoded[next(iter(self._decoded))]
+            _forget(self._decoded, self._decoded[data].pixels)
         return self._decoded[data]
+
+    def shown(self, data: bytes, quality: float, rec: Network) -> Pixels:
+        """What a RecCNN makes of a standard file of a quality that was made here."""
+        key = data, rec.id
+        if key not in self._shown:
+            condition = conditions.from_file(self.base, data, quality)
+            size = self.picture.width, self.picture.height
+            self._shown[key] = reconstruct(rec, self.decoded(data).pixels, condition, size)
+            _forget(self._shown, self._shown[key])
+        return self._shown[key]
+
+
+def _forget(kept: dict[Any, Any], added: Pixels) -> None:
+    """Drop the oldest picture where there are too many of this size."""
+    if len(kept) > max(2, _KEPT // added.nbytes):
+        del kept[next(iter(kept))]
 
 
 class _Once:
@@ -181,6 +204,9 @@ class Contest:
         assert overhead is not None
         self._mark_size = MARK_SIZE + overhead  # at most
         self._full = self._search(sources.full, sources.payload)
+        self._rough = self._full
+        if sources.rough is not sources.full:
+            self._rough = self._search(sources.rough, sources.payload)
         self._plain = self._full
         if sources.unmarked is not sources.full:
             self._plain = self._search(sources.unmarked, sources.plain)
@@ -205,7 +231,9 @@ class Contest:
         Raises:
             TargetError: not even the smallest is within the budget.
         """
-        point = self._full.largest_within(budget - self._mark_size)
+        point = self._rough.largest_within(budget - self._mark_size)
+        if point is not None and self._rough is not self._full:
+            point = self._improved_within(budget - self._mark_size, point)
         quality = 0.0 if point is None else point.quality
         first = None
         if self._scale == "1/2":
@@ -213,6 +241,21 @@ class Contest:
         elif point is not None:
             first = self._marked(point, scale=1)
         return self._winner(budget, quality, first)
+
+    def _improved_within(self, budget: int, rough: OperatingPoint) -> OperatingPoint:
+        """A file of the improved encoder that fits, near the one that is not improved.
+
+        Each of its files takes several runs of the network, so few are made.
+        """
+        quality, step = rough.quality, self._sources.payload.quality_step or 1.0
+        for _ in range(_TRIES):
+            point = self._full.at(quality)
+            if len(point.data) <= budget:
+                return point
+            # Bytes grow by 3 % a quality, roughly.
+            excess = np.log(len(point.data) / budget) / 0.03
+            quality = max(0.0, quality - step * np.ceil((excess + 0.3) / step))
+        return rough
 
     def _search(self, encode: Encode, coder: Codec) -> QualitySearch:
         return QualitySearch(encode, coder.quality_step, self._sources.pixels)
@@ -234,8 +277,8 @@ class Contest:
         """
         chosen = first
         unmarked = self._plain.contenders(budget, quality)
-        if self._full is not self._plain and self._scale != "1/2":
-            point = self._full.largest_within(budget, quality)
+        if self._rough is not self._plain and self._scale != "1/2":
+            point = self._rough.largest_within(budget, quality)
             unmarked += [] if point is None else [point]
         for point in unmarked:
             candidate = self._unmarked(point)
@@ -246,7 +289,7 @@ class Contest:
             if half is not None and (chosen is None or half.psnr > chosen.psnr + CLEAR_WIN):
                 chosen = half
         if chosen is None:
-            searches = [self._plain] if self._scale == "1/2" else [self._plain, self._full]
+            searches = [self._plain] if self._scale == "1/2" else [self._plain, self._rough]
             sizes = [search.smallest for search in searches]
             if self._compact is not None:
                 sizes.append(self._compact.smallest + self._mark_size)
@@ -283,11 +326,9 @@ class Contest:
         picture = sources.picture
         rec = store.serving("comrec", sources.base, "rec", up=scale)
         data = marked.write(sources.plain, payload.data, picture, payload.quality, rec)
-        condition = conditions.from_file(sources.base, payload.data, payload.quality)
-        size = picture.width, picture.height
-        decoded = sources.decoded(payload.data)
-        pixels = reconstruct(rec, decoded.pixels, condition, size)
-        return self._candidate(data, payload.quality, Picture(pixels, decoded.alpha))
+        pixels = sources.shown(payload.data, payload.quality, rec)
+        alpha = sources.decoded(payload.data).alpha
+        return self._candidate(data, payload.quality, Picture(pixels, alpha))
 
     def _candidate(self, data: bytes, quality: float, picture: Picture) -> Candidate:
         psnr = fidelity.psnr(picture, self._sources.picture)

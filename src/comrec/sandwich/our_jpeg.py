@@ -11,6 +11,7 @@ from comrec.inference import store
 from comrec.jpegtuning.tuned import TunedEncoder, TunedJpeg
 from comrec.options import option
 from comrec.sandwich.aware import AwareEncoder
+from comrec.sandwich.contest import Shown
 from comrec.sandwich.ours import ComrecSubsampled
 
 Tune = Literal["perceptual", "psnr"]
@@ -46,8 +47,9 @@ class ComrecJpeg(ComrecSubsampled):
         auto = self.subsampling == "auto"
         return replace(self.payload, subsampling="4:2:0") if auto else self.payload
 
-    def improved(self, encode: Encode) -> Encode:
+    def improved(self, encode: Encode, shown: Shown) -> Encode:
         rounds = ROUNDS.get(self.effort, 0)
         if not rounds or not isinstance(encode, TunedEncoder):
             return encode
-        return AwareEncoder(encode, store.serving(self.family, self.base, "rec"), rounds)
+        rec = store.serving(self.family, self.base, "rec")
+        return AwareEncoder(encode, lambda data: shown(data, 0, rec), rounds)

@@ -20,7 +20,7 @@ from comrec.options import option
 from comrec.picture import Picture
 from comrec.ratecontrol import OperatingPoint
 from comrec.sandwich.base import Sandwich
-from comrec.sandwich.contest import Candidate, Contest, Scale, Sources
+from comrec.sandwich.contest import Candidate, Contest, Scale, Shown, Sources
 from comrec.standard.chroma import Subsampling, subsampling_option
 
 _PAYLOADS = {
@@ -66,8 +66,8 @@ class Comrec(Sandwich):
         winner = Contest(sources, self.scale, self.id).within(budget)
         return OperatingPoint(winner.data, winner.quality, sources.encodes)
 
-    def improved(self, encode: Encode) -> Encode:
-        """The encoder of scale 1, given the payload's."""
+    def improved(self, encode: Encode, shown: Shown) -> Encode:
+        """The encoder of scale 1, given the payload's and `Sources.shown`."""
         return encode
 
     @property

@@ -53,10 +53,11 @@ class RealCodec:
         own = payload(self.family, self.base)
         if self.scale == 2:
             picture = FAMILIES[self.family].compact(own, picture, quality)
-        plain = codec.parse(self.base, {"subsampling": "4:2:0"})
-        coder = plain if self.plain else own
-        if self.subsampling:
-            coder = codec.parse(str(coder), subsampling=self.subsampling)
+        coder = own
+        if self.plain:
+            coder = codec.parse(self.base, {"subsampling": self.subsampling or "4:2:0"})
+        elif self.subsampling:
+            coder = codec.parse(str(own), subsampling=self.subsampling)
         data = coder.encode(picture, quality)
         decoded = coder.decode(data)
         condition = conditions.from_file(self.base, data, quality)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import cached_property
 
 import numpy as np
@@ -29,7 +30,7 @@ class Joint(Sandwich):
     def coder(self) -> TunedJpeg:
         coder = payload(self.recipe.family, self.recipe.codec)
         assert isinstance(coder, TunedJpeg)
-        return coder
+        return dataclasses.replace(coder, subsampling="4:2:0")
 
     def _group(self, original: Tensor, quality: float) -> tuple[Tensor, Tensor, Tensor, float]:
         """Reconstructions, proxy bits scaled to the real file's, penalty, the real file's bits."""
