@@ -129,22 +129,23 @@ def test_searches_meet_their_targets_across_the_change(codec_id: str, window: Pi
         assert wanted <= reached
 
 
+def errors(picture: Picture) -> list[float]:
+    sample = chroma.Sample(picture)
+    return [sample.subsampling_error, sample.quantisation_error(30)]
+
+
 def test_a_sample_of_a_large_picture_tells_its_errors(graphics: ModuleType) -> None:
     small = graphics.document(0, 320, 320)
     large = np.tile(small, (4, 5, 1))
-    for measure in (
-        chroma.subsampling_error,
-        lambda picture: chroma.quantisation_error(picture, 30),
-    ):
-        assert measure(Picture(large)) == pytest.approx(measure(Picture(small)), rel=0.15)
+    assert errors(Picture(large)) == pytest.approx(errors(Picture(small)), rel=0.15)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (40, 1), (15, 17), (33, 16)])
 def test_pictures_of_any_size_can_be_judged(size: tuple[int, int]) -> None:
     flat = Picture(np.full((*size, 3), (200, 30, 90), np.uint8))
-    assert chroma.subsampling_error(flat) == pytest.approx(0, abs=1e-6)
-    assert chroma.subsampling(flat, 0.01) == "4:2:0"
-    assert 0 <= chroma.quantisation_error(flat, 10) <= 100 / 12
+    assert chroma.Sample(flat).subsampling_error == pytest.approx(0, abs=1e-6)
+    assert chroma.Sample(flat).subsampling(0.01) == "4:2:0"
+    assert 0 <= chroma.Sample(flat).quantisation_error(10) <= 100 / 12
 
 
 def test_the_errors_are_those_of_doing_it() -> None:
@@ -152,10 +153,10 @@ def test_the_errors_are_those_of_doing_it() -> None:
     pixels[::2] = (255, 0, 0)  # stripes, of which halving leaves nothing
     luma = metrics.luma(pixels)[..., None]
     lost = np.square(pixels - np.array([127.5, 0, 0]) - (luma - luma.mean())).mean()
-    assert chroma.subsampling_error(Picture(pixels)) == pytest.approx(lost, rel=0.01)
+    assert chroma.Sample(Picture(pixels)).subsampling_error == pytest.approx(lost, rel=0.01)
     noise = np.random.default_rng(0).integers(0, 256, (64, 64)).astype(np.uint8)
-    assert chroma.quantisation_error(Picture(noise), 6) == pytest.approx(3, rel=0.05)
-    assert chroma.quantisation_error(Picture(noise), 1e4) > 4000  # all that there is
+    assert chroma.Sample(Picture(noise)).quantisation_error(6) == pytest.approx(3, rel=0.05)
+    assert chroma.Sample(Picture(noise)).quantisation_error(1e4) > 4000  # all that there is
 
 
 def test_the_option_on_the_command_line(tmp_path: Path, window: Picture) -> None:

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from comrec import codec
+from comrec.blocks import to_coefficients
 from comrec.errors import UnsupportedPictureError
 from comrec.jpegtuning.bitstream import Component, _pack, write_jpeg
-from comrec.jpegtuning.blocks import to_coefficients
 from comrec.jpegtuning.tables import fineness
 from comrec.jpegtuning.trellis import dead_zone, quantise, symbol_bits
 from comrec.jpegtuning.tunings import TUNINGS, Tune

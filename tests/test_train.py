@@ -26,10 +26,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from comrec import codec
+from comrec.blocks import ZIGZAG
 from comrec.cli import main
 from comrec.errors import DamagedFileError, InputError, OptionError
 from comrec.inference import store, tiles
-from comrec.jpegtuning.blocks import ZIGZAG
 from comrec.jpegtuning.tunings import TUNINGS
 from comrec.picture import Picture
 from comrec.train import codecs, export, networks, precision, proxy

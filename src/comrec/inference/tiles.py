@@ -148,7 +148,7 @@ def _cuts(length: int, tile: int) -> list[tuple[int, int]]:
     return list(zip(starts, [*starts[1:], length], strict=True))
 
 
-def conditions(network: Network, quality: float, full_chroma: bool) -> dict[str, NDArray[Any]]:
+def _conditions(network: Network, quality: float, full_chroma: bool) -> dict[str, NDArray[Any]]:
     """Of what a network could be told, as it takes it: the inputs that it has."""
     told = {"quality": quality / 100, "full_chroma": full_chroma}
     names = {given.name for given in session.session(network).get_inputs()}
@@ -158,5 +158,5 @@ def conditions(network: Network, quality: float, full_chroma: bool) -> dict[str,
 def _evaluate(network: Network, planes: Planes, quality: float, full_chroma: bool) -> list[Planes]:
     """The outputs for one tile, (C', h, w) each."""
     feed = {session.session(network).get_inputs()[0].name: planes[None]}
-    feed |= conditions(network, quality, full_chroma)
+    feed |= _conditions(network, quality, full_chroma)
     return [output[0] for output in session.run(network, feed)]

@@ -9,9 +9,9 @@ import mozjpeg_lossless_optimization
 import numpy as np
 from numpy.typing import NDArray
 
+from comrec import blocks
 from comrec.codec import check_quality
 from comrec.formats import resolution, segments
-from comrec.jpegtuning import blocks
 from comrec.jpegtuning.bitstream import Component, write_jpeg
 from comrec.jpegtuning.trellis import dead_zone, estimated_bits, quantise
 from comrec.jpegtuning.tunings import Tuning
@@ -24,7 +24,7 @@ Levels = list[NDArray[np.int16]]
 Coefficients = list[Float]
 """Of each component: (rows, columns, 64) orthonormal DCT coefficients in zigzag order."""
 
-WEIGHTS: dict[Sampling, tuple[float, ...]] = {
+_WEIGHTS: dict[Sampling, tuple[float, ...]] = {
     "4:2:0": (1.0, 4 * 1.086, 4 * 0.825),
     "4:4:4": (1.0, 1.086, 0.825),
 }
@@ -84,7 +84,7 @@ class Encoder:
 
     @property
     def weights(self) -> tuple[float, ...]:
-        return WEIGHTS[self.subsampling]
+        return _WEIGHTS[self.subsampling]
 
     def __call__(self, quality: float) -> bytes:
         return self.write(self.quantise(self.coefficients, quality), quality)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from comrec.jpegtuning.blocks import ZIGZAG
+from comrec.blocks import ZIGZAG
 
 Float = NDArray[np.float32]
 

@@ -12,12 +12,7 @@ from comrec.options import option
 from comrec.picture import Picture
 from comrec.standard import chroma
 from comrec.standard.chroma import Sampling, Subsampling, subsampling_option
-from comrec.standard.jpeg import JpegEncoder
-
-_LOWEST = 10
-"""So many of the lowest frequencies say how coarse a table is,"""
-_STEPS = 3.5
-"""and so many of their steps `chroma` is told, as for `jpeg`."""
+from comrec.standard.jpeg import LOWEST, JpegEncoder, chroma_step
 
 
 @dataclass(frozen=True)
@@ -62,14 +57,15 @@ class TunedEncoder:
     def __init__(self, coder: TunedJpeg, picture: Picture) -> None:
         self._coder = coder
         self._picture = picture
+        self._sample = chroma.Sample(picture)
         self._encoders: dict[Sampling, Encoder] = {}
 
     def at(self, quality: float) -> Encoder:
         """With the subsampling of a quality."""
         coder, picture = self._coder, self._picture
         luma, _ = coder.tuning.tables(quality, "4:2:0")
-        step = _STEPS * float(luma[:_LOWEST].mean())
-        full = chroma.chosen(coder.subsampling, picture, step) == "4:4:4"
+        step = chroma_step(float(luma[:LOWEST].mean()))
+        full = self._sample.chosen(coder.subsampling, step) == "4:4:4"
         sampling: Sampling = "4:4:4" if full else "4:2:0"
         if sampling not in self._encoders:
             trellis = coder.effort >= 4

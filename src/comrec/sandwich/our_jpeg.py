@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 from comrec.codec import Codec, Encode, effort_option
 from comrec.inference import store
+from comrec.jpegtuning import tunings
 from comrec.jpegtuning.tuned import TunedEncoder, TunedJpeg
 from comrec.options import option
 from comrec.sandwich.aware import AwareEncoder
@@ -15,6 +16,10 @@ from comrec.sandwich.contest import Shown
 from comrec.sandwich.ours import ComrecSubsampled
 
 Tune = Literal["perceptual", "psnr"]
+_BEFORE_NETWORK: dict[Tune, tunings.Tune] = {
+    "perceptual": "network-perceptual",
+    "psnr": "network",
+}
 
 ROUNDS = {6: 1, 7: 2, 8: 3, 9: 4, 10: 8}
 """By effort: how often the coefficients are improved for RecCNN; never below."""
@@ -36,9 +41,7 @@ class ComrecJpeg(ComrecSubsampled):
 
     @cached_property
     def payload(self) -> TunedJpeg:
-        tune: Literal["network", "network-perceptual"] = (
-            "network" if self.tune == "psnr" else "network-perceptual"
-        )
+        tune = _BEFORE_NETWORK[self.tune]
         return TunedJpeg(effort=self.effort, tune=tune, subsampling=self.subsampling)
 
     @property

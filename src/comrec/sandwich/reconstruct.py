@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from comrec.blocks import rgb_to_ycc, ycc_to_rgb
 from comrec.inference import tiles
 from comrec.inference.store import Network
-from comrec.jpegtuning.blocks import rgb_to_ycc, ycc_to_rgb
 from comrec.sandwich.conditions import Condition
 
 Pixels = NDArray[np.uint8]

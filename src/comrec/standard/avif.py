@@ -39,11 +39,12 @@ class Avif(PillowCodec):
 
     def save_options(self, picture: Picture, quality: float) -> dict[str, Any]:
         gray = picture.is_gray and picture.alpha is None
+        sample = chroma.Sample(picture)
         step = 9 * math.exp(0.035 * (50 - quality))  # fitted, see `chroma.TOLERATED`
         return {
             "quality": round(quality),
             "speed": min(10, 13 - self.effort),
-            "subsampling": "4:0:0" if gray else chroma.chosen(self.subsampling, picture, step),
+            "subsampling": "4:0:0" if gray else sample.chosen(self.subsampling, step),
         }
 
     def with_mark(self, data: bytes, mark: bytes) -> bytes:

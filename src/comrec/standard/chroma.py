@@ -8,11 +8,13 @@ high quality. Both errors are measured on a sample of the picture.
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from comrec.blocks import DCT, RGB_TO_YCC
 from comrec.options import option
 from comrec.picture import Picture
 
@@ -29,20 +31,8 @@ _TILE = 16
 _TILES = 1024
 """At most so many tiles are looked at, all over the picture."""
 
-# BT.601, full range: as JFIF, and as all codecs here that subsample.
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-_CB = np.array([-0.168736, -0.331264, 0.5], np.float32)
-_CR = np.array([0.5, -0.418688, -0.081312], np.float32)
 # Errors b of Cb and r of Cr are errors of -0.3441 b - 0.7141 r in G, 1.772 b in B, 1.402 r in R.
 _BB, _RR, _BR = (0.3441**2 + 1.772**2) / 3, (0.7141**2 + 1.402**2) / 3, 2 * 0.3441 * 0.7141 / 3
-
-
-def _dct() -> Float:
-    """(8, 8): the orthonormal DCT."""
-    k, n = np.mgrid[0:8, 0:8]
-    matrix: Float = np.cos((2 * n + 1) * k * np.pi / 16).astype(np.float32) / 2
-    matrix[0] = math.sqrt(1 / 8)
-    return matrix
 
 
 def _halving() -> Float:
@@ -54,7 +44,6 @@ def _halving() -> Float:
     return matrix
 
 
-_DCT = _dct()
 _HALVING = _halving()
 
 
@@ -68,50 +57,64 @@ def subsampling_option(default: str = "auto", *more: str) -> Any:
     return option(default, help, ("auto", "4:2:0", "4:4:4", *more))
 
 
-def chosen(asked: Asked, picture: Picture, step: float) -> Asked | Literal["4:2:0", "4:4:4"]:
-    """The subsampling that was asked for; for "auto", by `subsampling`.
+class Sample:
+    """A sample of a picture, that its errors are measured on."""
 
-    Args:
-        step: see `quantisation_error`. To let bytes grow with quality, it must fall with it.
-    """
-    if asked != "auto":
-        return asked
-    return "4:2:0" if picture.is_gray else subsampling(picture, quantisation_error(picture, step))
+    def __init__(self, picture: Picture) -> None:
+        self._picture = picture
 
+    def chosen(self, asked: Asked, step: float) -> Asked | Sampling:
+        """The subsampling that was asked for; for "auto", by `subsampling`.
 
-def subsampling(picture: Picture, quantisation_error: float) -> Sampling:
-    """The better subsampling of a picture, in RGB PSNR at equal bytes.
+        Args:
+            step: see `quantisation_error`. To let bytes grow with quality, it must fall with it.
+        """
+        if asked != "auto":
+            return asked
+        if self._picture.is_gray:
+            return "4:2:0"
+        return self.subsampling(self.quantisation_error(step))
 
-    Args:
-        picture: RGB; gray has no chroma.
-        quantisation_error: mean squared error in RGB that the codec will make at 4:4:4.
-    """
-    full = subsampling_error(picture) > TOLERATED * quantisation_error
-    return "4:4:4" if full else "4:2:0"
+    def subsampling(self, quantisation_error: float) -> Sampling:
+        """The better subsampling, in RGB PSNR at equal bytes.
 
+        Args:
+            quantisation_error: mean squared error in RGB that the codec will make at 4:4:4.
+        """
+        full = self.subsampling_error > TOLERATED * quantisation_error
+        return "4:4:4" if full else "4:2:0"
 
-def subsampling_error(picture: Picture) -> float:
-    """Mean squared error in RGB of chroma halved and doubled again, without quantisation."""
-    if picture.is_gray:
-        return 0.0
-    tiles = _tiles(picture.pixels)
-    planes = (tiles @ weights for weights in (_CB, _CR))
-    b, r = (_both_ways(plane, _HALVING) - plane for plane in planes)
-    return float(_BB * np.square(b).mean() + _RR * np.square(r).mean() + _BR * (b * r).mean())
+    @cached_property
+    def subsampling_error(self) -> float:
+        """Mean squared error in RGB of chroma halved and doubled again, without quantisation."""
+        if self._picture.is_gray:
+            return 0.0
+        planes = (self._tiles @ weights for weights in RGB_TO_YCC[1:])
+        b, r = (_both_ways(plane, _HALVING) - plane for plane in planes)
+        return float(_BB * np.square(b).mean() + _RR * np.square(r).mean() + _BR * (b * r).mean())
 
+    def quantisation_error(self, step: float) -> float:
+        """Mean squared error of luma, and so about of RGB, quantised as 8x8 DCT coefficients.
 
-def quantisation_error(picture: Picture, step: float) -> float:
-    """Mean squared error of luma, and so about of RGB, quantised as 8x8 DCT coefficients.
+        Args:
+            step: of a uniform quantiser, in an orthonormal DCT of samples in 0..255. Coefficients
+                below half of it become 0: flat areas have no error, however coarse the step.
+        """
+        squares = self._squares
+        return float(np.where(squares < step**2 / 4, squares, step**2 / 12).mean())
 
-    Args:
-        step: of a uniform quantiser, in an orthonormal DCT of samples in 0..255. Coefficients below
-            half of it become 0: flat areas have no error, however coarse the step.
-    """
-    tiles = _tiles(picture.pixels)
-    luma = tiles @ _LUMA if tiles.ndim == 4 else tiles
-    blocks = luma.reshape(len(luma), 2, 8, 2, 8).swapaxes(2, 3).reshape(-1, 8, 8)
-    squares = np.square(_both_ways(blocks, _DCT))
-    return float(np.where(squares < step**2 / 4, squares, step**2 / 12).mean())
+    @cached_property
+    def _squares(self) -> Float:
+        """Of the coefficients of luma."""
+        tiles = self._tiles
+        luma = tiles @ RGB_TO_YCC[0] if tiles.ndim == 4 else tiles
+        blocks = luma.reshape(len(luma), 2, 8, 2, 8).swapaxes(2, 3).reshape(-1, 8, 8)
+        squares: Float = np.square(_both_ways(blocks, DCT))
+        return squares
+
+    @cached_property
+    def _tiles(self) -> Float:
+        return _tiles(self._picture.pixels)
 
 
 def _both_ways(blocks: Float, matrix: Float) -> Float:

@@ -80,7 +80,9 @@ class Heic(Codec):
             mode, samples = mode + "A", np.dstack([samples, stored.alpha])
         options: dict[str, Any] = {
             "quality": round(quality),
-            "subsampling": chroma.chosen(self.subsampling, stored, hevc.step((100 - quality) / 2)),
+            "subsampling": chroma.Sample(stored).chosen(
+                self.subsampling, hevc.step((100 - quality) / 2)
+            ),
             "enc_params": {"preset": PRESETS[self.effort - 1], **_X265},
             "metadata": _items(picture.metadata),
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from comrec.codec import Codec, check_quality
@@ -18,11 +18,12 @@ from comrec.standard.chroma import Subsampling, subsampling_option
 from comrec.standard.pillow import PillowCodec
 
 _APP9 = 0xE9
+LOWEST = 10
+"""So many of the lowest frequencies say how coarse a table is."""
 _ANNEX_K = 13.2
-"""Mean step of the ten lowest frequencies in the luma table of Annex K, as quality 50 has it."""
-_LOWEST = [8 * row + column for row in range(4) for column in range(4 - row)]
-_STEPS = 3.5
-"""The step that `chroma` is told, in mean luma steps of the lowest frequencies: fitted there."""
+"""Mean of their steps in the luma table of Annex K, as quality 50 has it."""
+_RASTER = [8 * row + column for row in range(4) for column in range(4 - row)]
+"""Their places."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,10 @@ class Jpeg(PillowCodec):
         quality = check_quality(quality)
         self.check(picture)
         extra = segments.metadata_segments(picture.metadata)
-        step = _STEPS * self._luma_step(quality)
-        sampling = chroma.chosen(self.subsampling, picture, step)
+        options = self.save_options(picture, quality)
         # The tables of ten scans outweigh what they save where coefficients are few.
-        efforts = {1, self.effort} if self.effort >= 3 else {self.effort}
-        coders = [replace(self, subsampling=sampling, effort=effort) for effort in efforts]
-        files = [super(Jpeg, coder).encode(picture.bare, quality) for coder in coders]
+        kinds = (False, True) if self.effort >= 3 else (False,)
+        files = [self.saved(picture.bare, {**options, "progressive": kind}) for kind in kinds]
         data = resolution.in_jfif(min(files, key=len), picture.metadata)
         return segments.insert(data, extra)
 
@@ -87,10 +86,10 @@ class Jpeg(PillowCodec):
         options: dict[str, Any] = {
             "quality": max(1, round(quality)),
             "optimize": True,
-            "progressive": self.effort >= 3,
         }
         if not picture.is_gray:
-            options["subsampling"] = self.subsampling
+            step = chroma_step(self._luma_step(quality))
+            options["subsampling"] = chroma.Sample(picture).chosen(self.subsampling, step)
         if self.tables is not None:
             options["qtables"] = [list(table) for table in self.tables]
         return options
@@ -98,7 +97,7 @@ class Jpeg(PillowCodec):
     def _luma_step(self, quality: float) -> float:
         """Mean of the ten lowest frequencies."""
         if self.tables is not None:
-            return sum(self.tables[0][i] for i in _LOWEST) / len(_LOWEST)
+            return sum(self.tables[0][i] for i in _RASTER) / LOWEST
         quality = max(1, round(quality))  # libjpeg scales the tables
         return max(1.0, _ANNEX_K * (50 / quality if quality < 50 else 2 - quality / 50))
 
@@ -110,6 +109,11 @@ class Jpeg(PillowCodec):
             if marker == _APP9 and body.startswith(marks.MAGIC):
                 return body
         return None
+
+
+def chroma_step(luma: float) -> float:
+    """The step that `chroma` is told of the mean luma step of the `LOWEST`: fitted there."""
+    return 3.5 * luma
 
 
 class JpegEncoder(Codec):

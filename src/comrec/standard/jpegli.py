@@ -53,7 +53,7 @@ class Jpegli(JpegEncoder):
         metadata = segments.metadata_segments(picture.metadata)
         library = _library()
         step = 16 * distance(quality) ** 0.8  # fitted, see `chroma.TOLERATED`
-        sampling = chroma.chosen(self.subsampling, picture, step).replace(":", "")
+        sampling = chroma.Sample(picture).chosen(self.subsampling, step).replace(":", "")
         files = [
             library.encode(
                 picture.pixels,

@@ -57,15 +57,22 @@ class PillowCodec(Codec):
     def encode(self, picture: Picture, quality: float) -> bytes:
         quality = check_quality(quality)
         self.check(picture)
+        return self.saved(picture, self.save_options(picture, quality))
+
+    def saved(self, picture: Picture, options: dict[str, Any]) -> bytes:
+        """The file that Pillow makes of a picture with its metadata.
+
+        Raises:
+            UnsupportedPictureError: Pillow cannot make it.
+        """
         image = picture.to_pil()
         metadata = {
             key: image.info[key] for key in ("exif", "icc_profile", "xmp") if key in image.info
         }
         image.info.clear()
         buffer = io.BytesIO()
-        options = metadata | self.save_options(picture, quality)
         try:
-            image.save(buffer, self.pillow_format, **options)
+            image.save(buffer, self.pillow_format, **metadata | options)
         except DECODER_ERRORS as error:  # such as damaged EXIF, where AVIF needs the orientation
             raise UnsupportedPictureError(
                 f"{self.id} cannot store this picture or its metadata ({error}): "

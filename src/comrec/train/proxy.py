@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from comrec.jpegtuning.blocks import DCT, RGB_TO_YCC, ZIGZAG
+from comrec.blocks import DCT, RGB_TO_YCC, ZIGZAG
 
 
 def straight_through(forward: Tensor, backward: Tensor) -> Tensor:

@@ -186,7 +186,7 @@ def to_qdq(model: onnx.ModelProto, module: nn.Module) -> None:
     for name, blocks in module.named_modules():
         if isinstance(blocks, Blocks):
             _round_activations(model.graph, name, blocks)
-    store_integers(model, module)
+    _store_integers(model, module)
 
 
 def _round_activations(graph: onnx.GraphProto, name: str, blocks: Blocks) -> None:
@@ -216,7 +216,7 @@ def _round_activations(graph: onnx.GraphProto, name: str, blocks: Blocks) -> Non
     _replace(graph.node, nodes)
 
 
-def store_integers(model: onnx.ModelProto, module: nn.Module) -> None:
+def _store_integers(model: onnx.ModelProto, module: nn.Module) -> None:
     """Store the parameters of a network's `Blocks` as integers, with DequantizeLinear.
 
     Args:

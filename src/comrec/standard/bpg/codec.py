@@ -95,7 +95,7 @@ class Bpg(Codec):
             planes = colour.gbr_planes(picture.pixels, depth)
         else:
             step = hevc.step(quantiser(quality))
-            layout = _FORMATS[chroma.chosen(self.subsampling, picture, step)]
+            layout = _FORMATS[chroma.Sample(picture).chosen(self.subsampling, step)]
             planes = colour.ycc_planes(picture.pixels, layout.chroma_format, depth)
         front = self._stream(planes, layout.chroma_format, quality)
         behind = None

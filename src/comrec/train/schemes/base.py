@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,14 +20,13 @@ from comrec.train.recipe import Recipe
 VALIDATION_SEED = 7
 
 
+@dataclass(eq=False)
 class Scheme(ABC):
     """Draws batches and gives their loss; scores the networks on fixed crops; exports them.
 
-    Args:
+    Attributes:
         pair: the networks, by role.
         training, validation: stores to draw from.
-
-    Attributes:
         families: names of the families whose networks it trains.
         codes_beforehand: whether it draws coded pictures from the stores.
     """
@@ -34,19 +34,14 @@ class Scheme(ABC):
     families: ClassVar[tuple[str, ...]]
     codes_beforehand: ClassVar[bool] = False
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        pair: nn.ModuleDict,
-        training: PhotoStore,
-        validation: PhotoStore,
-        device: str,
-    ) -> None:
-        self.recipe = recipe
-        self.pair = pair
-        self.training = training
-        self.validation = validation
-        self.device = device
+    recipe: Recipe
+    pair: nn.ModuleDict
+    training: PhotoStore
+    validation: PhotoStore
+    device: str
+
+    def __post_init__(self) -> None:  # noqa: B027  (a hook)
+        """Prepares the networks; by default they are ready."""
 
     @classmethod
     @abstractmethod

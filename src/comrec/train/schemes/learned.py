@@ -14,7 +14,6 @@ from comrec.entropy.contexts import INDICES, MEAN_STEPS
 from comrec.inference.store import Network
 from comrec.learned.hyperprior import Z_LIMIT
 from comrec.train import contexts, export, learned, losses, perceptual, rate
-from comrec.train.data import PhotoStore
 from comrec.train.integer import bound, rounded
 from comrec.train.recipe import Recipe
 from comrec.train.schemes.base import VALIDATION_SEED, Scheme, psnr
@@ -35,21 +34,13 @@ class Curriculum(Scheme):
         """Those of `learned.networks`."""
         return learned.networks(recipe.width)
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        pair: nn.ModuleDict,
-        training: PhotoStore,
-        validation: PhotoStore,
-        device: str,
-    ) -> None:
-        super().__init__(recipe, pair, training, validation, device)
-        self.has_rate = recipe.lambdas[1] > 0
+    def __post_init__(self) -> None:
+        self.has_rate = self.recipe.lambdas[1] > 0
         for role in ("g_a", "g_s"):
             # Without a rate term, larger gains would be a way around the noise.
-            pair.get_submodule(f"{role}.gain").requires_grad_(self.has_rate)
+            self.pair.get_submodule(f"{role}.gain").requires_grad_(self.has_rate)
         if self.has_rate:
-            contexts.prepare(pair, training)
+            contexts.prepare(self.pair, self.training)
 
     def step_loss(self, random: np.random.Generator, step: int) -> Tensor:
         recipe = self.recipe

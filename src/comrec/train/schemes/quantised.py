@@ -6,11 +6,9 @@ import copy
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from comrec.train import quantised
-from comrec.train.data import PhotoStore
-from comrec.train.recipe import Recipe
 from comrec.train.schemes.filter import Filter
 
 _CALIBRATING = 4  # batches
@@ -22,16 +20,8 @@ class Quantised(Filter):
 
     families = ("comrec",)
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        pair: nn.ModuleDict,
-        training: PhotoStore,
-        validation: PhotoStore,
-        device: str,
-    ) -> None:
-        super().__init__(recipe, pair, training, validation, device)
-        rec = pair["rec"].to(device)
+    def __post_init__(self) -> None:
+        rec = self.pair["rec"].to(self.device)
         self.teacher = copy.deepcopy(rec).eval()
         quantised.quantise(rec, self._calibrate)
 
