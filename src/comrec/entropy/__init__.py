@@ -2,5 +2,7 @@
 
 tables.py     integer probability tables
 coder.py      the entropy coder, by asymmetric numeral systems (ANS)
+queue.py      a range coder for the same tables, of which a prefix decodes
 contexts.py   the context model of latents: which table codes each
+planes.py     bit-planes of latents, from the coarsest to the finest
 """

@@ -19,15 +19,23 @@ from comrec.errors import DamagedFileError, OptionError
 Integers = NDArray[np.integer[Any]]
 
 _SEED = 0x636D  # initial state of the encoder; a decoder checks that it ends there
-_CLASSES = 33  # lengths, in bits, of the numbers of escaped values
-_POWERS = 1 << np.arange(_CLASSES, dtype=np.int64)
+_LENGTHS = 33  # in bits, of the numbers of escaped values
+_POWERS = 1 << np.arange(_LENGTHS, dtype=np.int64)
+
+
+def _class_frequencies() -> tuple[int, ...]:
+    frequencies = [max(1, TOTAL >> c + 1) for c in range(_LENGTHS)]
+    frequencies[0] -= sum(frequencies) - TOTAL
+    return tuple(frequencies)
+
+
+CLASSES = _class_frequencies()
+"""Frequencies of the lengths of escaped values' numbers."""
 
 
 @cache
 def _class_model() -> Any:
-    frequencies = [max(1, TOTAL >> c + 1) for c in range(_CLASSES)]
-    frequencies[0] -= sum(frequencies) - TOTAL
-    return coder_model(frequencies)
+    return coder_model(CLASSES)
 
 
 @cache
@@ -62,7 +70,7 @@ class Encoder:
             raise OptionError(f"values are {values.shape}, but their tables {indices.shape}")
         if values.size and max(int(values.max()), -int(values.min())) > LIMIT:
             raise OptionError(f"values must lie within {-LIMIT}..{LIMIT}")
-        order, counts = _by_table(indices, len(tables))
+        order, counts = by_table(indices, len(tables))
         flat = values.reshape(-1).astype(np.int64)
         grouped = flat[order]
         outside = np.zeros(flat.size, np.int64)  # in the order of the groups
@@ -123,7 +131,7 @@ class Decoder:
         """
         if not indices.size:
             return np.empty(indices.shape, np.int32)
-        order, counts = _by_table(indices, len(tables))
+        order, counts = by_table(indices, len(tables))
         decode = self._coder.decode
         grouped = np.concatenate(
             [
@@ -146,16 +154,9 @@ class Decoder:
 
     def _escaped(self, minimum: NDArray[np.int64], end: NDArray[np.int32]) -> NDArray[np.int64]:
         """The next escaped values: below ``minimum``, or at least ``end``."""
-        lengths = self._coder.decode(_class_model(), len(end))
-        shifts = _shifts(lengths)
-        bits = self._coder.decode(_bit_model(), len(shifts)).astype(np.int64)
-        outside = _POWERS[lengths]
-        np.add.at(outside, np.repeat(np.arange(len(end)), lengths), bits << shifts)
-        far = (outside - 1) // 2
-        values: NDArray[np.int64] = np.where(outside % 2 == 1, end + far, minimum - 1 - far)
-        if np.abs(values).max() > LIMIT:
-            raise DamagedFileError("input: damaged coded values (one is out of range)")
-        return values
+        rest = Unescaping(minimum, end)
+        lengths = self._coder.decode(rest.class_model, len(end))
+        return rest.values(lengths, self._coder.decode(rest.bit_model, int(lengths.sum())))
 
     def _check_left(self) -> None:
         """Stop where more was decoded than was coded, so that the cost is that of the bytes.
@@ -180,7 +181,39 @@ class Decoder:
             raise DamagedFileError("input: damaged coded values (they do not end where they must)")
 
 
-def _by_table(indices: Integers, count: int) -> tuple[NDArray[np.intp], list[int]]:
+class Unescaping:
+    """Escaped values from their coded lengths and bits.
+
+    Args:
+        minimum: of each value's table.
+        end: of each value's table, the value after the last.
+    """
+
+    def __init__(self, minimum: NDArray[np.int64], end: Integers) -> None:
+        self.minimum, self.end = minimum, end
+        self.class_model, self.bit_model = _class_model(), _bit_model()
+
+    def values(self, lengths: Integers, bits: Integers) -> NDArray[np.int64]:
+        """
+        Args:
+            lengths: of each value's number, decoded under `class_model`.
+            bits: of all, decoded under `bit_model`; as many as the lengths' sum.
+        Raises:
+            DamagedFileError: a value is out of range.
+        """
+        outside = _POWERS[lengths]
+        shifted = bits.astype(np.int64) << _shifts(lengths)
+        np.add.at(outside, np.repeat(np.arange(len(lengths)), lengths), shifted)
+        far = (outside - 1) // 2
+        values: NDArray[np.int64] = np.where(
+            outside % 2 == 1, self.end + far, self.minimum - 1 - far
+        )
+        if np.abs(values).max() > LIMIT:
+            raise DamagedFileError("input: damaged coded values (one is out of range)")
+        return values
+
+
+def by_table(indices: Integers, count: int) -> tuple[NDArray[np.intp], list[int]]:
     """The order that sorts values by table, and the number of values of each table."""
     flat = indices.reshape(-1)
     if flat.size and (int(flat.min()) < 0 or int(flat.max()) >= count):

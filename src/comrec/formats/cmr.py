@@ -130,27 +130,28 @@ def write(
 
 
 def cut(data: bytes, budget: int) -> bytes | None:
-    """Truncate a file to as many payloads as fit into ``budget`` bytes.
+    """Shorten a file to ``budget`` bytes, by whole payloads and a part of the next.
 
-    Only for progressive codecs, whose payloads each refine those before.
+    Only for progressive codecs, whose payloads together are one stream of which a prefix decodes.
 
     Returns:
-        The file; None if not even one payload fits.
+        The file; None if not even one byte of the first payload fits.
     Raises:
         InputError: as `parse`.
     """
     file = parse(data)
-    bare = write(file.header, file.metadata, file.alpha, file.payloads[:1])
-    size = len(bare) - len(file.payloads[0]) - _AROUND
-    count = 0
+    bare = write(file.header, file.metadata, file.alpha, [b""])
+    left = budget - len(bare) + _AROUND
+    kept: list[bytes] = []
     for payload in file.payloads:
-        size += len(payload) + _AROUND
-        if size > budget:
+        left -= _AROUND
+        if left <= 0:
             break
-        count += 1
-    if count == 0:
+        kept.append(payload[:left])
+        left -= len(payload)
+    if not kept:
         return None
-    return write(file.header, file.metadata, file.alpha, file.payloads[:count])
+    return write(file.header, file.metadata, file.alpha, kept)
 
 
 def _framed(kind: bytes, body: bytes) -> bytes:
@@ -173,7 +174,7 @@ def parse(data: bytes, *, partial: bool = False) -> Container:
 
     Args:
         partial: of a truncated or damaged file, return the payloads before the damage, if there
-            is at least one.
+            is at least one; of a truncated one also what is there of the next.
     Raises:
         InputError: as `header`; a DamagedFileError names the chunk.
     """
@@ -196,11 +197,26 @@ def parse(data: bytes, *, partial: bool = False) -> Container:
                     f"input: {chunk.name} is of a type unknown to this version of comrec: "
                     "upgrade comrec"
                 )
+    except _CutShortError as error:
+        if not (partial and (payloads or error.kind == b"DATA")):
+            raise
+        if error.kind == b"DATA" and error.body:
+            payloads.append(error.body)
+        if not payloads:
+            raise
     except DamagedFileError:
         if not (partial and payloads):
             raise
     exif, icc, xmp = (found.get(kind) for kind in _METADATA)
     return Container(head, Metadata(exif, icc, xmp), found.get(b"ALPH"), tuple(payloads))
+
+
+class _CutShortError(DamagedFileError):
+    """The file ends within a chunk, whose kind and the first of whose bytes are there."""
+
+    def __init__(self, message: str, kind: bytes, body: bytes) -> None:
+        super().__init__(message)
+        self.kind, self.body = kind, body
 
 
 @dataclass(frozen=True)
@@ -233,9 +249,11 @@ def _chunks(data: bytes) -> Iterator[_Chunk]:
         length, kind = _FRAME.unpack_from(data, at)
         end = at + _AROUND + length
         if end > len(data):
-            raise DamagedFileError(
+            raise _CutShortError(
                 f"input: cut short in {_name(number, at, kind)}: it has {length + _AROUND:,} "
-                f"bytes, of which {len(data) - at:,} are present"
+                f"bytes, of which {len(data) - at:,} are present",
+                kind,
+                data[at + _FRAME.size : end - _CRC.size],
             )
         body = data[at + _FRAME.size : end - _CRC.size]
         (checksum,) = _CRC.unpack_from(data, end - _CRC.size)

@@ -2,5 +2,7 @@
 
 from comrec.codec import register
 from comrec.learned.liu2018 import Liu2018
+from comrec.learned.rippel2017 import Rippel2017
 
 register(Liu2018.id, Liu2018)
+register(Rippel2017.id, Rippel2017)

@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+import struct
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from comrec.codec import Codec
+from comrec.errors import DamagedFileError
 from comrec.formats import cmr
 from comrec.picture import Picture
 from comrec.ratecontrol import OperatingPoint, too_small
 
+_LENGTH = struct.Struct(">I")
+_FIRST, _GROWTH = 512, 1.4  # bytes of the first payload, and of each relative to the one before
+
+
+class Stream(NamedTuple):
+    """The coded pixels of a progressive codec's file, or the first of them.
+
+    Attributes:
+        data: the bytes that are there.
+        cut: whether more were written.
+    """
+
+    data: bytes
+    cut: bool
+
 
 class ProgressiveCodec(Codec):
-    """A codec of .cmr files whose payloads come in order of worth.
+    """A codec of .cmr files whose payloads together are one stream, the more important bytes first.
 
-    Each payload decodes on those before it: `decode` uses as many as `cmr.parse` gives, fewer than
-    the header says where ``partial`` is asked for. Quality chooses how many are written, and 100
-    writes all.
+    Any number of its first bytes decodes, above a minimum. Quality chooses how long a stream is
+    written, and 100 writes all.
     """
 
     extension = cmr.EXTENSION
@@ -23,11 +43,60 @@ class ProgressiveCodec(Codec):
         """Encodes once, and cuts."""
         whole = self.encode(picture, 100)
         data = cmr.cut(whole, budget)
-        if data is None:
+        if data is None or not self.enough(data):
             raise too_small(budget, self.id, self._smallest(whole))
-        kept = cmr.header(data).payloads / cmr.header(whole).payloads
-        return OperatingPoint(data, 100 * kept, 1)
+        return OperatingPoint(data, self.quality_of(data), 1)
+
+    @abstractmethod
+    def quality_of(self, data: bytes) -> float:
+        """The quality of a file that may have been cut."""
+
+    @abstractmethod
+    def enough(self, data: bytes) -> bool:
+        """Whether a file that was cut has enough bytes to be decoded."""
 
     def _smallest(self, whole: bytes) -> int:
-        file = cmr.parse(whole)
-        return len(cmr.write(file.header, file.metadata, file.alpha, file.payloads[:1]))
+        """Bytes of the shortest file that decodes."""
+        low, high = 0, len(whole)
+        while low < high:
+            middle = (low + high) // 2
+            data = cmr.cut(whole, middle)
+            low, high = (
+                (low, middle) if data is not None and self.enough(data) else (middle + 1, high)
+            )
+        return low
+
+
+def payloads(stream: bytes) -> list[bytes]:
+    """A stream as the payloads of a file.
+
+    Its length comes first, so that a decoder knows whether it was cut. Payloads grow, so that of a
+    file that is cut short little is lost, and few bytes are spent on their checksums.
+    """
+    whole = _LENGTH.pack(len(stream)) + stream
+    found, at, size = [], 0, float(_FIRST)
+    while at < len(whole):
+        end = at + int(size)
+        if len(whole) - end < size / 2:
+            end = len(whole)
+        found.append(whole[at:end])
+        at, size = end, size * _GROWTH
+    return found
+
+
+def stream(parts: Sequence[bytes]) -> Stream:
+    """The stream in the payloads of a file, of which the last may be missing or shortened.
+
+    Raises:
+        DamagedFileError: not even its length is there, or it is longer than that.
+    """
+    whole = b"".join(parts)
+    if len(whole) < _LENGTH.size:
+        raise DamagedFileError("input: cut short: nothing of the picture is left")
+    (length,) = _LENGTH.unpack_from(whole)
+    data = whole[_LENGTH.size :]
+    if len(data) > length:
+        raise DamagedFileError(
+            f"input: damaged: {len(data):,} bytes of coded pixels, not {length:,}"
+        )
+    return Stream(data, len(data) < length)

@@ -26,6 +26,7 @@ from comrec.entropy.contexts import (
 from comrec.entropy.tables import TOTAL, Table
 from comrec.learned.hyperprior import Z_LIMIT
 from comrec.progress import progress
+from comrec.train.clusters import Counts, clustered, smoothed
 from comrec.train.data import PhotoStore
 
 GROUPS = (1 / 32, 1 / 16, 3 / 32, 3 / 16, 5 / 16)
@@ -34,9 +35,7 @@ GROUPS = (1 / 32, 1 / 16, 3 / 32, 3 / 16, 5 / 16)
 _CROPS = 400  # of 256x256 pixels, each at a random quality
 _TABLES = 128
 _REACH = 96  # distances beyond are escapes
-_ROUNDS = 12
 
-Counts = NDArray[np.float64]
 Latents = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]
 """y, index and mean, (M, h, w)."""
 
@@ -149,9 +148,13 @@ def fit(pair: nn.ModuleDict, photos: PhotoStore, device: str) -> ContextModel:
     counts = np.zeros((len(groups) * CONTEXTS, 2 * _REACH + 2))
     for latents in progress(ordered(_CROPS), _CROPS, "contexts"):
         _count(counts, groups, coefficients, latents)
-    table_of, tables = _clustered(counts)
+    table_of, pooled = clustered(counts, _TABLES)
     return ContextModel(
-        order, groups, coefficients, table_of.reshape(len(groups), CONTEXTS), tables
+        order,
+        groups,
+        coefficients,
+        table_of.reshape(len(groups), CONTEXTS),
+        tuple(_table(row) for row in smoothed(pooled)),
     )
 
 
@@ -203,49 +206,6 @@ def _count(
         return found
 
     walk(groups, coefficients, index, mean, visit)
-
-
-def _clustered(counts: Counts) -> tuple[NDArray[np.uint8], tuple[Table, ...]]:
-    """A table for each context such that all is coded in few bits (k-means in code length)."""
-    seen = counts.sum(1) > 0
-    spread = (counts[:, :-1] * np.abs(np.arange(-_REACH, _REACH + 1))).sum(1) / np.maximum(
-        counts.sum(1), 1
-    )
-    # To begin with, contexts of about the same spread share a table.
-    ranks = np.zeros(len(counts), np.int64)
-    edges = np.quantile(spread[seen], np.linspace(0, 1, _TABLES + 1)[1:-1])
-    ranks[seen] = np.searchsorted(edges, spread[seen])
-    used = counts[seen]
-    labels = ranks[seen]
-    for _ in range(_ROUNDS):
-        pooled = np.zeros((_TABLES, counts.shape[1]))
-        np.add.at(pooled, labels, used)
-        pooled = pooled[pooled.sum(1) > 0]
-        lengths = -np.log2(_smoothed(pooled))
-        labels = (used @ lengths.T).argmin(1)
-    pooled = np.zeros((len(lengths), counts.shape[1]))
-    np.add.at(pooled, labels, used)
-    kept = np.flatnonzero(pooled.sum(1) > 0)
-    place = np.zeros(len(pooled), np.int64)
-    place[kept] = np.arange(len(kept))
-    table_of = np.zeros(len(counts), np.int64)
-    table_of[seen] = place[labels]
-    _fill(table_of, seen)
-    return table_of.astype(np.uint8), tuple(_table(row) for row in _smoothed(pooled[kept]))
-
-
-def _smoothed(pooled: Counts) -> Counts:
-    """Probabilities; what never came may still come."""
-    away = np.append(np.abs(np.arange(-_REACH, _REACH + 1)), _REACH)
-    rare = pooled + 0.5 * np.exp(-away / 4.0) + 1e-3
-    return np.asarray(rare / rare.sum(1, keepdims=True))
-
-
-def _fill(table_of: NDArray[np.int64], seen: NDArray[np.bool_]) -> None:
-    """Contexts that never came take the table of the one before that did: a neighbouring index."""
-    last = np.maximum.accumulate(np.where(seen, np.arange(len(seen)), 0))
-    first = int(np.argmax(seen))
-    table_of[:] = table_of[np.maximum(last, first)]
 
 
 def _table(probabilities: Counts) -> Table:

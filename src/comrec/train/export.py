@@ -9,27 +9,33 @@ import io
 import json
 import os
 import warnings
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import torch
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from comrec.entropy.contexts import ContextModel
+from comrec.entropy.planes import Integers, PlaneModel, Predict
 from comrec.entropy.tables import pack
 from comrec.inference import patch
 from comrec.inference.store import Network, file_name, manifest, patch_name
-from comrec.train import integer, losses, quantised, rate
+from comrec.train import integer, losses, planes, quantised, rate
 from comrec.train.families import Family
 from comrec.train.gradient import differentiate
 from comrec.train.networks import ComrecRec1
 from comrec.train.recipe import Recipe
 
 OPSET = 17
+
+Fit = Callable[[Predict], PlaneModel]
 
 # align, reach and tile of each network's input, in input pixels (see `inference.tiles`).
 # reach: of all layers together, in the input's pitch, rounded up.
@@ -41,14 +47,21 @@ GEOMETRY = {
     "ComrecCom1": (2, 14, 1024),
     "ComrecCom2": (2, 16, 1024),
 }
-# The same of the learned codec's, by role: g_a in pixels, h_a, g_s and gradient in latents, h_s in
-# hyper-latents.
+# The same of the learned codecs', by family and role: g_a in pixels, h_a, g_s, gradient and planes
+# in latents, h_s in hyper-latents.
 LEARNED_GEOMETRY = {
-    "g_a": (16, 226, 1024),
-    "h_a": (4, 4, 64),
-    "h_s": (1, 2, 16),
-    "g_s": (1, 14, 64),
-    "gradient": (1, 4, 64),  # further away it is too small to matter
+    "liu2018": {
+        "g_a": (16, 226, 1024),
+        "h_a": (4, 4, 64),
+        "h_s": (1, 2, 16),
+        "g_s": (1, 14, 64),
+        "gradient": (1, 4, 64),  # further away it is too small to matter
+    },
+    "rippel2017": {
+        "g_a": (32, 448, 1024),
+        "g_s": (2, 26, 64),
+        "planes": (1, 1, 64),
+    },
 }
 
 # By how much their outputs' sides are larger, or smaller, than their inputs': up, down.
@@ -58,6 +71,7 @@ LEARNED_SCALES = {
     "h_s": (4, 1),
     "g_s": (16, 1),
     "gradient": (1, 1),
+    "planes": (1, 2),
 }
 
 
@@ -228,22 +242,7 @@ def write_learned(
     networks: dict[str, Network] = {}
 
     def enter(role: str, channels: int, data: bytes, base: bytes | None = None) -> None:
-        up, down = LEARNED_SCALES[role]
-        networks[role] = _enter(
-            folder,
-            data,
-            training,
-            name=f"{recipe.name}-{role}",
-            family="liu2018",
-            variant=recipe.codec,
-            role=role,
-            up=up,
-            down=down,
-            channels=channels,
-            conditioned=role not in ("h_a", "h_s"),
-            geometry=LEARNED_GEOMETRY[role],
-            base=base,
-        )
+        networks[role] = _enter_learned(folder, recipe, training, role, channels, data, base)
 
     enter("g_a", 3, to_onnx(g_a, True, 3))
     enter("h_a", latents, to_onnx(h_a, False, latents, "latents"))
@@ -256,6 +255,75 @@ def write_learned(
     metadata["contexts"] = base64.b64encode(contexts.pack()).decode()
     enter("h_s", h_s.conv1.in_channels // 2, integer.to_onnx(h_s, metadata))
     return networks
+
+
+def write_planes(
+    folder: Path, recipe: Recipe, pair: nn.ModuleDict, training: dict[str, Any], fit: Fit
+) -> list[Network]:
+    """Export the networks of `rippel2017`, as ``write`` does.
+
+    * "g_a": "picture" (1, 3, H, W) to the latents y, in finest steps.
+    * "g_s": decoded "latents", and "quality", how many planes are there, to the picture.
+    * "planes": see `planes.to_onnx`. Files name this one; its metadata names the others by id, and
+      has "model" in base64, how planes are coded, as `entropy.planes.PlaneModel` packs itself.
+
+    Args:
+        fit: makes that model of what the predictors give.
+    """
+    g_a, g_s, predictors = (pair[role] for role in ("g_a", "g_s", "planes"))
+    assert isinstance(predictors, planes.Planes)
+    latents = len(predictors.order)
+    model = fit(_predict(planes.to_onnx(predictors, {})))
+    networks = {
+        "g_a": _enter_learned(folder, recipe, training, "g_a", 3, to_onnx(g_a, False, 3)),
+        "g_s": _enter_learned(
+            folder, recipe, training, "g_s", latents, to_onnx(g_s, True, latents, "latents")
+        ),
+    }
+    metadata = {role: network.id for role, network in networks.items()}
+    metadata["model"] = base64.b64encode(model.pack()).decode()
+    data = planes.to_onnx(predictors, metadata)
+    last = _enter_learned(folder, recipe, training, "planes", 2 * latents, data)
+    return [*networks.values(), last]
+
+
+def _predict(model: bytes) -> Predict:
+    running = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+
+    def predict(number: int, levels: NDArray[np.uint8]) -> tuple[Integers, Integers]:
+        feed = {"levels": np.ascontiguousarray(levels[None]), "number": np.array(number, np.int64)}
+        index, lean = (np.asarray(output)[0] for output in running.run(None, feed))
+        return index, lean
+
+    return predict
+
+
+def _enter_learned(
+    folder: Path,
+    recipe: Recipe,
+    training: dict[str, Any],
+    role: str,
+    channels: int,
+    data: bytes,
+    base: bytes | None = None,
+) -> Network:
+    """A network of a learned codec, whose family, variant and name are the recipe's."""
+    up, down = LEARNED_SCALES[role]
+    return _enter(
+        folder,
+        data,
+        training,
+        name=f"{recipe.name}-{role}",
+        family=recipe.family,
+        variant=recipe.codec,
+        role=role,
+        up=up,
+        down=down,
+        channels=channels,
+        conditioned=role in ("g_s", "gradient") or (recipe.family, role) == ("liu2018", "g_a"),
+        geometry=LEARNED_GEOMETRY[recipe.family][role],
+        base=base,
+    )
 
 
 def _enter(

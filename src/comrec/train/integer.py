@@ -11,7 +11,7 @@ products in 16 bits with saturation. 2 * 127 * 127 fits.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -66,16 +66,27 @@ def rounded(x: Tensor) -> Tensor:
 
 
 class IntegerConv(nn.Conv2d):
-    """A 3x3 convolution of integers to integers, in floats.
+    """A convolution of integers to integers, in floats.
 
     Sums are exact in float64, and up to 2 ** 24 in float32, which training rarely exceeds.
 
     Args:
         fraction_in, fraction_out: bits behind the point of input and output.
+        size, stride, padding, groups: as of `nn.Conv2d`.
     """
 
-    def __init__(self, inputs: int, outputs: int, fraction_in: int, fraction_out: int) -> None:
-        super().__init__(inputs, outputs, 3, padding=1)
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        fraction_in: int,
+        fraction_out: int,
+        size: int = 3,
+        stride: int = 1,
+        padding: int = 1,
+        groups: int = 1,
+    ) -> None:
+        super().__init__(inputs, outputs, size, stride, padding, groups=groups)
         self.fraction_in = fraction_in
         self.fraction_out = fraction_out
         nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
@@ -95,7 +106,7 @@ class IntegerConv(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, h, w) of integers to (N, outputs, h, w) of integers, not clipped."""
         weight, bias, shift = self.quantised()
-        sums = F.conv2d(x, weight, bias, padding=1)
+        sums = F.conv2d(x, weight, bias, self.stride, self.padding, groups=self.groups)
         return rounded(sums * torch.exp2(-shift).view(1, -1, 1, 1))
 
 
@@ -132,17 +143,19 @@ def to_onnx(h_s: HyperDecoder, metadata: Mapping[str, str]) -> bytes:
 
     Input "z", int32 (1, C, h, w); outputs "index" and "mean", int32 (1, M, 4h, 4w).
     """
-    graph = _Graph()
+    graph = Graph()
     graph.constant("zero", np.int32(0))
     graph.constant("top", np.int32(_TOP))
     x = graph.node("Max", "z", "zero")
     x = graph.node("Concat", x, graph.node("Max", graph.node("Neg", "z"), "zero"), axis=1)
     for name in ("conv1", "conv2"):
-        x = graph.layer(name, getattr(h_s, name), x, offset=0)
+        x = graph.node("Cast", x, to=TensorProto.UINT8)
+        x = graph.layer(name, [getattr(h_s, name)], x, offset=0)
         x = graph.node("Cast", graph.node("Min", x, "top"), to=TensorProto.FLOAT)
         # In float, which every runtime shuffles; 0..127 survive.
         x = graph.node("DepthToSpace", x, blocksize=2, mode="CRD")
-    x = graph.layer("conv3", h_s.conv3, x, offset=MEAN_LIMIT)
+    x = graph.node("Cast", x, to=TensorProto.UINT8)
+    x = graph.layer("conv3", [h_s.conv3], x, offset=MEAN_LIMIT)
     latents = h_s.conv3.out_channels // 2
     graph.constant("halves", np.array([latents, latents], np.int64))
     graph.constant("limit", np.int32(MEAN_LIMIT))
@@ -152,11 +165,13 @@ def to_onnx(h_s: HyperDecoder, metadata: Mapping[str, str]) -> bytes:
     graph.add("Split", [x, "halves"], ["left", "right"], axis=1)
     graph.add("Min", [graph.node("Max", "left", "zero"), "last"], ["index"])
     graph.add("Min", [graph.node("Max", "right", "bottom"), "limit"], ["mean"])
-    return graph.model(h_s.conv1.in_channels // 2, latents, metadata)
+    wide = TensorProto.INT32, (1, latents, "rows", "columns")
+    z = TensorProto.INT32, (1, h_s.conv1.in_channels // 2, "height", "width")
+    return graph.model("h_s", {"z": z}, {"index": wide, "mean": wide}, metadata)
 
 
-class _Graph:
-    """An ONNX graph, node by node."""
+class Graph:
+    """An ONNX graph of integer layers, node by node."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
@@ -174,30 +189,54 @@ class _Graph:
         self.add(kind, list(inputs), [name], **attributes)
         return name
 
-    def layer(self, name: str, conv: IntegerConv, x: str, offset: int) -> str:
-        """floor((conv + b + half) / 2^s) + offset, at least 0; Div is exact for such."""
-        with torch.no_grad():
-            weight, bias, shift = (t.double().cpu().numpy() for t in conv.quantised())
-        divisor = np.exp2(shift)
-        bias = bias + np.floor(divisor / 2) + offset * divisor
-        self.constant(f"{name}.weight", weight.astype(np.int8))
-        self.constant(f"{name}.bias", bias.astype(np.int32).reshape(1, -1, 1, 1))
-        self.constant(f"{name}.divisor", divisor.astype(np.int32).reshape(1, -1, 1, 1))
-        x = self.node("Cast", x, to=TensorProto.UINT8)
-        x = self.node("ConvInteger", x, f"{name}.weight", pads=[1, 1, 1, 1])
-        x = self.node("Max", self.node("Add", x, f"{name}.bias"), "zero")
-        return self.node("Div", x, f"{name}.divisor")
+    def layer(
+        self, name: str, convs: Sequence[IntegerConv], x: str, offset: int, which: str = ""
+    ) -> str:
+        """floor((conv + b + half) / 2^s) + offset, at least 0; Div is exact for such.
 
-    def model(self, hyper: int, latents: int, metadata: Mapping[str, str]) -> bytes:
-        def value(name: str, *shape: str | int) -> onnx.ValueInfoProto:
-            return helper.make_tensor_value_info(name, TensorProto.INT32, list(shape))
+        Args:
+            name: of the constants.
+            convs: one, or several of the same shape.
+            x: uint8.
+            offset: so large that what is added to it is not below 0.
+            which: the scalar that says which of several.
+        """
+        parameters = [_parameters(conv, offset) for conv in convs]
+        names = []
+        for part, values in zip(
+            ("weight", "bias", "divisor"), zip(*parameters, strict=True), strict=True
+        ):
+            if which:
+                names.append(
+                    self.node("Gather", self.constant(f"{name}.{part}", np.stack(values)), which)
+                )
+            else:
+                names.append(self.constant(f"{name}.{part}", values[0]))
+        weight, bias, divisor = names
+        pad, stride = convs[0].padding[0], convs[0].stride[0]
+        x = self.node(
+            "ConvInteger", x, weight,
+            pads=[int(pad)] * 4, strides=[stride] * 2, group=convs[0].groups,
+        )  # fmt: skip
+        x = self.node("Max", self.node("Add", x, bias), "zero")
+        return self.node("Div", x, divisor)
 
-        wide = (1, latents, "rows", "columns")
+    def model(
+        self,
+        name: str,
+        inputs: Mapping[str, tuple[int, tuple[str | int, ...]]],
+        outputs: Mapping[str, tuple[int, tuple[str | int, ...]]],
+        metadata: Mapping[str, str],
+    ) -> bytes:
+        """
+        Args:
+            inputs, outputs: ONNX type and shape by name.
+        """
         graph = helper.make_graph(
             self.nodes,
-            "h_s",
-            [value("z", 1, hyper, "height", "width")],
-            [value("index", *wide), value("mean", *wide)],
+            name,
+            [helper.make_tensor_value_info(key, *value) for key, value in inputs.items()],
+            [helper.make_tensor_value_info(key, *value) for key, value in outputs.items()],
             self.constants,
         )
         # Of the first runtime supported (onnxruntime 1.20 reads up to 10), not of the newest.
@@ -208,3 +247,19 @@ class _Graph:
         onnx.checker.check_model(model)
         data: bytes = model.SerializeToString()
         return data
+
+
+def _parameters(
+    conv: IntegerConv, offset: int
+) -> tuple[NDArray[np.int8], NDArray[np.int32], NDArray[np.int32]]:
+    """Weights, biases with what rounds and the offset, and divisors."""
+    with torch.no_grad():
+        weight, bias, shift = (t.double().cpu().numpy() for t in conv.quantised())
+    divisor = np.exp2(shift)
+    bias = bias + np.floor(divisor / 2) + offset * divisor
+    shape = (1, -1, 1, 1)
+    return (
+        weight.astype(np.int8),
+        bias.astype(np.int32).reshape(shape),
+        divisor.astype(np.int32).reshape(shape),
+    )

@@ -31,8 +31,8 @@ from comrec.train.rate import Factorised
 ANCHORS = 8
 """Gains are learned at so many qualities, evenly spaced from 0 to 1."""
 
-_BLOCKS = (2, 3, 4)  # at 1/4, 1/8, 1/16
-_FINEST_BLOCKS = 3  # of g_s, at 1/2
+BLOCKS = (2, 3, 4)  # at 1/4, 1/8, 1/16
+FINEST_BLOCKS = 3  # of g_s, at 1/2
 
 
 class Gain(nn.Module):
@@ -40,28 +40,32 @@ class Gain(nn.Module):
 
     Args:
         lowest, highest: the factor at quality 0 and 1 before training.
+        anchors: qualities at which it is learned, evenly spaced from 0 to 1.
     """
 
-    def __init__(self, channels: int, lowest: float, highest: float) -> None:
+    def __init__(
+        self, channels: int, lowest: float, highest: float, anchors: int = ANCHORS
+    ) -> None:
         super().__init__()
-        start = torch.linspace(math.log(lowest), math.log(highest), ANCHORS)
+        start = torch.linspace(math.log(lowest), math.log(highest), anchors)
         self.log = nn.Parameter(start.view(-1, 1).repeat(1, channels))
 
     def forward(self, x: Tensor, quality: Tensor) -> Tensor:
-        place = quality.view(-1, 1) * (ANCHORS - 1)
-        near = F.relu(1 - (place - torch.arange(ANCHORS, device=x.device)).abs())
+        anchors = len(self.log)
+        place = quality.view(-1, 1) * (anchors - 1)
+        near = F.relu(1 - (place - torch.arange(anchors, device=x.device)).abs())
         # Not a matrix product, which autocast would round to bfloat16.
         factor = torch.exp((near[:, :, None] * self.log).sum(1))
         return x * factor[:, :, None, None]
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
     """x + conv(relu(conv(x))), the second convolution starting small."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv1 = _conv(channels, channels)
-        self.conv2 = _conv(channels, channels)
+        self.conv1 = convolution(channels, channels)
+        self.conv2 = convolution(channels, channels)
         with torch.no_grad():
             self.conv2.weight *= 0.3
 
@@ -82,18 +86,18 @@ class Analysis(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        grids = _grids(width)
-        self.straight = _conv(3 * 16**2, latents(width), size=1)
-        self.head = _conv(12, grids[0])
+        channels = grids(width)
+        self.straight = convolution(3 * 16**2, latents(width), size=1)
+        self.head = convolution(12, channels[0])
         stages: list[nn.Module] = []
-        for (inputs, outputs), blocks in zip(pairwise(grids), _BLOCKS, strict=True):
-            stages.append(_conv(inputs, outputs, stride=2))
-            stages += [_Block(outputs) for _ in range(blocks)]
+        for (inputs, outputs), blocks in zip(pairwise(channels), BLOCKS, strict=True):
+            stages.append(convolution(inputs, outputs, stride=2))
+            stages += [Block(outputs) for _ in range(blocks)]
         self.stages = nn.Sequential(*stages)
-        self.tail = _conv(width, latents(width))
+        self.tail = convolution(width, latents(width))
         self.gain = Gain(latents(width), *_START)
         with torch.no_grad():
-            self.straight.weight.copy_(_lowest_frequencies(latents(width))[:, :, None, None])
+            self.straight.weight.copy_(lowest_frequencies(latents(width))[:, :, None, None])
             self.tail.weight.zero_()
 
     def forward(self, x: Tensor, quality: Tensor) -> Tensor:
@@ -114,19 +118,19 @@ class Synthesis(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        grids = [*_grids(width)[:0:-1], width // 4]
-        self.gain = Gain(latents(width), *(1 / factor for factor in _START))
-        self.straight = _conv(latents(width), 3 * 16**2, size=1)
-        self.head = _conv(latents(width), width)
+        channels = [*grids(width)[:0:-1], width // 4]
+        self.gain = Gain(latents(width), 1 / _START[0], 1 / _START[1])
+        self.straight = convolution(latents(width), 3 * 16**2, size=1)
+        self.head = convolution(latents(width), width)
         stages: list[nn.Module] = []
-        for (inputs, outputs), blocks in zip(pairwise(grids), _BLOCKS[::-1], strict=True):
-            stages += [_Block(inputs) for _ in range(blocks)]
-            stages += [_conv(inputs, 4 * outputs, size=1), nn.PixelShuffle(2)]
-        stages += [_Block(grids[-1]) for _ in range(_FINEST_BLOCKS)]
+        for (inputs, outputs), blocks in zip(pairwise(channels), BLOCKS[::-1], strict=True):
+            stages += [Block(inputs) for _ in range(blocks)]
+            stages += [convolution(inputs, 4 * outputs, size=1), nn.PixelShuffle(2)]
+        stages += [Block(channels[-1]) for _ in range(FINEST_BLOCKS)]
         self.stages = nn.Sequential(*stages)
-        self.tail = _conv(grids[-1], 12)
+        self.tail = convolution(channels[-1], 12)
         with torch.no_grad():
-            self.straight.weight.copy_(_lowest_frequencies(latents(width)).T[:, :, None, None])
+            self.straight.weight.copy_(lowest_frequencies(latents(width)).T[:, :, None, None])
             self.tail.weight.zero_()
 
     def forward(self, y: Tensor, quality: Tensor) -> Tensor:
@@ -140,9 +144,9 @@ class HyperAnalysis(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.conv1 = _conv(latents(width), width)
-        self.conv2 = _conv(width, width, stride=2)
-        self.conv3 = _conv(width, hyper(width), stride=2)
+        self.conv1 = convolution(latents(width), width)
+        self.conv2 = convolution(width, width, stride=2)
+        self.conv3 = convolution(width, hyper(width), stride=2)
         with torch.no_grad():
             self.conv3.weight *= 4  # so that not all is rounded to 0 at the start
 
@@ -180,7 +184,7 @@ def networks(width: int) -> nn.ModuleDict:
 _START = (2.0, 20.0)  # a hundred times the lambda wants a tenth of the step
 
 
-def _lowest_frequencies(count: int) -> Tensor:
+def lowest_frequencies(count: int) -> Tensor:
     """(count, 768) orthonormal rows: of the DCTs of 16x16 pixels, two thirds of brightness.
 
     Columns are as `F.pixel_unshuffle` orders samples: channel, row, column.
@@ -203,12 +207,12 @@ def _lowest_frequencies(count: int) -> Tensor:
     return torch.stack(rows)
 
 
-def _grids(width: int) -> list[int]:
+def grids(width: int) -> list[int]:
     """Channels at 1/2, 1/4, 1/8, 1/16."""
     return [3 * width // 16, 3 * width // 8, 3 * width // 4, width]
 
 
-def _conv(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Conv2d:
+def convolution(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Conv2d:
     conv = nn.Conv2d(inputs, outputs, size, stride, padding=size // 2)
     nn.init.kaiming_normal_(conv.weight, nonlinearity="linear")
     assert conv.bias is not None

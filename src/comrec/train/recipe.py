@@ -11,7 +11,9 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from comrec.errors import OptionError
 
-Scheme = Literal["filter", "quantised", "alternating", "joint", "curriculum", "perceptual"]
+Scheme = Literal[
+    "filter", "quantised", "alternating", "joint", "curriculum", "perceptual", "bit-planes"
+]
 Quantiser = Literal["none", "noise", "rounding"]
 
 FOLDER = Path(__file__).parent / "recipes"
@@ -77,7 +79,7 @@ class Recipe:
     """
 
     name: str
-    family: Literal["jiang2017", "comrec", "liu2018"]
+    family: Literal["jiang2017", "comrec", "liu2018", "rippel2017"]
     codec: str
     scheme: Scheme
     scale: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from comrec.train.schemes import SCHEMES, build
 
 _HELD_OUT = 16  # every nth photograph is for validation, where no folder is given for it
 # Learning rates relative to the schedule's, of few parameters that have far to go.
-_FACTORS = {"prior": 10.0, "contexts": 4.0, "discriminator": 4.0}
+_FACTORS = {"prior": 10.0, "contexts": 4.0, "planes": 16.0, "discriminator": 4.0}
 _FINE = 0.68  # from this part of the quality range on, recipe.fine_share applies
 
 
@@ -71,7 +71,7 @@ def train(
     if origin is not None:
         go_on_from(pair, origin)
     elif recipe.start:
-        start_from(pair, recipe.start)
+        SCHEMES[recipe.scheme].begin_from(pair, parameters_of(recipe.start, set(pair.keys())))
     training, scoring = _stores(recipe, data, validation, store or output / "data")
     scheme = SCHEMES[recipe.scheme](recipe, pair, training, scoring, device)
     schedule = Schedule(recipe.steps, recipe.rate, muon=recipe.muon)
@@ -92,24 +92,16 @@ def train(
     return folder if scheme.export(folder, facts) else output
 
 
-def start_from(pair: nn.ModuleDict, name: str) -> None:
-    """Load the networks of the package whose names begin with ``name`` into a pair, by role.
+def parameters_of(name: str, roles: Container[str]) -> dict[str, dict[str, Tensor]]:
+    """The parameters of the networks of the package whose names begin with ``name``, by role.
 
     Raises:
-        OptionError: the package has none.
+        OptionError: the package has none of these roles.
     """
-    found = {n.role: n for n in weights.networks() if n.name.startswith(name) and n.role in pair}
+    found = {n.role: n for n in weights.networks() if n.name.startswith(name) and n.role in roles}
     if not found:
         raise OptionError(f"no networks of the package begin with {name!r}")
-    for network in found.values():
-        pair[network.role].load_state_dict(
-            {
-                key: value
-                for key, value in export.weights_of(network.load()).items()
-                if key in pair[network.role].state_dict()
-            },
-            strict=False,  # BatchNorm's step counters are not exported
-        )
+    return {role: export.weights_of(network.load()) for role, network in found.items()}
 
 
 def go_on_from(pair: nn.ModuleDict, origin: Path) -> None:

@@ -8,6 +8,7 @@ from comrec.errors import OptionError
 from comrec.train.recipe import Recipe
 from comrec.train.schemes.alternating import Alternating
 from comrec.train.schemes.base import Scheme
+from comrec.train.schemes.bitplanes import BitPlanes
 from comrec.train.schemes.filter import Filter
 from comrec.train.schemes.joint import Joint
 from comrec.train.schemes.learned import Curriculum, Perceptual
@@ -20,6 +21,7 @@ SCHEMES: dict[str, type[Scheme]] = {
     "joint": Joint,
     "curriculum": Curriculum,
     "perceptual": Perceptual,
+    "bit-planes": BitPlanes,
 }
 
 

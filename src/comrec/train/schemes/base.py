@@ -48,6 +48,16 @@ class Scheme(ABC):
     def networks(cls, recipe: Recipe) -> nn.ModuleDict:
         """What it trains, by role, freshly initialised."""
 
+    @classmethod
+    def begin_from(cls, pair: nn.ModuleDict, found: dict[str, dict[str, Tensor]]) -> None:
+        """Load parameters into networks of a pair, by role."""
+        for role, parameters in found.items():
+            if role in pair:
+                known = pair[role].state_dict()
+                kept = {key: value for key, value in parameters.items() if key in known}
+                # BatchNorm's step counters are not exported.
+                pair[role].load_state_dict(kept, strict=False)
+
     @abstractmethod
     def step_loss(self, random: np.random.Generator, step: int) -> Tensor:
         """The loss of one batch."""

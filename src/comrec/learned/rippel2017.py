@@ -1,0 +1,207 @@
+"""Features of six scales, coded by bit-planes: `rippel2017`, progressive.
+
+O. Rippel, L. Bourdev, "Real-Time Adaptive Image Compression", ICML 2017.
+
+    picture ─► g_a ─► y ─► bit-planes ─► entropy coder ─► y of the planes that are there ─► g_s
+
+The coding of the bit-planes is in `entropy.planes`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal, Self, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from comrec.codec import Encode, check_quality, effort_option
+from comrec.entropy.planes import LATTICES, PLANES, Integers, Known, PlaneModel
+from comrec.errors import DamagedFileError, UnknownFormatError, WeightsError
+from comrec.formats import cmr
+from comrec.inference import session, store, tiles
+from comrec.inference.store import Network
+from comrec.learned import files, progressive
+from comrec.learned.progressive import ProgressiveCodec
+from comrec.metrics import luma
+from comrec.options import option
+from comrec.picture import Picture
+from comrec.preparation.header import Header
+
+Metric = Literal["ms-ssim", "perceptual"]
+
+_ALIGN = 32
+"""Sides are extended to multiples of this: a pixel of the coarsest scale."""
+_PITCH = 16  # pixels per latent, along each side
+_BYTE = 16384  # pixels: a stream has a byte for so many, at least
+_BAND = 64  # rows of a lattice that the predictors take at once
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The networks that were trained together, and their entropy model.
+
+    Attributes:
+        planes: the predictors; files name this one.
+    """
+
+    g_a: Network
+    g_s: Network
+    planes: Network
+    model: PlaneModel
+
+    @classmethod
+    def trained_for(cls, family: str, metric: str) -> Self:
+        """The current ones.
+
+        Raises:
+            WeightsError: none are in the package.
+        """
+        planes = store.find(family, metric, "planes", down=2)
+        if planes is None:
+            raise WeightsError(f"{family}: this version ships no networks for {metric}")
+        return cls._around(planes)
+
+    @classmethod
+    def named(cls, family: str, network_id: str) -> Self:
+        """Those that a file names.
+
+        Raises:
+            WeightsError: they are not in this version.
+            DamagedFileError: the file names something else.
+        """
+        planes = store.by_id(network_id)
+        if (planes.family, planes.role) != (family, "planes"):
+            raise DamagedFileError(f"input: damaged: it names {planes.name}, which codes no planes")
+        return cls._around(planes)
+
+    @classmethod
+    def _around(cls, planes: Network) -> Self:
+        told: dict[str, str] = session.session(planes).get_modelmeta().custom_metadata_map
+        try:
+            model = _model(told["model"])
+            g_a, g_s = (store.by_id(told[role]) for role in ("g_a", "g_s"))
+        except (KeyError, binascii.Error):
+            raise WeightsError(f"{planes.name} lacks its tables; reinstall comrec") from None
+        if len(model.order) != g_s.channels:
+            raise WeightsError(f"{planes.name}: its tables are of other channels; reinstall comrec")
+        return cls(g_a, g_s, planes, model)
+
+    def predict(self, number: int, levels: NDArray[np.uint8]) -> tuple[Integers, Integers]:
+        """See `entropy.planes.Predict`; in bands of rows, so that memory is bounded."""
+        rows = (levels.shape[1] - 1) // 2
+        told = np.array(number, np.int64)
+        parts = []
+        for top in range(0, max(rows, 1), _BAND):
+            band = levels[None, :, 2 * top : 2 * min(top + _BAND, rows) + 1]
+            feed: dict[str, Integers] = {"levels": np.ascontiguousarray(band), "number": told}
+            parts.append(session.run(self.planes, feed))
+        index, lean = (np.concatenate(found, 2)[0] for found in zip(*parts, strict=True))
+        return index, lean
+
+
+@dataclass(frozen=True)
+class Rippel2017(ProgressiveCodec):
+    """Features of six scales, coded by bit-planes: every prefix of a file is a picture.
+
+    Attributes:
+        metric: what its networks were trained for: "ms-ssim", or "perceptual" (a discriminator that
+            compares pairs), for pleasing pictures at low rates. A file names the networks that made
+            it; decoding needs no choice.
+        effort: changes nothing.
+    """
+
+    id = "rippel2017"
+    summary = "features of six scales by bit-planes, progressive"
+    packages = ("onnxruntime", "constriction")
+    quality_step = 100 / ((PLANES - 1) * len(LATTICES) * 6)
+    bench_qualities = (0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100)
+
+    metric: Metric = option("ms-ssim", "what its networks were trained for", get_args(Metric))
+    effort: int = effort_option("changes nothing")
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        mine = (self.id, self.metric)
+        return tuple(n.sha256 for n in store.networks() if (n.family, n.variant) == mine)
+
+    def encode(self, picture: Picture, quality: float) -> bytes:
+        return self.encoder(picture)(quality)
+
+    def encoder(self, picture: Picture) -> Encode:
+        self.check(picture)
+        networks = Networks.trained_for(self.id, self.metric)
+        rows, columns = (-side % _ALIGN for side in (picture.height, picture.width))
+        padded = np.pad(picture.rgb, ((0, rows), (0, columns), (0, 0)), mode="edge")
+        (y,) = tiles.apply(networks.g_a, padded.transpose(2, 0, 1), 0.0, tiles.from_pixels)
+        least = _least_bytes(picture.width, picture.height)
+
+        def encode(quality: float) -> bytes:
+            quality = round(check_quality(quality), 2)  # as the file holds it
+            stream = networks.model.encode(y, networks.predict, quality / 100)
+            stream = stream.ljust(least, b"\0")
+            parts = progressive.payloads(stream)
+            return files.write(picture, self.id, networks.planes.id, quality, parts)
+
+        return encode
+
+    def decode(self, data: bytes, *, partial: bool = False) -> Picture:
+        file = cmr.parse(data, partial=partial)
+        networks, known = self._known(file)
+        head = file.header
+        (planes,) = tiles.apply(
+            networks.g_s, known.latents, 100 * known.place, np.ascontiguousarray, tiles.to_pixels
+        )
+        pixels = np.stack([*planes[:, : head.height, : head.width]], axis=2)
+        if head.channels == 1:
+            pixels = np.rint(luma(pixels)).astype(np.uint8)
+        return files.picture(file, pixels)
+
+    def header(self, data: bytes) -> Header:
+        return files.header(data)
+
+    def quality_of(self, data: bytes) -> float:
+        file = cmr.parse(data)
+        if not progressive.stream(file.payloads).cut:
+            return file.header.quality
+        return 100 * self._known(file)[1].place
+
+    def enough(self, data: bytes) -> bool:
+        try:
+            self._known(cmr.parse(data))
+        except DamagedFileError:
+            return False
+        return True
+
+    def _known(self, file: cmr.Container) -> tuple[Networks, Known]:
+        """The latents of a file, as far as it has them."""
+        head = file.header
+        if head.codec != self.id:
+            raise UnknownFormatError(f"input: a .cmr file of the codec {head.codec}, not {self.id}")
+        stream = progressive.stream(file.payloads)
+        if len(stream.data) < _least_bytes(head.width, head.height):
+            raise DamagedFileError(
+                f"input: cut short: {len(stream.data):,} bytes of coded pixels cannot hold a "
+                "picture of the size in its header"
+            )
+        networks = Networks.named(self.id, head.network)
+        height, width = (
+            -(-side // _ALIGN) * _ALIGN // _PITCH for side in (head.height, head.width)
+        )
+        known = networks.model.decode(
+            stream.data, networks.predict, height, width, head.quality / 100, stream.cut
+        )
+        return networks, known
+
+
+def _least_bytes(width: int, height: int) -> int:
+    """Of a stream: so that the cost of a file follows its bytes, not what its header says."""
+    return -(-width * height // _BYTE)
+
+
+@cache  # so that the coder's models, which tables keep, are made once too
+def _model(packed: str) -> PlaneModel:
+    return PlaneModel.unpack(base64.b64decode(packed, validate=True))
