@@ -23,6 +23,7 @@ then, in all lattices, the rest.
 
 from __future__ import annotations
 
+import itertools
 import struct
 import zlib
 from dataclasses import dataclass
@@ -79,37 +80,39 @@ def network_of(number: int, lattice: int) -> int:
 
 
 class Predict(Protocol):
-    """A predictor's scale index and lean, each int (M, h', w'), of a lattice.
+    """A predictor's scale index and lean of some channels in a lattice, int32 (A, h', w') each.
 
     Args:
         number: see `network_of`.
         levels: uint8 (2 M, h + 2 - top, w + 2 - left), from the lattice's first place on, with a
             border of one: 8 log2(1 + |value|), rounded, of each channel's positive and then its
             negative values, which are in half steps of the plane.
+        channels: int64 (A,), those asked for; all others are zero.
     """
 
-    def __call__(self, number: int, levels: NDArray[np.uint8]) -> tuple[Integers, Integers]: ...
+    def __call__(
+        self, number: int, levels: NDArray[np.uint8], channels: NDArray[np.int64]
+    ) -> tuple[Integers, Integers]: ...
 
 
 class Part(NamedTuple):
-    """Latents that are coded at once: a group of channels, of a lattice, in a plane.
+    """Latents that are coded at once: of a group of channels, of a lattice, in a plane.
 
     Attributes:
         plane: number of the plane, 0 the first.
-        channels: those of the group in which something is significant.
-        where: rows and columns of the lattice.
-        chosen: (channels, h', w') which of these are coded; what follows has one value for each.
-        bins: of each latent's scale index, for statistics.
-        contexts: of each latent, 0..CONTEXTS - 1.
+        lattice: number of the lattice.
+        at: positions of the latents among the lattice's, (M, h', w') flattened; what follows has
+            one value for each.
+        bins: of the scale index, for statistics.
+        contexts: 0..CONTEXTS - 1.
         flip: -1 where the coded symbol has the other sign, else 1.
         base: what is added to the coded symbol after that.
         refined: whether the symbol is a refinement.
     """
 
     plane: int
-    channels: NDArray[np.int64]
-    where: tuple[slice, slice]
-    chosen: Flags
+    lattice: int
+    at: Integers
     bins: Integers
     contexts: Integers
     flip: Integers
@@ -146,31 +149,47 @@ class _State:
     """What is known while latents are coded.
 
     Attributes:
-        values: int32 (M, h, w): the middle of what is known of each, in half steps of the plane.
-        levels: see `Predict`.
+        values: int32 (M, h' w') of each lattice: the middle of what is known of each latent, in
+            half steps of the plane.
         active: (M,) whether something in a channel is significant.
         done: parts that are there; of the last, a share.
         ended: whether the bytes have run out.
     """
 
     def __init__(self, channels: int, height: int, width: int) -> None:
-        self.values = np.zeros((channels, height, width), np.int32)
-        self.levels = np.empty(0, np.uint8)
+        self.shape = channels, height, width
+        self.shapes = [(-(-(height - y) // 2), -(-(width - x) // 2)) for y, x in LATTICES]
+        self.values = [np.zeros((channels, h * w), np.int32) for h, w in self.shapes]
         self.active = np.zeros(channels, np.bool_)
         self.done = 0.0
         self.ended = False
 
+    def whole(self) -> NDArray[np.int32]:
+        """All values, (M, h, w)."""
+        found = np.empty(self.shape, np.int32)
+        for (top, left), values, sides in zip(LATTICES, self.values, self.shapes, strict=True):
+            found[:, top::2, left::2] = values.reshape(-1, *sides)
+        return found
+
 
 class _Lattice:
-    """A lattice in a plane: its first place, what is predicted, what has surprised, and what was
-    coded early."""
+    """The latents of active channels in a lattice and a plane, and what is predicted of them.
 
-    def __init__(self, top: int, start: int, index: Integers, lean: Integers) -> None:
-        self.top, self.start = top, start
-        self.where = slice(top, None, 2), slice(start, None, 2)
-        self.index, self.lean = index, lean
-        self.surprise = np.zeros(index.shape[1:], np.int32)
-        self.coded = np.zeros(index.shape, np.bool_)
+    Attributes:
+        channels: those, in coding order.
+        bounds: where among them each group begins, and the last ends.
+        early: (A, h' w') which are coded early.
+        surprise: (h' w',) what became significant more than was expected, in 1 / `_ONE`.
+    """
+
+    def __init__(
+        self, number: int, channels: Integers, bounds: Integers, old: Integers,
+        index: Integers, lean: Integers,
+    ) -> None:  # fmt: skip
+        self.number, self.channels, self.bounds = number, channels, bounds
+        self.index, self.lean = index.reshape(old.shape), lean.reshape(old.shape)
+        self.early = (old == 0) & (self.index >= EARLY)
+        self.surprise = np.zeros(old.shape[1], np.int64)
 
 
 def parts_until(place: float, groups: int) -> int:
@@ -224,34 +243,46 @@ class PlaneModel:
 
     def walk(self, shape: tuple[int, ...], predict: Predict, visitor: Visitor, count: int) -> Known:
         """Visit so many parts in coding order."""
-        state = _State(len(self.order), *shape)
-        split = np.split(self.order, np.cumsum(self.groups)[:-1])
+        height, width = shape
+        state = _State(len(self.order), height, width)
+        starts = np.cumsum([0, *self.groups])
         plane, left = -1, count
         while left and not state.ended:
             plane += 1
-            state.values *= 2
+            for values in state.values:
+                values *= 2
             waiting = self.order[~state.active[self.order]]
             new = visitor.active(plane, waiting)
             if new is None:
                 break
             state.active[waiting[new]] = True
-            state.levels = _leveled(state.values)
+            active = state.active[self.order]
+            channels = self.order[active]
+            bounds = np.concatenate([[0], np.cumsum(active)])[starts]
+            levels = _leveled(state.whole())
             lattices: list[_Lattice] = []
             for late in (False, True):
                 for number, (top, start) in enumerate(LATTICES):
-                    if not late and left:
+                    if not (left and not state.ended):
+                        break
+                    old = state.values[number][channels]
+                    if not late:
                         index, lean = predict(
-                            network_of(plane, number), state.levels[:, top:, start:]
+                            network_of(plane, number), levels[:, top:, start:], channels
                         )
-                        lattices.append(_Lattice(top, start, index, lean))
-                    for group in split:
-                        if left and not state.ended:
-                            left -= 1
-                            self._visit(visitor, state, plane, lattices[number], group, late)
+                        lattices.append(_Lattice(number, channels, bounds, old, index, lean))
+                    lattice = lattices[number]
+                    parts = min(left, len(self.groups))
+                    left -= parts
+                    self._visit(visitor, state, plane, lattice, old, parts, late)
+                    if not late:
+                        sides = state.shapes[number]
+                        found = state.values[number][channels].reshape(-1, *sides)
+                        _update(levels, channels, (top, start), found)
         each = parts_until(0.0, len(self.groups))
         place = max(0.0, (state.done / each - 1) / (PLANES - 1))
         scale = np.float32(2.0 ** (PLANES - 2 - plane))
-        return Known(state.values.astype(np.float32) * scale, place)
+        return Known(state.whole().astype(np.float32) * scale, place)
 
     def _visit(
         self,
@@ -259,60 +290,49 @@ class PlaneModel:
         state: _State,
         plane: int,
         lattice: _Lattice,
-        group: NDArray[np.int64],
+        old: Integers,
+        parts: int,
         late: bool,
     ) -> None:
-        """Code a part: of a lattice, a group of channels, early or late."""
-        channels = group[state.active[group]]
-        index, lean = lattice.index[channels], lattice.lean[channels]
-        old = state.values[channels, *lattice.where]
-        if late:
-            chosen = ~lattice.coded[channels]
-        else:
-            chosen = (old == 0) & (index >= EARLY)
-            lattice.coded[channels] = chosen
-        if not chosen.any():
-            state.done += 1
-            return
-        before, index, lean = old[chosen], index[chosen], lean[chosen]
-        surprise = np.broadcast_to(lattice.surprise, old.shape)[chosen]
-        part = self._part(plane, channels, lattice.where, chosen, before, index, lean, surprise)
-        symbols, certain = visitor.symbols(part)
-        after = _changed(part, before, symbols)
-        if certain is not None and not certain.all():
-            after = np.where(certain, after, before)
-            state.ended = True
-            state.done += float(certain.mean())
-        else:
-            state.done += 1
-        new = old.copy()
-        new[chosen] = after
-        state.values[channels, *lattice.where] = new
-        if not late:
-            _update(state.levels, channels, lattice, new)
-        fresh = before == 0
-        surplus = np.zeros(old.shape, np.int32)
-        surplus[chosen] = fresh * (_ONE * (after != 0) - self.expected[plane][part.bins])
-        lattice.surprise += surplus.sum(0, dtype=np.int32)
-
-    def _part(
-        self,
-        plane: int,
-        channels: NDArray[np.int64],
-        where: tuple[slice, slice],
-        chosen: Flags,
-        old: Integers,
-        index: Integers,
-        lean: Integers,
-        surprise: Integers,
-    ) -> Part:
-        refined = old != 0
+        """Code what comes early, or late, in a lattice: so many parts of it."""
+        places = old.shape[1]
+        chosen = np.flatnonzero(~lattice.early if late else lattice.early)
+        bounds = np.searchsorted(chosen, lattice.bounds * places)
+        before = old.ravel()[chosen]
+        index, lean = lattice.index.ravel()[chosen], lattice.lean.ravel()[chosen]
+        channel, place = np.divmod(chosen, max(1, places))
+        at = lattice.channels[channel] * places + place
+        refined = before != 0
         bins = index >> 1
         contexts = (refined * np.int32(_INDEX_BINS) + bins) * _LEAN_BINS + _LEANS[np.abs(lean)]
-        contexts = contexts * _SURPRISE_BINS + np.searchsorted(_SURPRISES, surprise, side="right")
-        flip = np.where(lean < 0, -1, 1)
+        contexts *= _SURPRISE_BINS
+        flip = np.where(lean < 0, np.int32(-1), np.int32(1))
         base = (lean + LEAN_STEPS // 2) // LEAN_STEPS if plane == 0 else np.zeros_like(lean)
-        return Part(plane, channels, where, chosen, bins, contexts, flip, base, refined)
+        expected = self.expected[plane][bins]
+        values = state.values[lattice.number].reshape(-1)
+        for start, end in itertools.pairwise(bounds[: parts + 1].tolist()):
+            if start == end:
+                state.done += 1
+                continue
+            these = slice(start, end)
+            surprise = lattice.surprise[place[these]]
+            level = np.searchsorted(_SURPRISES, surprise, side="right")
+            part = Part(
+                plane, lattice.number, at[these], bins[these], contexts[these] + level,
+                flip[these], base[these], refined[these],
+            )  # fmt: skip
+            symbols, certain = visitor.symbols(part)
+            after = _changed(part, before[these], symbols)
+            if certain is not None and not certain.all():
+                values[part.at] = np.where(certain, after, before[these])
+                state.ended = True
+                state.done += float(certain.mean())
+                return
+            values[part.at] = after
+            state.done += 1
+            more = ~part.refined * (_ONE * (after != 0) - expected[these])
+            # Sums of so few integers are exact.
+            lattice.surprise += np.bincount(place[these], more, places).astype(np.int64)
 
     def pack(self) -> bytes:
         """As bytes, big-endian.
@@ -378,9 +398,10 @@ class Encoding:
     def __init__(self, model: PlaneModel, coder: QueueEncoder, y: NDArray[np.float32]) -> None:
         self._model, self._coder = model, coder
         most = (LARGEST << PLANES - 1) - 1
-        self._magnitudes = np.minimum(np.abs(y), most).astype(np.int32)
-        self._signs = np.where(y < 0, -1, 1).astype(np.int32)
-        self._largest = self._magnitudes.max((1, 2), initial=0)
+        magnitudes = np.minimum(np.abs(y), most).astype(np.int32)
+        self._largest = magnitudes.max((1, 2), initial=0)
+        signed = np.where(y < 0, -magnitudes, magnitudes)
+        self._lattices = [signed[:, top::2, left::2].reshape(-1) for top, left in LATTICES]
 
     def active(self, plane: int, channels: Integers) -> Flags:
         found = self.becoming(plane, channels)
@@ -401,11 +422,11 @@ class Encoding:
 
     def wanted(self, part: Part) -> Integers:
         """The symbols of a part."""
-        at = part.channels, *part.where
-        whole = self._magnitudes[at][part.chosen] >> PLANES - 1 - part.plane
-        sign = self._signs[at][part.chosen]
+        signed = self._lattices[part.lattice][part.at]
+        whole = np.abs(signed) >> PLANES - 1 - part.plane
         # A refinement is the last bit, as a move outwards or inwards.
-        moved = np.where(part.refined, (2 * (whole & 1) - 1) * sign, whole * sign)
+        size = np.where(part.refined, 2 * (whole & 1) - 1, whole)
+        moved = np.where(signed < 0, -size, size)
         return np.asarray(part.flip * (moved - part.base), np.int32)
 
 
@@ -428,25 +449,29 @@ class _Decoding:
 def _changed(part: Part, old: Integers, symbols: Integers) -> Integers:
     """New values, in half steps, from the old and the symbols of a part."""
     moved = part.flip * symbols + part.base
-    size = 2 * np.abs(moved) + 1
-    fresh = np.where(moved == 0, 0, np.where(moved < 0, -size, size))
-    return np.where(part.refined, old + moved, fresh).astype(np.int32)
+    fresh = 2 * moved + np.sign(moved)
+    return np.asarray(np.where(part.refined, old + moved, fresh), np.int32)
 
 
 def _leveled(values: Integers) -> NDArray[np.uint8]:
     """The levels that predictors take, of all values, with a border of zeros."""
     count, height, width = values.shape
     levels = np.zeros((2 * count, height + 2, width + 2), np.uint8)
-    inner = levels[:, 1:-1, 1:-1]
-    inner[0::2] = _LEVELS[np.clip(values, 0, len(_LEVELS) - 1)]
-    inner[1::2] = _LEVELS[np.clip(-values, 0, len(_LEVELS) - 1)]
+    levels[0::2, 1:-1, 1:-1], levels[1::2, 1:-1, 1:-1] = _sided(values)
     return levels
 
 
 def _update(
-    levels: NDArray[np.uint8], channels: Integers, lattice: _Lattice, values: Integers
+    levels: NDArray[np.uint8], channels: Integers, at: tuple[int, int], values: Integers
 ) -> None:
     """Put the levels of new values of a lattice into those of all."""
-    rows, columns = slice(1 + lattice.top, -1, 2), slice(1 + lattice.start, -1, 2)
-    levels[2 * channels, rows, columns] = _LEVELS[np.clip(values, 0, len(_LEVELS) - 1)]
-    levels[2 * channels + 1, rows, columns] = _LEVELS[np.clip(-values, 0, len(_LEVELS) - 1)]
+    rows, columns = (slice(1 + start, -1, 2) for start in at)
+    positive, negative = _sided(values)
+    levels[2 * channels, rows, columns] = positive
+    levels[2 * channels + 1, rows, columns] = negative
+
+
+def _sided(values: Integers) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Levels of positive and of negative values."""
+    levels = _LEVELS[np.minimum(np.abs(values), len(_LEVELS) - 1)]
+    return levels * (values > 0), levels * (values < 0)

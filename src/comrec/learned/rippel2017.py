@@ -90,14 +90,19 @@ class Networks:
             raise WeightsError(f"{planes.name}: its tables are of other channels; reinstall comrec")
         return cls(g_a, g_s, planes, model)
 
-    def predict(self, number: int, levels: NDArray[np.uint8]) -> tuple[Integers, Integers]:
+    def predict(
+        self, number: int, levels: NDArray[np.uint8], channels: NDArray[np.int64]
+    ) -> tuple[Integers, Integers]:
         """See `entropy.planes.Predict`; in bands of rows, so that memory is bounded."""
-        rows = (levels.shape[1] - 1) // 2
-        told = np.array(number, np.int64)
+        rows, columns = ((side - 1) // 2 for side in levels.shape[1:])
+        if not (rows and columns and len(channels)):
+            nothing = np.zeros((len(channels), rows, columns), np.int32)
+            return nothing, nothing
+        told = {"number": np.array(number, np.int64), "channels": channels}
         parts = []
-        for top in range(0, max(rows, 1), _BAND):
+        for top in range(0, rows, _BAND):
             band = levels[None, :, 2 * top : 2 * min(top + _BAND, rows) + 1]
-            feed: dict[str, Integers] = {"levels": np.ascontiguousarray(band), "number": told}
+            feed: dict[str, Integers] = {"levels": np.ascontiguousarray(band), **told}
             parts.append(session.run(self.planes, feed))
         index, lean = (np.concatenate(found, 2)[0] for found in zip(*parts, strict=True))
         return index, lean

@@ -290,8 +290,14 @@ def write_planes(
 def _predict(model: bytes) -> Predict:
     running = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
 
-    def predict(number: int, levels: NDArray[np.uint8]) -> tuple[Integers, Integers]:
-        feed = {"levels": np.ascontiguousarray(levels[None]), "number": np.array(number, np.int64)}
+    def predict(
+        number: int, levels: NDArray[np.uint8], channels: NDArray[np.int64]
+    ) -> tuple[Integers, Integers]:
+        feed = {
+            "levels": np.ascontiguousarray(levels[None]),
+            "number": np.array(number, np.int64),
+            "channels": channels,
+        }
         index, lean = (np.asarray(output)[0] for output in running.run(None, feed))
         return index, lean
 

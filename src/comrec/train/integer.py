@@ -12,6 +12,7 @@ products in 16 bits with saturation. 2 * 127 * 127 fits.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -170,6 +171,20 @@ def to_onnx(h_s: HyperDecoder, metadata: Mapping[str, str]) -> bytes:
     return graph.model("h_s", {"z": z}, {"index": wide, "mean": wide}, metadata)
 
 
+@dataclass(frozen=True)
+class Choice:
+    """Names of the values that say which of several layers is meant, and which of its channels.
+
+    Attributes:
+        number: which layer.
+        inputs, outputs: which channels; all where there is no name.
+    """
+
+    number: str
+    inputs: str = ""
+    outputs: str = ""
+
+
 class Graph:
     """An ONNX graph of integer layers, node by node."""
 
@@ -190,7 +205,14 @@ class Graph:
         return name
 
     def layer(
-        self, name: str, convs: Sequence[IntegerConv], x: str, offset: int, which: str = ""
+        self,
+        name: str,
+        convs: Sequence[IntegerConv],
+        x: str,
+        offset: int,
+        choice: Choice | None = None,
+        *,
+        exact: bool = False,
     ) -> str:
         """floor((conv + b + half) / 2^s) + offset, at least 0; Div is exact for such.
 
@@ -199,27 +221,37 @@ class Graph:
             convs: one, or several of the same shape.
             x: uint8.
             offset: so large that what is added to it is not below 0.
-            which: the scalar that says which of several.
+            choice: which of several, and which channels of it.
+            exact: in float32, for sums that are below 2 ** 24.
         """
         parameters = [_parameters(conv, offset) for conv in convs]
-        names = []
+        found = {}
         for part, values in zip(
             ("weight", "bias", "divisor"), zip(*parameters, strict=True), strict=True
         ):
-            if which:
-                names.append(
-                    self.node("Gather", self.constant(f"{name}.{part}", np.stack(values)), which)
-                )
-            else:
-                names.append(self.constant(f"{name}.{part}", values[0]))
-        weight, bias, divisor = names
+            if choice is None:
+                found[part] = self.constant(f"{name}.{part}", values[0])
+                continue
+            stacked = self.constant(f"{name}.{part}", np.stack(values))
+            chosen = self.node("Gather", stacked, choice.number)
+            if choice.outputs:
+                axis = 0 if part == "weight" else 1
+                chosen = self.node("Gather", chosen, choice.outputs, axis=axis)
+            if choice.inputs and part == "weight":
+                chosen = self.node("Gather", chosen, choice.inputs, axis=1)
+            found[part] = chosen
+        kind, weight = "ConvInteger", found["weight"]
+        if exact:
+            kind = "Conv"
+            x, weight = (self.node("Cast", given, to=TensorProto.FLOAT) for given in (x, weight))
         pad, stride = convs[0].padding[0], convs[0].stride[0]
         x = self.node(
-            "ConvInteger", x, weight,
-            pads=[int(pad)] * 4, strides=[stride] * 2, group=convs[0].groups,
-        )  # fmt: skip
-        x = self.node("Max", self.node("Add", x, bias), "zero")
-        return self.node("Div", x, divisor)
+            kind, x, weight, pads=[int(pad)] * 4, strides=[stride] * 2, group=convs[0].groups
+        )
+        if exact:
+            x = self.node("Cast", x, to=TensorProto.INT32)
+        x = self.node("Max", self.node("Add", x, found["bias"]), "zero")
+        return self.node("Div", x, found["divisor"])
 
     def model(
         self,

@@ -84,3 +84,30 @@ class Discriminator(nn.Module):
         frozen = {name: value.detach() for name, value in self.named_parameters()}
         verdict: Tensor = functional_call(self, frozen, (reconstruction,))
         return -verdict.flatten(1).mean(1)
+
+
+class PairDiscriminator(nn.Module):
+    """Tells which of a pair is the original, at several scales.
+
+    Rippel and Bourdev 2017, section 4: it sees target and reconstruction together, in an order that
+    is drawn, since either alone says little about how much was lost; the verdicts of all scales are
+    averaged.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList()
+        self.heads = nn.ModuleList()
+        for inputs, outputs in itertools.pairwise((6, 32, 64, 128, 128)):
+            conv = spectral_norm(nn.Conv2d(inputs, outputs, 4, 2, 1))
+            self.stages.append(nn.Sequential(conv, nn.LeakyReLU(0.2)))
+            self.heads.append(spectral_norm(nn.Conv2d(outputs, 1, 1)))
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """Two (N, 3, H, W) in 0..1 to (N,) logits, above 0 where the first is the original."""
+        x = torch.cat([first, second], 1) * 2 - 1
+        verdicts = []
+        for stage, head in zip(self.stages, self.heads, strict=True):
+            x = stage(x)
+            verdicts.append(head(x).float().flatten(1).mean(1))
+        return 8 * torch.stack(verdicts).mean(0)

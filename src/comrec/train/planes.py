@@ -26,7 +26,7 @@ from comrec.entropy.planes import (
     TOP,
     network_of,
 )
-from comrec.train.integer import Graph, IntegerConv, bound
+from comrec.train.integer import Choice, Graph, IntegerConv, bound
 
 _LOWEST, _HIGHEST = math.log(0.04), math.log(10.0)
 _INDEX_STEP = (_HIGHEST - _LOWEST) / (INDICES - 1)
@@ -76,8 +76,9 @@ class Predictor(nn.Module):
 def to_onnx(planes: Planes, metadata: Mapping[str, str]) -> bytes:
     """All predictors as one ONNX model of integer operators.
 
-    Inputs "levels", uint8 (1, 2M, h, w), and "number", int64, as `entropy.planes.Predict` takes
-    them; outputs "index" and "lean", int32 (1, M, h', w').
+    Inputs "levels", uint8 (1, 2M, h, w), "number" and "channels", int64, as
+    `entropy.planes.Predict` takes them; outputs "index" and "lean", int32 (1, A, h', w'). What sees
+    one channel at a time is computed in float32, exactly, as its sums are below 2 ** 24.
     """
     predictors = [part for part in planes.predictors if isinstance(part, Predictor)]
     channels = predictors[0].own.groups
@@ -85,28 +86,32 @@ def to_onnx(planes: Planes, metadata: Mapping[str, str]) -> bytes:
     limits = {"zero": 0, "top": TOP, "last": INDICES - 1, "limit": LEAN_LIMIT}
     for name, value in {**limits, "bottom": -LEAN_LIMIT, "away": 2 * _AWAY}.items():
         graph.constant(name, np.int32(value))
-    for name, numbers in {"start": [0], "second": [1], "end": [2 * channels]}.items():
-        graph.constant(name, np.array(numbers, np.int64))
-    graph.constant("axis", np.array([1], np.int64))
-    graph.constant("pitch", np.array([2], np.int64))
-    graph.constant("halves", np.array([channels, channels], np.int64))
-    hidden = graph.layer("across", [part.across for part in predictors], "levels", 0, "number")
+    for name, value in {"one": 1, "two": 2, "all": channels}.items():
+        graph.constant(name, np.int64(value))
+    positive = graph.node("Mul", "channels", "two")
+    pairs = [positive, graph.node("Add", positive, "one")]
+    sided = graph.node("Concat", *pairs, axis=0)  # of levels: the positive, then the negative
+    both = graph.node("Concat", "channels", graph.node("Add", "channels", "all"), axis=0)
+    given = graph.node("Gather", "levels", sided, axis=1)
+    across, out, own = (
+        [getattr(part, name) for part in predictors] for name in ("across", "out", "own")
+    )
+    hidden = graph.layer("across", across, given, 0, Choice("number", inputs=sided))
     hidden = graph.node("Cast", graph.node("Min", hidden, "top"), to=TensorProto.UINT8)
-    out = graph.layer("out", [part.out for part in predictors], hidden, _AWAY, "number")
-    own = graph.layer("own", [part.own for part in predictors], "levels", _AWAY, "number")
-    graph.add("Split", [out, "halves"], ["index0", "lean0"], axis=1)
-    found = []
-    for first, start in (("index0", "start"), ("lean0", "second")):
-        second = graph.node("Slice", own, start, "end", "axis", "pitch")
-        found.append(graph.node("Sub", graph.node("Add", first, second), "away"))
-    graph.add("Min", [graph.node("Max", found[0], "zero"), "last"], ["index"])
-    graph.add("Min", [graph.node("Max", found[1], "bottom"), "limit"], ["lean"])
-    wide = TensorProto.INT32, (1, channels, "rows", "columns")
+    far = graph.layer("out", out, hidden, _AWAY, Choice("number", outputs=both))
+    near = graph.layer("own", own, "levels", _AWAY, Choice("number"), exact=True)
+    near = graph.node("Gather", near, sided, axis=1)  # index and lean alternate in it
+    total = graph.node("Sub", graph.node("Add", far, near), "away")
+    graph.add("Split", [total], ["index0", "lean0"], axis=1)
+    graph.add("Min", [graph.node("Max", "index0", "zero"), "last"], ["index"])
+    graph.add("Min", [graph.node("Max", "lean0", "bottom"), "limit"], ["lean"])
+    wide = TensorProto.INT32, (1, "active", "rows", "columns")
     return graph.model(
         "planes",
         {
             "levels": (TensorProto.UINT8, (1, 2 * channels, "height", "width")),
             "number": (TensorProto.INT64, ()),
+            "channels": (TensorProto.INT64, ("active",)),
         },
         {"index": wide, "lean": wide},
         metadata,

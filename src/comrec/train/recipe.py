@@ -12,7 +12,15 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from comrec.errors import OptionError
 
 Scheme = Literal[
-    "filter", "quantised", "alternating", "joint", "curriculum", "perceptual", "bit-planes"
+    "filter",
+    "quantised",
+    "alternating",
+    "joint",
+    "curriculum",
+    "perceptual",
+    "bit-planes",
+    "adaptive",
+    "paired",
 ]
 Quantiser = Literal["none", "noise", "rounding"]
 
@@ -35,15 +43,16 @@ class Recipe:
 
     Attributes:
         name: of the run; exported networks are named after it.
-        family: "jiang2017", "comrec" or "liu2018".
-        codec: the standard codec, by id; of "liu2018" what it is optimised for: "mse", "ms-ssim"
+        family: "jiang2017", "comrec", "liu2018" or "rippel2017".
+        codec: the standard codec, by id; of the last two what it is optimised for: "mse", "ms-ssim"
             or "perceptual".
         scheme: "filter": RecCNN on the real codec's output, ComCNN as the package has it.
             "quantised": a trained RecCNN brought to 8 bits, on the same pictures.
             "alternating": ComCNN and RecCNN in turn, real codec in the forward pass. "joint":
             both at once, the JPEG proxy for the gradient, with a rate term. "curriculum": one stage
             of the learned codec's curriculum, each run starting from the one before. "perceptual":
-            its last stage.
+            its last stage. "bit-planes": rippel2017 at all rates. "adaptive": at one, as published.
+            "paired": against a discriminator that sees pairs.
         scale: 1 or 2; 16 for the learned codec, whose latents' sides are so much smaller.
         channels: 1 (luma) or 3 (RGB).
         crop: side of the training crops of the full picture, pixels.
@@ -75,6 +84,7 @@ class Recipe:
         lambdas: lambda, the weight of the distortion in bits per pixel, at the lowest and the
             highest quality; evenly spaced in the logarithm between; (0, 0) for no rate term.
             Distortion is the mean squared error in grey levels, or 1 - MS-SSIM.
+        bpp: bits per pixel that the scheme "adaptive" is to reach.
         validate_every: steps between validations and checkpoints.
     """
 
@@ -105,6 +115,7 @@ class Recipe:
     width: int = 128
     quantiser: Quantiser = "none"
     lambdas: tuple[float, float] = (0.0, 0.0)
+    bpp: float = 0.0
     validate_every: int = 500
 
     def __post_init__(self) -> None:

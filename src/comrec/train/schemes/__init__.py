@@ -6,12 +6,14 @@ from torch import nn
 
 from comrec.errors import OptionError
 from comrec.train.recipe import Recipe
+from comrec.train.schemes.adaptive import Adaptive
 from comrec.train.schemes.alternating import Alternating
 from comrec.train.schemes.base import Scheme
 from comrec.train.schemes.bitplanes import BitPlanes
 from comrec.train.schemes.filter import Filter
 from comrec.train.schemes.joint import Joint
 from comrec.train.schemes.learned import Curriculum, Perceptual
+from comrec.train.schemes.paired import Paired
 from comrec.train.schemes.quantised import Quantised
 
 SCHEMES: dict[str, type[Scheme]] = {
@@ -22,6 +24,8 @@ SCHEMES: dict[str, type[Scheme]] = {
     "curriculum": Curriculum,
     "perceptual": Perceptual,
     "bit-planes": BitPlanes,
+    "adaptive": Adaptive,
+    "paired": Paired,
 }
 
 
