@@ -279,8 +279,25 @@ def test_ms_ssim_to_train_with_is_the_one_that_is_reported() -> None:
         return torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255
 
     found = losses.ms_ssim(tensor(noisy), tensor(original))
-    assert found.shape == (1,)
-    assert found.item() == pytest.approx(metrics.ms_ssim(noisy, original), abs=1e-4)
+    assert found.shape == (1, 3)
+    assert found.mean().item() == pytest.approx(metrics.ms_ssim(noisy, original), abs=1e-4)
+
+
+def test_ms_ssim_of_ycbcr_counts_brightness_most() -> None:
+    original = torch.rand(1, 3, 176, 176)
+    luma, colour = torch.zeros_like(original), torch.zeros_like(original)
+    noise = 0.1 * torch.randn(1, 1, 176, 176)
+    luma += noise  # in all channels alike: brightness only
+    colour[:, 2:] += noise / 0.9
+    colour -= 0.114 / 0.9 * noise  # so that the weighted sum of channels stays
+    distance = losses.distortion("ms-ssim-ycbcr")
+    assert distance(original, original).abs() < 1e-5
+    by_luma, by_colour = (float(distance(original + part, original)) for part in (luma, colour))
+    assert by_luma > 2 * by_colour > 0
+    ycbcr = losses.to_ycbcr(original)
+    pixels = np.rint(original[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
+    expected = np.asarray(Image.fromarray(pixels).convert("YCbCr"), np.float32) / 255
+    assert np.abs(ycbcr[0].permute(1, 2, 0).numpy() - expected).max() < 0.01
 
 
 # data
@@ -560,7 +577,7 @@ def test_a_start_that_does_not_fit_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("role", ["g_a", "h_a", "h_s", "g_s"])
 def test_a_samples_reach_is_as_stated(role: str) -> None:
-    align, reach, tile = export.LEARNED_GEOMETRY[role]
+    align, reach, tile = export.LEARNED_GEOMETRY["liu2018"][role]
     assert tile % align == 0
     torch.manual_seed(0)
     module = learned.networks(WIDTH)[role]

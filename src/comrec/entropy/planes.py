@@ -168,7 +168,7 @@ class _State:
         """All values, (M, h, w)."""
         found = np.empty(self.shape, np.int32)
         for (top, left), values, sides in zip(LATTICES, self.values, self.shapes, strict=True):
-            found[:, top::2, left::2] = values.reshape(-1, *sides)
+            found[:, top::2, left::2] = values.reshape(len(values), *sides)
         return found
 
 
@@ -277,7 +277,7 @@ class PlaneModel:
                     self._visit(visitor, state, plane, lattice, old, parts, late)
                     if not late:
                         sides = state.shapes[number]
-                        found = state.values[number][channels].reshape(-1, *sides)
+                        found = state.values[number][channels].reshape(len(channels), *sides)
                         _update(levels, channels, (top, start), found)
         each = parts_until(0.0, len(self.groups))
         place = max(0.0, (state.done / each - 1) / (PLANES - 1))

@@ -13,7 +13,7 @@ import base64
 import binascii
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal, Self, get_args
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +27,10 @@ from comrec.inference.store import Network
 from comrec.learned import files, progressive
 from comrec.learned.progressive import ProgressiveCodec
 from comrec.metrics import luma
-from comrec.options import option
 from comrec.picture import Picture
 from comrec.preparation.header import Header
 
-Metric = Literal["ms-ssim", "perceptual"]
-
+_METRIC = "ms-ssim"  # what its networks were trained for
 _ALIGN = 32
 """Sides are extended to multiples of this: a pixel of the coarsest scale."""
 _PITCH = 16  # pixels per latent, along each side
@@ -112,11 +110,7 @@ class Networks:
 class Rippel2017(ProgressiveCodec):
     """Features of six scales, coded by bit-planes: every prefix of a file is a picture.
 
-    Attributes:
-        metric: what its networks were trained for: "ms-ssim", or "perceptual" (a discriminator that
-            compares pairs), for pleasing pictures at low rates. A file names the networks that made
-            it; decoding needs no choice.
-        effort: changes nothing.
+    Its networks were trained for MS-SSIM. A file names those that made it.
     """
 
     id = "rippel2017"
@@ -125,12 +119,11 @@ class Rippel2017(ProgressiveCodec):
     quality_step = 100 / ((PLANES - 1) * len(LATTICES) * 6)
     bench_qualities = (0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100)
 
-    metric: Metric = option("ms-ssim", "what its networks were trained for", get_args(Metric))
     effort: int = effort_option("changes nothing")
 
     @property
     def networks(self) -> tuple[str, ...]:
-        mine = (self.id, self.metric)
+        mine = (self.id, _METRIC)
         return tuple(n.sha256 for n in store.networks() if (n.family, n.variant) == mine)
 
     def encode(self, picture: Picture, quality: float) -> bytes:
@@ -138,7 +131,7 @@ class Rippel2017(ProgressiveCodec):
 
     def encoder(self, picture: Picture) -> Encode:
         self.check(picture)
-        networks = Networks.trained_for(self.id, self.metric)
+        networks = Networks.trained_for(self.id, _METRIC)
         rows, columns = (-side % _ALIGN for side in (picture.height, picture.width))
         padded = np.pad(picture.rgb, ((0, rows), (0, columns), (0, 0)), mode="edge")
         (y,) = tiles.apply(networks.g_a, padded.transpose(2, 0, 1), 0.0, tiles.from_pixels)

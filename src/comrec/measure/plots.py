@@ -35,6 +35,7 @@ _COLOURS = {
     "heic": "#2f9d9a",
     "jpegxl": "#c05a97",
     "liu2018": "#7f7f1f",
+    "rippel2017": "#b8562f",
 }
 _MORE_COLOURS = ("#6d7fd6", "#7d9a2f", "#b0705a", "#5f8f8a", "#a06a80")
 _MARKERS = "osD^v<>pPX*h"

@@ -273,7 +273,7 @@ def write_planes(
     g_a, g_s, predictors = (pair[role] for role in ("g_a", "g_s", "planes"))
     assert isinstance(predictors, planes.Planes)
     latents = len(predictors.order)
-    model = fit(_predict(planes.to_onnx(predictors, {})))
+    model = fit(predictor(planes.to_onnx(predictors, {})))
     networks = {
         "g_a": _enter_learned(folder, recipe, training, "g_a", 3, to_onnx(g_a, False, 3)),
         "g_s": _enter_learned(
@@ -287,7 +287,8 @@ def write_planes(
     return [*networks.values(), last]
 
 
-def _predict(model: bytes) -> Predict:
+def predictor(model: bytes) -> Predict:
+    """The predictors of an exported model."""
     running = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
 
     def predict(

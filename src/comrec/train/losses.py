@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+_YCBCR_WEIGHTS = (6.0, 1.0, 1.0)
 _SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
 
@@ -41,15 +42,34 @@ def price(quality: Tensor, lambdas: tuple[float, float]) -> Tensor:
 
 def distortion(metric: str) -> Callable[[Tensor, Tensor], Tensor]:
     """What lambda weighs, by metric: a function of prediction and target, (N, C, H, W), to (N,)."""
-    return _dissimilarity if metric == "ms-ssim" else squares_255
+    return {"ms-ssim": _dissimilarity, "ms-ssim-ycbcr": _dissimilarity_ycbcr}.get(
+        metric, squares_255
+    )
 
 
 def _dissimilarity(prediction: Tensor, target: Tensor) -> Tensor:
-    return 1 - ms_ssim(prediction, target)
+    return 1 - ms_ssim(prediction, target).mean(1)
+
+
+def _dissimilarity_ycbcr(prediction: Tensor, target: Tensor) -> Tensor:
+    """Of YCbCr, weighted 6:1:1, as in Rippel and Bourdev 2017."""
+    pairs = (to_ycbcr(prediction.float()), to_ycbcr(target.float()))
+    weights = torch.tensor(_YCBCR_WEIGHTS, device=target.device)
+    return 1 - (ms_ssim(*pairs) * weights).sum(1) / weights.sum()
+
+
+def to_ycbcr(rgb: Tensor) -> Tensor:
+    """(N, 3, H, W) in 0..1 to JFIF's YCbCr, all in 0..1."""
+    luma = torch.tensor([0.299, 0.587, 0.114], device=rgb.device).view(1, 3, 1, 1)
+    y = (rgb * luma).sum(1, keepdim=True)
+    cb, cr = (rgb[:, 2:] - y) / 1.772 + 0.5, (rgb[:, :1] - y) / 1.402 + 0.5
+    return torch.cat([y, cb, cr], 1)
 
 
 def ms_ssim(prediction: Tensor, target: Tensor) -> Tensor:
-    """(N,) multi-scale structural similarities, as `metrics.ms_ssim`, with gradients.
+    """(N, C) multi-scale structural similarities of each channel, with gradients.
+
+    Their mean over the channels is `metrics.ms_ssim`.
 
     Args:
         prediction, target: (N, C, H, W), sides of at least 161, and multiples of 16.
@@ -63,7 +83,7 @@ def ms_ssim(prediction: Tensor, target: Tensor) -> Tensor:
         last = scale == len(_SCALE_WEIGHTS) - 1
         # Not to 0, where the power's gradient has no end.
         product = product * (whole if last else contrast).clamp_min(1e-4) ** weight
-    return product.mean(1)
+    return product
 
 
 def _similarity(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:

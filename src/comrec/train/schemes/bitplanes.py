@@ -139,7 +139,7 @@ class BitPlanes(Scheme):
                 reconstruction, bits, _ = self.cut(y, place)
                 scores[f"bpp_{plane}"] = float(bits.mean()) / recipe.crop**2
                 scores[f"psnr_{plane}"] = psnr(reconstruction, original)
-                similarity = losses.ms_ssim(reconstruction.clamp(0, 1), original)
+                similarity = losses.ms_ssim(reconstruction.clamp(0, 1), original).mean(1)
                 scores[f"ms_ssim_{plane}"] = float(-10 * torch.log10(1 - similarity).mean())
                 scores["loss"] = scores.get("loss", 0.0) + float(
                     self.loss(original, reconstruction, bits, place)

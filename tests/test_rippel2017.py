@@ -1,0 +1,282 @@
+"""The codec `rippel2017`: files, prefixes, targets, exactness, errors."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+import skimage.data
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import comrec
+from comrec import files, metrics
+from comrec.errors import DamagedFileError, InputError, OptionError, TargetError
+from comrec.formats import cmr
+from comrec.inference import session as runtime
+from comrec.inference import store
+from comrec.learned import progressive, rippel2017
+from comrec.learned.rippel2017 import Networks, Rippel2017
+from comrec.picture import Metadata, Picture
+
+
+@pytest.fixture(scope="module")
+def wide() -> Picture:
+    pixels = np.asarray(skimage.data.astronaut(), np.uint8)
+    return Picture(np.ascontiguousarray(pixels[20:276, 40:424]))
+
+
+@pytest.fixture(scope="module")
+def whole(wide: Picture) -> bytes:
+    return Rippel2017().encode(wide, 100)
+
+
+def distance(decoded: Picture, original: Picture) -> float:
+    return 1 - metrics.ms_ssim(decoded.rgb, original.rgb)
+
+
+# --- round trips ------------------------------------------------------------------------------
+
+
+@given(
+    height=st.integers(1, 130),
+    width=st.integers(1, 130),
+    gray=st.booleans(),
+    clear=st.booleans(),
+    hundredths=st.integers(0, 10_000),
+    metadata=st.builds(Metadata, *[st.none() | st.binary(min_size=1, max_size=20)] * 3),
+)
+@settings(max_examples=15)
+def test_any_picture_comes_back_in_its_size(
+    photo: Picture,
+    height: int,
+    width: int,
+    gray: bool,
+    clear: bool,
+    hundredths: int,
+    metadata: Metadata,
+) -> None:
+    pixels = photo.pixels[:height, :width].copy()
+    alpha = np.random.default_rng(height).integers(0, 256, (height, width), np.uint8)
+    picture = Picture(pixels[..., 1] if gray else pixels, alpha if clear else None, metadata)
+    data = Rippel2017().encode(picture, hundredths / 100)
+    decoded = Rippel2017().decode(data)
+    header = Rippel2017().header(data)
+    assert (header.width, header.height) == (width, height)
+    assert cmr.header(data).quality == hundredths / 100
+    assert decoded.pixels.shape == picture.pixels.shape
+    assert decoded.metadata == metadata
+    assert (decoded.alpha is None) == (not clear)
+    assert decoded.alpha is None or np.array_equal(decoded.alpha, alpha)
+    assert Rippel2017().encode(picture, hundredths / 100) == data
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 90, 3), (90, 1, 3), (32, 32, 3), (65, 130)])
+@pytest.mark.parametrize("value", [0, 127, 255])
+def test_flat_pictures_of_any_size_stay_about_flat(shape: tuple[int, ...], value: int) -> None:
+    picture = Picture(np.full(shape, value, np.uint8))
+    decoded = Rippel2017().decode(Rippel2017().encode(picture, 100)).pixels
+    assert decoded.shape == shape
+    # At the corners of black and white, the convolutions' zeros show: networks know no edges.
+    assert np.median(np.abs(decoded.astype(int) - value)) < (40 if min(shape[:2]) == 1 else 5)
+
+
+def test_files_grow_and_pictures_improve_with_quality(wide: Picture) -> None:
+    encode = Rippel2017().encoder(wide)
+    found = [encode(quality) for quality in range(0, 101, 10)]
+    sizes = [len(data) for data in found]
+    assert sizes == sorted(sizes)
+    assert len(set(sizes)) == len(sizes)
+    errors = [distance(Rippel2017().decode(data), wide) for data in found]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < 0.02
+
+
+def test_the_picture_beats_jpeg_at_equal_bytes(wide: Picture) -> None:
+    """In MS-SSIM, by far."""
+    for bpp in (0.15, 0.3, 0.6):
+        budget = int(bpp * wide.width * wide.height / 8)
+        ours = Rippel2017().encode_within(wide, budget)
+        jpeg = comrec.codec.parse("jpeg").encode_within(wide, budget)
+        assert len(ours.data) <= len(jpeg.data) * 1.1  # which has whole qualities only
+        decoded = comrec.codec.parse("jpeg").decode(jpeg.data)
+        assert distance(Rippel2017().decode(ours.data), wide) < 0.5 * distance(decoded, wide)
+
+
+# --- prefixes ---------------------------------------------------------------------------------
+
+
+@given(share=st.floats(0, 1))
+@settings(max_examples=25)
+def test_a_file_cut_at_any_byte_is_a_picture(share: float, whole: bytes, wide: Picture) -> None:
+    cut = whole[: int(80 + share * (len(whole) - 80))]
+    if len(cut) < len(whole):
+        with pytest.raises(DamagedFileError, match="cut short"):
+            files.decode(cut)
+    decoded = files.decode(cut, partial=True)
+    assert decoded.pixels.shape == wide.pixels.shape
+    assert distance(decoded, wide) < (0.3 if len(cut) > 400 else 0.9)
+
+
+def test_more_bytes_show_more(whole: bytes, wide: Picture) -> None:
+    errors = [
+        distance(files.decode(whole[: int(share * len(whole))], partial=True), wide)
+        for share in (0.04, 0.08, 0.15, 0.25, 0.4, 0.6, 0.8, 1)
+    ]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[0] > 5 * errors[-1]
+
+
+def test_a_prefix_is_as_good_as_a_file_of_that_size(whole: bytes, wide: Picture) -> None:
+    for quality in (30, 55, 80):
+        data = Rippel2017().encode(wide, quality)
+        cut = files.decode(whole[: len(data)], partial=True)
+        own = distance(Rippel2017().decode(data), wide)
+        assert distance(cut, wide) < 1.05 * own
+
+
+@given(budget=st.integers(420, 20_000))
+@settings(max_examples=25)
+def test_a_size_is_one_encode_and_a_cut(budget: int, wide: Picture, whole: bytes) -> None:
+    point = Rippel2017().encode_within(wide, budget)
+    assert point.encodes == 1
+    assert 0.995 * min(budget, len(whole)) - 1 <= len(point.data) <= budget
+    assert files.decode(point.data).pixels.shape == wide.pixels.shape  # a whole file
+    assert 0 <= point.quality <= 100
+    again = len(Rippel2017().encode(wide, point.quality))
+    assert abs(again - len(point.data)) < 0.05 * len(point.data) + 60
+
+
+def test_sizes_that_no_picture_fits_are_told(wide: Picture) -> None:
+    with pytest.raises(TargetError, match="smallest file of this picture has") as caught:
+        comrec.encode(wide.to_pil(), "rippel2017", target_size=50)
+    (least,) = map(int, re.findall(r"has ([0-9]+) bytes", str(caught.value)))
+    assert len(comrec.encode(wide.to_pil(), "rippel2017", target_size=least)) == least
+
+
+def test_fidelities_are_met(wide: Picture) -> None:
+    data = comrec.encode(wide.to_pil(), "rippel2017", target_msssim=0.97)
+    assert 0.97 <= 1 - distance(files.decode(data), wide) < 0.975
+
+
+# --- exactness --------------------------------------------------------------------------------
+
+
+def latents_of(data: bytes) -> Any:
+    return Rippel2017()._known(cmr.parse(data))[1].latents
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_any_number_of_threads_decodes_the_same(
+    count: int, whole: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = latents_of(whole)
+    monkeypatch.setattr(runtime, "threads", lambda: count)
+    runtime.forget()
+    try:
+        assert np.array_equal(latents_of(whole), expected)
+    finally:
+        runtime.forget()
+    assert np.abs(expected).max() > 1  # so the test says something
+
+
+@pytest.mark.parametrize("level", ["ORT_DISABLE_ALL", "ORT_ENABLE_BASIC", "ORT_ENABLE_ALL"])
+def test_any_optimisation_gives_the_same_integers(level: str) -> None:
+    import onnxruntime
+
+    networks = Networks.trained_for("rippel2017", "ms-ssim")
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
+    other = onnxruntime.InferenceSession(
+        networks.planes.load(), options, providers=["CPUExecutionProvider"]
+    )
+    random = np.random.default_rng(0)
+    levels = random.integers(0, 128, (networks.planes.channels, 9, 13), np.uint8)
+    channels = np.arange(networks.planes.channels // 2)
+    for number in range(18):
+        feed = {"levels": levels[None], "number": np.array(number), "channels": channels}
+        for theirs, ours in zip(
+            other.run(None, feed), networks.predict(number, levels, channels), strict=True
+        ):
+            assert np.array_equal(theirs[0], ours)
+
+
+def test_bands_give_the_integers_of_one_piece(
+    monkeypatch: pytest.MonkeyPatch, whole: bytes
+) -> None:
+    expected = latents_of(whole)
+    monkeypatch.setattr(rippel2017, "_BAND", 3)
+    assert np.array_equal(latents_of(whole), expected)
+
+
+def test_the_file_says_which_networks_decode_it(wide: Picture, whole: bytes) -> None:
+    planes = store.by_id(cmr.header(whole).network)
+    assert (planes.family, planes.role) == ("rippel2017", "planes")
+    other = next(n for n in store.networks() if n.family == "liu2018" and n.role == "h_s")
+    file = cmr.parse(whole)
+    head = cmr.Header("rippel2017", other.id, wide.width, wide.height, 3, 100)
+    with pytest.raises(DamagedFileError, match="codes no planes"):
+        files.decode(cmr.write(head, file.metadata, None, file.payloads))
+
+
+# --- what cannot be used ----------------------------------------------------------------------
+
+
+def test_a_size_that_its_bytes_cannot_hold_is_refused_at_once(whole: bytes) -> None:
+    file = cmr.parse(whole)
+    head = cmr.Header("rippel2017", file.header.network, 16_000, 10_500, 3, 100)
+    bomb = cmr.write(head, file.metadata, None, file.payloads)
+    with pytest.raises(DamagedFileError, match="cannot hold a picture of the size"):
+        files.decode(bomb)
+
+
+def test_bytes_beyond_the_stream_are_damage(whole: bytes, wide: Picture) -> None:
+    file = cmr.parse(whole)
+    longer = cmr.write(file.header, file.metadata, None, [*file.payloads, b"more"])
+    with pytest.raises(DamagedFileError, match="bytes of coded pixels, not"):
+        files.decode(longer)
+
+
+def test_too_few_bytes_are_damage(whole: bytes) -> None:
+    for length in (0, 20, 49, 62, 66):
+        with pytest.raises(InputError):
+            files.decode(whole[:length], partial=True)
+
+
+@given(at=st.integers(60, 3000), change=st.integers(1, 255))
+@settings(max_examples=15)
+def test_altered_pixels_are_noticed(at: int, change: int, whole: bytes) -> None:
+    altered = bytearray(whole)
+    altered[at % len(whole)] ^= change
+    with pytest.raises(InputError):
+        files.decode(bytes(altered))
+
+
+@pytest.mark.parametrize("quality", [-1, 100.5, float("nan")])
+def test_qualities_out_of_range_are_refused(quality: float, wide: Picture) -> None:
+    with pytest.raises(OptionError):
+        Rippel2017().encode(wide, quality)
+
+
+# --- other programs ---------------------------------------------------------------------------
+
+
+def test_pillow_opens_the_files(whole: bytes, wide: Picture) -> None:
+    comrec.register_pillow()
+    with Image.open(io.BytesIO(whole)) as image:
+        assert image.size == (wide.width, wide.height)
+        shown = np.asarray(image)
+    assert np.array_equal(shown, files.decode(whole).pixels)
+
+
+def test_payloads_grow_and_hold_the_stream() -> None:
+    stream = np.random.default_rng(0).bytes(100_000)
+    parts = progressive.payloads(stream)
+    assert len(parts) < 20
+    assert max(map(len, parts)) < 0.5 * len(stream)
+    assert progressive.stream(parts) == (stream, False)
+    assert progressive.stream(parts[:5]) == (b"".join(parts[:5])[4:], True)
