@@ -9,7 +9,7 @@ import sys
 import tomllib
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 
@@ -213,18 +213,76 @@ def test_every_truncation_says_where(full: Picture) -> None:
             cmr.parse(data[:length])
 
 
-def test_a_prefix_gives_the_payloads_before_its_end(full: Picture) -> None:
-    data = write(full, "raw-for-tests", NETWORK, 50, [b"one", b"two", b"three"])
-    ends = [end for _, end, kind in chunk_spans(data) if kind == "DATA"]
-    for length in range(ends[0], len(data) + 1):
+def test_a_prefix_gives_the_payloads_before_its_end_and_a_part_of_the_next(full: Picture) -> None:
+    payloads = (b"one", b"two", b"three")
+    data = write(full, "raw-for-tests", NETWORK, 50, payloads)
+    spans = [(start, end) for start, end, kind in chunk_spans(data) if kind == "DATA"]
+    for length in range(spans[0][0] + 9, len(data) + 1):
         found = cmr.parse(data[:length], partial=True)
-        there = sum(end <= length for end in ends)
-        assert found.payloads == (b"one", b"two", b"three")[:there]
+        there = [
+            payload[: length - start - 8]
+            for (start, _), payload in zip(spans, payloads, strict=True)
+            if start + 8 < length
+        ]
+        assert found.payloads == tuple(there)
+        assert found.broken == any(start + 8 < length < end for start, end in spans)
         assert same(picture_of(found, full.pixels), full)
-    with pytest.raises(DamagedFileError, match="cut short"):
-        cmr.parse(data[: ends[0] - 1], partial=True)
-    damaged = data[: ends[1] - 5] + b"\xff" + data[ends[1] - 4 :]
-    assert cmr.parse(damaged, partial=True).payloads == (b"one",)
+    for length in range(8, spans[0][0] + 9):
+        with pytest.raises(DamagedFileError, match="cut short"):
+            cmr.parse(data[:length], partial=True)
+
+
+def test_damage_hides_its_payload_and_those_that_follow(full: Picture) -> None:
+    data = write(full, "raw-for-tests", NETWORK, 50, [b"one", b"two", b"three"])
+    first, second, _ = cmr.ends(data)
+    for at in range(first + 4, second):  # before it is the length of the chunk, which ends it
+        damaged = data[:at] + bytes([data[at] ^ 255]) + data[at + 1 :]
+        found = cmr.parse(damaged, partial=True)
+        assert (found.payloads, found.broken) == ((b"one",), False)
+    damaged = data[: first - 1] + bytes([data[first - 1] ^ 255]) + data[first:]
+    with pytest.raises(DamagedFileError, match=r"\(DATA"):
+        cmr.parse(damaged, partial=True)
+
+
+def test_ends_are_those_of_the_payloads(full: Picture) -> None:
+    data = write(full, "raw-for-tests", NETWORK, 50, [b"one", b"two", b"three"])
+    expected = tuple(end for _, end, kind in chunk_spans(data) if kind == "DATA")
+    assert cmr.ends(data) == expected
+    assert cmr.ends(data + b"more, as a chunk may be") == expected
+    starts = [start for start, _, kind in chunk_spans(data) if kind == "DATA"]
+    for length in range(100, len(data)):
+        known = sum(start + 8 <= length for start in starts)
+        assert cmr.ends(data[:length]) == expected[:known]
+
+
+@given(
+    payloads=st.lists(st.binary(min_size=1, max_size=30), min_size=1, max_size=5),
+    share=st.floats(0, 1.3),
+)
+def test_a_file_is_cut_to_any_size(payloads: list[bytes], share: float, full: Picture) -> None:
+    data = write(full, "raw-for-tests", NETWORK, 50, payloads)
+    budget = int(share * len(data))
+    stream = b"".join(payloads)
+    least = len(data) - len(stream) - 12 * (len(payloads) - 1) + 1
+    found = cmr.cut(data, budget)
+    if budget < least:
+        assert found is None
+        return
+    assert found is not None
+    assert budget - 12 <= len(found) <= budget or found == data
+    file = cmr.parse(found)  # a whole file
+    kept = b"".join(file.payloads)
+    assert kept == stream[: len(kept)]
+    assert file.header == replace(cmr.header(data), payloads=len(file.payloads))
+    assert same(picture_of(file, full.pixels), full)
+    assert cmr.cut(found, budget) == found
+
+
+def test_a_damaged_file_is_not_cut(full: Picture) -> None:
+    data = write(full, "raw-for-tests", NETWORK, 50, [b"one", b"two"])
+    for damaged in (data[:-1], data[:-1] + b"?"):
+        with pytest.raises(DamagedFileError):
+            cmr.cut(damaged, 10_000)
 
 
 def test_bytes_behind_the_last_payload_are_ignored() -> None:

@@ -94,13 +94,16 @@ class Container:
         metadata: EXIF, ICC and XMP.
         alpha: a gray PNG file; None if the picture is opaque.
         payloads: the output of the codec, in order; fewer than in the header if the file is
-            truncated.
+            truncated or damaged.
+        broken: whether the last payload is but the part of it that a truncated file has, whose
+            checksum is missing.
     """
 
     header: Header
     metadata: Metadata
     alpha: bytes | None
     payloads: tuple[bytes, ...]
+    broken: bool = False
 
 
 def write(
@@ -154,6 +157,23 @@ def cut(data: bytes, budget: int) -> bytes | None:
     return write(file.header, file.metadata, file.alpha, kept)
 
 
+def ends(data: bytes) -> tuple[int, ...]:
+    """Where payloads end, in bytes from the start of the file; no checksum is looked at.
+
+    Of a truncated file those whose chunk has begun, the last of which may lie beyond its end.
+
+    Raises:
+        InputError: as `header`.
+    """
+    at, found, count = len(MAGIC), list[int](), header(data).payloads
+    while len(found) < count and at + _FRAME.size <= len(data):
+        length, kind = _FRAME.unpack_from(data, at)
+        at += _AROUND + length
+        if kind == b"DATA":
+            found.append(at)
+    return tuple(found)
+
+
 def _framed(kind: bytes, body: bytes) -> bytes:
     return _FRAME.pack(len(body), kind) + body + _CRC.pack(zlib.crc32(kind + body))
 
@@ -173,8 +193,8 @@ def parse(data: bytes, *, partial: bool = False) -> Container:
     """Parse a file; bytes after its last payload are ignored.
 
     Args:
-        partial: of a truncated or damaged file, return the payloads before the damage, if there
-            is at least one; of a truncated one also what is there of the next.
+        partial: of a truncated or damaged file, return the payloads before that place; of a
+            truncated one also what is there of the next. At least one byte must be there.
     Raises:
         InputError: as `header`; a DamagedFileError names the chunk.
     """
@@ -182,6 +202,7 @@ def parse(data: bytes, *, partial: bool = False) -> Container:
     head = _header(next(chunks))
     found: dict[bytes, bytes] = {}
     payloads: list[bytes] = []
+    broken = False
     try:
         for chunk in chunks:
             if chunk.kind == b"DATA":
@@ -200,7 +221,8 @@ def parse(data: bytes, *, partial: bool = False) -> Container:
     except _CutShortError as error:
         if not (partial and (payloads or error.kind == b"DATA")):
             raise
-        if error.kind == b"DATA" and error.body:
+        broken = error.kind == b"DATA" and error.body != b""
+        if broken:
             payloads.append(error.body)
         if not payloads:
             raise
@@ -208,7 +230,8 @@ def parse(data: bytes, *, partial: bool = False) -> Container:
         if not (partial and payloads):
             raise
     exif, icc, xmp = (found.get(kind) for kind in _METADATA)
-    return Container(head, Metadata(exif, icc, xmp), found.get(b"ALPH"), tuple(payloads))
+    alpha = found.get(b"ALPH")
+    return Container(head, Metadata(exif, icc, xmp), alpha, tuple(payloads), broken)
 
 
 class _CutShortError(DamagedFileError):

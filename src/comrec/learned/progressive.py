@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from abc import abstractmethod
-from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from comrec.codec import Codec
@@ -84,17 +84,19 @@ def payloads(stream: bytes) -> list[bytes]:
     return found
 
 
-def stream(parts: Sequence[bytes]) -> Stream:
-    """The stream in the payloads of a file, of which the last may be missing or shortened.
+def stream(file: cmr.Container) -> Stream:
+    """The stream in the payloads of a file, of which the last may be missing or broken.
 
     Raises:
         DamagedFileError: not even its length is there, or it is longer than that.
     """
-    whole = b"".join(parts)
+    whole = b"".join(file.payloads)
     if len(whole) < _LENGTH.size:
         raise DamagedFileError("input: cut short: nothing of the picture is left")
     (length,) = _LENGTH.unpack_from(whole)
     data = whole[_LENGTH.size :]
+    if len(data) > length and file.broken:  # the length of its chunk was damaged, and it was whole
+        return stream(replace(file, payloads=file.payloads[:-1], broken=False))
     if len(data) > length:
         raise DamagedFileError(
             f"input: damaged: {len(data):,} bytes of coded pixels, not {length:,}"

@@ -25,7 +25,7 @@ from comrec.formats import cmr
 from comrec.inference import session, store, tiles
 from comrec.inference.store import Network
 from comrec.learned import files, progressive
-from comrec.learned.progressive import ProgressiveCodec
+from comrec.learned.progressive import ProgressiveCodec, Stream
 from comrec.metrics import luma
 from comrec.picture import Picture
 from comrec.preparation.header import Header
@@ -163,13 +163,13 @@ class Rippel2017(ProgressiveCodec):
 
     def quality_of(self, data: bytes) -> float:
         file = cmr.parse(data)
-        if not progressive.stream(file.payloads).cut:
+        if not progressive.stream(file).cut:
             return file.header.quality
         return 100 * self._known(file)[1].place
 
     def enough(self, data: bytes) -> bool:
         try:
-            self._known(cmr.parse(data))
+            _stream(cmr.parse(data))
         except DamagedFileError:
             return False
         return True
@@ -179,12 +179,7 @@ class Rippel2017(ProgressiveCodec):
         head = file.header
         if head.codec != self.id:
             raise UnknownFormatError(f"input: a .cmr file of the codec {head.codec}, not {self.id}")
-        stream = progressive.stream(file.payloads)
-        if len(stream.data) < _least_bytes(head.width, head.height):
-            raise DamagedFileError(
-                f"input: cut short: {len(stream.data):,} bytes of coded pixels cannot hold a "
-                "picture of the size in its header"
-            )
+        stream = _stream(file)
         networks = Networks.named(self.id, head.network)
         height, width = (
             -(-side // _ALIGN) * _ALIGN // _PITCH for side in (head.height, head.width)
@@ -193,6 +188,21 @@ class Rippel2017(ProgressiveCodec):
             stream.data, networks.predict, height, width, head.quality / 100, stream.cut
         )
         return networks, known
+
+
+def _stream(file: cmr.Container) -> Stream:
+    """The stream of a file.
+
+    Raises:
+        DamagedFileError: it is too short for the size of the picture.
+    """
+    found = progressive.stream(file)
+    if len(found.data) < _least_bytes(file.header.width, file.header.height):
+        raise DamagedFileError(
+            f"input: cut short: {len(found.data):,} bytes of coded pixels cannot hold a picture of "
+            "the size in its header"
+        )
+    return found
 
 
 def _least_bytes(width: int, height: int) -> int:
