@@ -216,10 +216,10 @@ def test_compare_measures_what_shows(noisy: Picture) -> None:
     assert len(found) == 2
     for entry in found:
         assert isinstance(entry, Entry)
-        assert entry.psnr == fidelity.psnr(entry.decoded, noisy) > 30
-        assert entry.ms_ssim is not None
-        assert entry.ms_ssim > 0.97
-        assert entry.ssimulacra2 == fidelity.ssimulacra2(entry.decoded, noisy) > 50
+        assert entry.scores.psnr == fidelity.psnr(entry.decoded, noisy) > 30
+        assert entry.scores.ms_ssim is not None
+        assert entry.scores.ms_ssim > 0.97
+        assert entry.scores.ssimulacra2 == fidelity.ssimulacra2(entry.decoded, noisy) > 50
 
 
 def test_the_command_line_has_exact(

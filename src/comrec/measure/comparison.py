@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -22,6 +23,29 @@ CROP = 160
 _ZOOM = 2
 
 
+class Scores(NamedTuple):
+    """How like the original a decoded picture looks.
+
+    Attributes:
+        psnr: RGB, of what alpha shows (see `comrec.fidelity`), dB; infinity if lossless.
+        ms_ssim: likewise; None for sides below 161 pixels.
+        ssimulacra2: likewise; at most 100; None for sides below 8 pixels.
+    """
+
+    psnr: float
+    ms_ssim: float | None
+    ssimulacra2: float | None
+
+    @classmethod
+    def of(cls, decoded: Picture, original: Picture) -> Self:
+        shorter = min(original.width, original.height)
+        return cls(
+            fidelity.psnr(decoded, original),
+            fidelity.ms_ssim(decoded, original) if shorter >= MS_SSIM_SIDE else None,
+            fidelity.ssimulacra2(decoded, original) if shorter >= ssimulacra2.SIDE else None,
+        )
+
+
 @dataclass(frozen=True)
 class Entry:
     """The file of one codec within the budget.
@@ -31,9 +55,7 @@ class Entry:
         data: the file.
         quality: 0..100.
         decoded: the decoded picture.
-        psnr: RGB, of what alpha shows (see `comrec.fidelity`), dB; infinity if lossless.
-        ms_ssim: likewise; None for sides below 161 pixels.
-        ssimulacra2: likewise; at most 100; None for sides below 8 pixels.
+        scores: its fidelity.
         decode_seconds: wall-clock time of one decode, which may include loading networks.
     """
 
@@ -41,9 +63,7 @@ class Entry:
     data: bytes
     quality: float
     decoded: Picture
-    psnr: float
-    ms_ssim: float | None
-    ssimulacra2: float | None
+    scores: Scores
     decode_seconds: float
 
 
@@ -62,40 +82,40 @@ def at_equal_bytes(
         started = time.perf_counter()
         decoded = coder.decode(point.data)
         seconds = time.perf_counter() - started
-        shorter = min(picture.width, picture.height)
-        yield Entry(
-            variant.label,
-            point.data,
-            point.quality,
-            decoded,
-            fidelity.psnr(decoded, picture),
-            fidelity.ms_ssim(decoded, picture) if shorter >= MS_SSIM_SIDE else None,
-            fidelity.ssimulacra2(decoded, picture) if shorter >= ssimulacra2.SIDE else None,
-            seconds,
-        )
+        scores = Scores.of(decoded, picture)
+        yield Entry(variant.label, point.data, point.quality, decoded, scores, seconds)
 
 
 def sheet(picture: Picture, entries: list[Entry]) -> Image.Image:
-    """Labelled crops side by side, enlarged by 2: the original, then each codec.
+    """Crops side by side (`crops`): the original, then each codec."""
+    shown = [("original", picture)]
+    for entry in entries:
+        label = f"{entry.codec}  {len(entry.data):,} B  {entry.scores.psnr:.2f} dB"
+        shown.append((label, entry.decoded))
+    return crops(shown, busiest(picture))
+
+
+def crops(shown: list[tuple[str, Picture]], corner: tuple[int, int]) -> Image.Image:
+    """Labelled crops of pictures of one size side by side, enlarged by 2.
 
     RGB; transparent pictures over gray.
+
+    Args:
+        shown: labels, of as many lines as the first, and pictures.
+        corner: left and top of the crops.
     """
-    left, top = busiest(picture)
+    left, top = corner
     box = (left, top, left + CROP, top + CROP)
-    shown = [("original", _over_gray(picture))]
-    for entry in entries:
-        label = f"{entry.codec}  {len(entry.data):,} B  {entry.psnr:.2f} dB"
-        shown.append((label, _over_gray(entry.decoded)))
-    side, title = CROP * _ZOOM, 22
+    side, title = CROP * _ZOOM, 6 + 16 * len(shown[0][0].split("\n"))
     columns = len(shown) if len(shown) <= 4 else -(-len(shown) // 2)
     rows = -(-len(shown) // columns)
     out = Image.new("RGB", (columns * (side + 8) - 8, rows * (side + title)), "white")
     draw = ImageDraw.Draw(out)
     font = ImageFont.load_default(size=13)
-    for index, (label, pixels) in enumerate(shown):
+    for index, (label, picture) in enumerate(shown):
         x, y = index % columns * (side + 8), index // columns * (side + title)
-        crop = Image.fromarray(pixels).crop(box).resize((side, side), Image.Resampling.NEAREST)
-        out.paste(crop, (x, y + title))
+        crop = Image.fromarray(_over_gray(picture)).crop(box)
+        out.paste(crop.resize((side, side), Image.Resampling.NEAREST), (x, y + title))
         draw.text((x + 2, y + 3), label, fill="black", font=font)
     return out
 
