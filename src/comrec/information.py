@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from comrec import files
+from comrec import codec, files
 from comrec.buffers import bytes_of
+from comrec.errors import UnknownCodecError
 from comrec.formats import cmr
 from comrec.inference import store
+from comrec.learned.progressive import ProgressiveCodec
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,21 @@ class Information:
     stale: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class ProgressiveInformation(Information):
+    """Description of a file of a progressive codec.
+
+    Attributes:
+        steps: after how many bytes of the file each of its chunks of coded pixels ends: what to ask
+            for, of a file that is read in parts. Of a file that is cut short, those known; the last
+            may lie beyond its end.
+        cut_short: whether bytes are missing at its end.
+    """
+
+    steps: tuple[int, ...]
+    cut_short: bool
+
+
 def info(
     data: bytes | bytearray | memoryview, name: str = "input", *, size: int | None = None
 ) -> Information:
@@ -52,6 +69,8 @@ def info(
         data: the file.
         name: name of the file in errors.
         size: bytes of the whole file, where ``data`` is but an excerpt of it (`formats.excerpt`).
+    Returns:
+        Of a file of a progressive codec, a `ProgressiveInformation`.
     Raises:
         OptionError: ``data`` is of another type.
         InputError: the format is unknown, or the header or mark is damaged.
@@ -103,7 +122,7 @@ def _of(data: bytes, size: int) -> Information:
 def _from_cmr(data: bytes, size: int) -> Information:
     head = cmr.header(data)
     known = _network(head.network)
-    return Information(
+    found = Information(
         cmr.FORMAT,
         head.codec,
         head.width,
@@ -115,6 +134,19 @@ def _from_cmr(data: bytes, size: int) -> Information:
         known.name if known else head.network,
         "nothing",
     )
+    if not _is_progressive(head.codec):
+        return found
+    steps = cmr.ends(data)
+    cut_short = len(steps) < head.payloads or steps[-1] > size
+    return ProgressiveInformation(**vars(found), steps=steps, cut_short=cut_short)
+
+
+def _is_progressive(codec_id: str) -> bool:
+    """Of codecs that are not here, nothing is known."""
+    try:
+        return isinstance(codec.get(codec_id), ProgressiveCodec)
+    except UnknownCodecError:
+        return False
 
 
 def _network(network_id: str) -> store.Network | None:

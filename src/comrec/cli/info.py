@@ -13,7 +13,7 @@ from comrec.cli import jobs, paths, terminal
 from comrec.cli.writing import STREAM
 from comrec.errors import InputError
 from comrec.formats import excerpt
-from comrec.information import Information
+from comrec.information import Information, ProgressiveInformation
 
 
 def add(verbs: Any) -> None:
@@ -69,6 +69,18 @@ def _lines(name: str, found: Information) -> list[str]:
             f"reconstructed by {found.network}"
         )
         lines.append(f"  other viewers show {found.shown}")
+    if isinstance(found, ProgressiveInformation):
+        lines += _steps(found)
     if found.stale:
         lines.append("  edited after comrec wrote it: the mark no longer fits and is ignored")
+    return lines
+
+
+def _steps(found: ProgressiveInformation) -> list[str]:
+    lines = []
+    if found.steps:
+        each = ", ".join(f"{step:,}" for step in found.steps)
+        lines.append(f"  progressive: a better picture with each step, which ends at byte {each}")
+    if found.cut_short:
+        lines.append("  cut short: decode --allow-partial gives what is there")
     return lines

@@ -15,14 +15,15 @@ _FIRST = 1 << 16
 
 
 def of(stream: BinaryIO, size: int) -> bytes:
-    """The file without most of its coded data. PNG, JPEG and .cmr only: others are read whole.
+    """The file without most of its coded data. PNG, JPEG and .cmr only: others are read whole, as
+    are .cmr files of several payloads.
 
     Args:
         stream: at its start; it can seek.
         size: its length, bytes.
     Raises:
         OSError: it cannot be read.
-        DamagedFileError: its metadata is larger than `limits.METADATA`.
+        InputError: its metadata is larger than `limits.METADATA`, or a .cmr file's header damaged.
     """
     if size <= _WHOLE:
         return stream.read()
@@ -32,9 +33,14 @@ def of(stream: BinaryIO, size: int) -> bytes:
         return _png(stream, size)
     if found == "jpeg":
         return _jpeg(stream)
-    if found in (None, cmr.FORMAT):  # nothing else of it is looked at
-        return first
+    if found is None or (found == cmr.FORMAT and _has_all_ends(first)):
+        return first  # nothing else of it is looked at
     return first + stream.read()
+
+
+def _has_all_ends(first: bytes) -> bool:
+    """Whether the first bytes of a .cmr file tell where its payloads end."""
+    return len(cmr.ends(first)) == cmr.header(first).payloads
 
 
 def _png(stream: BinaryIO, size: int) -> bytes:
