@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from bitplanes import BitPlanes, registered
-from PIL import Image
+from PIL import Image, ImageFile, UnidentifiedImageError
 
+import comrec
 from comrec import codec, fidelity, files
 from comrec.cli import main
+from comrec.errors import DamagedFileError
+from comrec.formats import cmr
+from comrec.information import Information, ProgressiveInformation
 from comrec.learned.files import write
+from comrec.numcodecs_plugin import Comrec
 from comrec.picture import Metadata, Picture
+from comrec.pillow_io import PLUGIN
 
 PERCENT = [5, 10, 20, 40, 100]
 CODEC = ["--codecs", BitPlanes.id]
@@ -165,6 +173,146 @@ def test_prefixes_refuse_what_they_cannot_do(
     assert says in err
     assert len(err.splitlines()) == 1
     assert sorted(path.name for path in folder.iterdir()) == before
+
+
+# info
+
+
+def test_info_tells_what_each_step_needs(
+    folder: Path, capsys: pytest.CaptureFixture[str], whole: bytes
+) -> None:
+    found = comrec.info(whole)
+    assert isinstance(found, ProgressiveInformation)
+    assert not found.cut_short
+    assert found.steps[-1] == len(whole)
+    for number, step in enumerate(found.steps, 1):
+        file = cmr.parse(whole[:step], partial=True)
+        assert (len(file.payloads), file.broken) == (number, False)
+    assert main(["info", "a.cmr", "a.png", "--json"]) == 0
+    told, plain = rows_of(capsys.readouterr().out)
+    assert told["steps"] == list(found.steps)
+    assert told["cut_short"] is False
+    assert not {"steps", "cut_short"} & set(plain)
+    assert main(["info", "a.cmr"]) == 0
+    text = capsys.readouterr().out
+    assert ", ".join(f"{step:,}" for step in found.steps) in text
+    assert "cut short" not in text
+
+
+def test_info_of_a_file_that_is_cut_short_tells_the_steps_that_are_known(
+    folder: Path, capsys: pytest.CaptureFixture[str], whole: bytes
+) -> None:
+    steps = cmr.ends(whole)
+    for length in range(60, len(whole), 31):
+        found = comrec.info(whole[:length])
+        assert isinstance(found, ProgressiveInformation)
+        assert found.cut_short
+        assert found.steps == steps[: len(found.steps)]
+        assert sum(step <= length for step in steps) <= len(found.steps)
+        assert sum(step + 8 <= length for step in steps) + 1 == len(found.steps) or length < 70
+    assert main(["info", "half.cmr", "--json"]) == 0
+    (told,) = rows_of(capsys.readouterr().out)
+    assert told["cut_short"] is True
+    assert told["bytes"] == len(whole) // 2
+    assert main(["info", "half.cmr"]) == 0
+    assert "cut short" in capsys.readouterr().out
+    Path("start.cmr").write_bytes(whole[:60])
+    assert main(["info", "start.cmr"]) == 0
+    assert "cut short" in capsys.readouterr().out
+
+
+def test_info_of_a_file_of_a_size_says_it_is_whole(small: Picture) -> None:
+    data = BitPlanes().encode_within(small, 3000).data
+    found = comrec.info(data + b"what follows is ignored")
+    assert isinstance(found, ProgressiveInformation)
+    assert not found.cut_short
+    assert found.steps[-1] == len(data)
+
+
+@pytest.mark.parametrize("codec_id", ["png", "comrec-jpeg", "liu2018"])
+def test_info_of_other_codecs_has_no_steps(codec_id: str, small: Picture) -> None:
+    assert type(comrec.info(comrec.encode(small, codec_id, 30))) is Information
+
+
+def test_info_of_a_large_file_knows_all_steps(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "large.cmr"
+    rng = np.random.default_rng(1)
+    data = BitPlanes().encode(Picture(rng.integers(0, 256, (2500, 2400, 3), np.uint8)), 100)
+    assert len(data) > 16 << 20
+    for length in (len(data), len(data) - 1):
+        source.write_bytes(data[:length])
+        assert main(["info", str(source), "--json"]) == 0
+        (told,) = rows_of(capsys.readouterr().out)
+        assert told["steps"] == list(cmr.ends(data))
+        assert told["cut_short"] == (length < len(data))
+
+
+# Pillow
+
+
+@pytest.fixture
+def pillow() -> Iterator[None]:
+    """Pillow opens our files."""
+    present = PLUGIN in Image.OPEN
+    comrec.register_pillow()
+    yield
+    if not present:
+        del Image.OPEN[PLUGIN]
+        Image.ID.remove(PLUGIN)
+
+
+@pytest.mark.usefixtures("folder", "pillow")
+def test_pillow_opens_what_is_there_if_it_is_told_to(
+    whole: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = files.decode(whole[: len(whole) // 2], partial=True)
+    with pytest.raises(OSError, match="cut short") as told:
+        Image.open("half.cmr")
+    assert not isinstance(told.value, UnidentifiedImageError)
+    with Image.open("a.cmr") as image:
+        expected = image.tobytes()
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    with Image.open("half.cmr") as image:
+        assert np.array_equal(np.asarray(image), half.pixels)
+    with Image.open("a.cmr") as image:
+        assert image.tobytes() == expected
+    with pytest.raises(OSError, match="cut short"):
+        Image.open(io.BytesIO(whole[:70]))
+
+
+@pytest.mark.usefixtures("pillow")
+@pytest.mark.parametrize("truncated", [False, True])
+def test_pillow_raises_where_nothing_can_be_shown(
+    truncated: bool, small: Picture, whole: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", truncated)
+    other = codec.get("liu2018", effort=1).encode(small, 10)
+    damaged = whole[:100] + bytes([whole[100] ^ 1]) + whole[101:]
+    for data, says in ((other[:-9], "cut short"), (damaged, "checksum"), (whole[:20], "cut short")):
+        with pytest.raises(OSError, match=says):
+            Image.open(io.BytesIO(data))
+
+
+# numcodecs
+
+
+@pytest.mark.parametrize("shape", [(30, 20), (30, 20, 3)])
+def test_numcodecs_takes_a_progressive_codec(shape: tuple[int, ...]) -> None:
+    samples = np.random.default_rng(2).integers(0, 256, shape, np.uint8)
+    coder = Comrec(BitPlanes.id, quality=100)
+    assert coder.get_config() == {"id": "comrec", "codec": BitPlanes.id, "quality": 100.0}
+    data = coder.encode(samples)
+    assert np.array_equal(coder.decode(data), samples)
+    out = np.empty_like(samples)
+    coder.decode(data, out)
+    assert np.array_equal(out, samples)
+    lossy = Comrec(BitPlanes.id, quality=50).encode(samples)
+    assert len(lossy) < len(data)
+    assert np.array_equal(coder.decode(lossy), samples & 0xF0)
+    with pytest.raises(DamagedFileError, match="cut short"):
+        coder.decode(data[:-1])
 
 
 def alien(picture: Picture) -> bytes:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageFile
 
 from comrec import files
-from comrec.errors import ComrecError
+from comrec.errors import ComrecError, InputError
+from comrec.formats import cmr, detection
 from comrec.formats.detection import may_be_ours
 from comrec.pillow_io import PLUGIN
 
@@ -18,6 +19,9 @@ def register_pillow() -> None:
     Unmarked files open as before. Of what Pillow does not read, .cmr files open too, and BPG,
     JPEG XL and HEIC files where their extras are installed. To be called once; a second call
     changes nothing.
+
+    A .cmr file that is cut short or damaged raises an OSError; one of a progressive codec opens as
+    what is there of it if ``PIL.ImageFile.LOAD_TRUNCATED_IMAGES`` is true.
     """
     if PLUGIN in Image.OPEN:
         return
@@ -36,10 +40,12 @@ def _open(file: Any, filename: str | bytes) -> Image.Image:
         opened = files.parse(data)
         if not opened.beyond_pillow:
             raise SyntaxError("a plain file, which Pillow reads itself")
-        image = opened.decode().to_pil()
+        image = opened.decode(partial=ImageFile.LOAD_TRUNCATED_IMAGES).to_pil()
         if filename:  # Pillow opened the file and leaves it to the image, which needs it no more
             file.close()
         return image
     except ComrecError as error:
+        if isinstance(error, InputError) and detection.find(data) == cmr.FORMAT:
+            raise OSError(str(error).removeprefix("input: ")) from None
         # Left to the plain decoder, which opens the file as any viewer does.
         raise SyntaxError(str(error)) from None
