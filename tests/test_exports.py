@@ -15,6 +15,7 @@ def test_the_public_names_are_these_and_each_exists() -> None:
             "Information",
             "Metadata",
             "Picture",
+            "ProgressiveInformation",
             "codec",
             "codecs",
             "decode",

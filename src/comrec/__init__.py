@@ -11,7 +11,7 @@ from __future__ import annotations
 from comrec import codec, errors, jpegtuning, learned, sandwich, standard
 from comrec.api import codecs, decode, encode
 from comrec.codec import Codec
-from comrec.information import Information, info
+from comrec.information import Information, ProgressiveInformation, info
 from comrec.picture import Metadata, Picture
 from comrec.pillow_plugin import register_pillow
 from comrec.preparation import Header
@@ -24,6 +24,7 @@ __all__ = [
     "Information",
     "Metadata",
     "Picture",
+    "ProgressiveInformation",
     "codec",
     "codecs",
     "decode",
