@@ -19,6 +19,7 @@ from comrec.cli import main
 from comrec.errors import DamagedFileError
 from comrec.formats import cmr
 from comrec.information import Information, ProgressiveInformation
+from comrec.learned import progressive
 from comrec.learned.files import write
 from comrec.numcodecs_plugin import Comrec
 from comrec.picture import Metadata, Picture
@@ -184,6 +185,7 @@ def test_info_tells_what_each_step_needs(
     found = comrec.info(whole)
     assert isinstance(found, ProgressiveInformation)
     assert not found.cut_short
+    assert found.share == 1
     assert found.steps[-1] == len(whole)
     for number, step in enumerate(found.steps, 1):
         file = cmr.parse(whole[:step], partial=True)
@@ -192,11 +194,13 @@ def test_info_tells_what_each_step_needs(
     told, plain = rows_of(capsys.readouterr().out)
     assert told["steps"] == list(found.steps)
     assert told["cut_short"] is False
-    assert not {"steps", "cut_short"} & set(plain)
+    assert told["share"] == 1
+    assert not {"steps", "cut_short", "share"} & set(plain)
     assert main(["info", "a.cmr"]) == 0
     text = capsys.readouterr().out
     assert ", ".join(f"{step:,}" for step in found.steps) in text
     assert "cut short" not in text
+    assert "has " not in text
 
 
 def test_info_of_a_file_that_is_cut_short_tells_the_steps_that_are_known(
@@ -208,25 +212,33 @@ def test_info_of_a_file_that_is_cut_short_tells_the_steps_that_are_known(
         assert isinstance(found, ProgressiveInformation)
         assert found.cut_short
         assert found.steps == steps[: len(found.steps)]
-        assert sum(step <= length for step in steps) <= len(found.steps)
         assert sum(step + 8 <= length for step in steps) + 1 == len(found.steps) or length < 70
+        if found.share is None:
+            assert length < 80
+            continue
+        held = progressive.stream(cmr.parse(whole[:length], partial=True)).data
+        assert found.share == len(held) / (128 * 100 * 3)
     assert main(["info", "half.cmr", "--json"]) == 0
     (told,) = rows_of(capsys.readouterr().out)
     assert told["cut_short"] is True
     assert told["bytes"] == len(whole) // 2
     assert main(["info", "half.cmr"]) == 0
-    assert "cut short" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "cut short" in said
+    assert "has 50 % of the coded pixels" in said
     Path("start.cmr").write_bytes(whole[:60])
     assert main(["info", "start.cmr"]) == 0
     assert "cut short" in capsys.readouterr().out
 
 
 def test_info_of_a_file_of_a_size_says_it_is_whole(small: Picture) -> None:
-    data = BitPlanes().encode_within(small, 3000).data
+    point = BitPlanes().encode_within(small, 3000)
+    data = point.data
     found = comrec.info(data + b"what follows is ignored")
     assert isinstance(found, ProgressiveInformation)
     assert not found.cut_short
     assert found.steps[-1] == len(data)
+    assert found.share == pytest.approx(point.quality / 100)
 
 
 @pytest.mark.parametrize("codec_id", ["png", "comrec-jpeg", "liu2018"])

@@ -9,6 +9,7 @@ from comrec.buffers import bytes_of
 from comrec.errors import UnknownCodecError
 from comrec.formats import cmr
 from comrec.inference import store
+from comrec.learned import progressive
 from comrec.learned.progressive import ProgressiveCodec
 
 
@@ -54,10 +55,13 @@ class ProgressiveInformation(Information):
             for, of a file that is read in parts. Of a file that is cut short, those known; the last
             may lie beyond its end.
         cut_short: whether bytes are missing at its end.
+        share: how much of the coded pixels of its quality it has, 0..1: less than 1 too where it
+            was made for a size. None if that is not known: it ends before them.
     """
 
     steps: tuple[int, ...]
     cut_short: bool
+    share: float | None
 
 
 def info(
@@ -138,7 +142,8 @@ def _from_cmr(data: bytes, size: int) -> Information:
         return found
     steps = cmr.ends(data)
     cut_short = len(steps) < head.payloads or steps[-1] > size
-    return ProgressiveInformation(**vars(found), steps=steps, cut_short=cut_short)
+    share = progressive.share(data, size)
+    return ProgressiveInformation(**vars(found), steps=steps, cut_short=cut_short, share=share)
 
 
 def _is_progressive(codec_id: str) -> bool:

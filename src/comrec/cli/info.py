@@ -78,6 +78,8 @@ def _lines(name: str, found: Information) -> list[str]:
 
 def _steps(found: ProgressiveInformation) -> list[str]:
     lines = []
+    if found.share is not None and found.share < 1:
+        lines.append(f"  has {100 * found.share:.3g} % of the coded pixels of that quality")
     if found.steps:
         each = ", ".join(f"{step:,}" for step in found.steps)
         lines.append(f"  progressive: a better picture with each step, which ends at byte {each}")

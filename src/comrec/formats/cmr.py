@@ -157,21 +157,30 @@ def cut(data: bytes, budget: int) -> bytes | None:
     return write(file.header, file.metadata, file.alpha, kept)
 
 
-def ends(data: bytes) -> tuple[int, ...]:
-    """Where payloads end, in bytes from the start of the file; no checksum is looked at.
+def bodies(data: bytes) -> tuple[range, ...]:
+    """Where the payloads lie in a file; no checksum is looked at.
 
     Of a truncated file those whose chunk has begun, the last of which may lie beyond its end.
 
     Raises:
         InputError: as `header`.
     """
-    at, found, count = len(MAGIC), list[int](), header(data).payloads
+    at, found, count = len(MAGIC), list[range](), header(data).payloads
     while len(found) < count and at + _FRAME.size <= len(data):
         length, kind = _FRAME.unpack_from(data, at)
-        at += _AROUND + length
         if kind == b"DATA":
-            found.append(at)
+            found.append(range(at + _FRAME.size, at + _FRAME.size + length))
+        at += _AROUND + length
     return tuple(found)
+
+
+def ends(data: bytes) -> tuple[int, ...]:
+    """Where the chunks of `bodies` end, in bytes from the start of the file.
+
+    Raises:
+        InputError: as `header`.
+    """
+    return tuple(body.stop + _CRC.size for body in bodies(data))
 
 
 def _framed(kind: bytes, body: bytes) -> bytes:

@@ -102,3 +102,21 @@ def stream(file: cmr.Container) -> Stream:
             f"input: damaged: {len(data):,} bytes of coded pixels, not {length:,}"
         )
     return Stream(data, len(data) < length)
+
+
+def share(data: bytes, size: int) -> float | None:
+    """How much of its encoder's stream a file has, 0..1; None if not even its length is there.
+
+    Args:
+        data: the file, or as much of its start as tells where its payloads lie.
+        size: bytes of the whole file.
+    Raises:
+        InputError: as `cmr.header`.
+    """
+    bodies = cmr.bodies(data)
+    start = b"".join(data[body.start : body.stop] for body in bodies)[: _LENGTH.size]
+    if len(start) < _LENGTH.size:
+        return None
+    (length,) = _LENGTH.unpack(start)
+    held = sum(len(range(body.start, min(body.stop, size))) for body in bodies) - _LENGTH.size
+    return min(held / length, 1.0) if length else 1.0
