@@ -278,5 +278,9 @@ def test_payloads_grow_and_hold_the_stream() -> None:
     parts = progressive.payloads(stream)
     assert len(parts) < 20
     assert max(map(len, parts)) < 0.5 * len(stream)
-    assert progressive.stream(parts) == (stream, False)
-    assert progressive.stream(parts[:5]) == (b"".join(parts[:5])[4:], True)
+    head = cmr.Header("rippel2017", 20 * "0", 900, 900, 3, 100)
+    for count in (len(parts), 5):
+        file = cmr.Container(head, Metadata(), None, tuple(parts[:count]))
+        found = progressive.stream(file)
+        assert found.data == stream[: len(found.data)]
+        assert found.cut == (count == 5) == (len(found.data) < len(stream))

@@ -235,7 +235,7 @@ class PlaneModel:
             place: up to which they were encoded.
             cut: whether only the first of them are there.
         Raises:
-            DamagedFileError: they cannot come from an encoder, or end in the first plane.
+            DamagedFileError: they cannot come from an encoder.
         """
         count = parts_until(place, len(self.groups))
         decoding = _Decoding(self, QueueDecoder(data, cut))
