@@ -85,6 +85,17 @@ def test_sizes_are_met_without_running_networks_for_them(
     assert runs["rec"] == 0
 
 
+@pytest.mark.parametrize("tune", ["perceptual", "psnr"])
+@pytest.mark.parametrize("budget", [2000, 7000, 10_000, 14_000])
+def test_sizes_are_filled_with_improved_coefficients_too(
+    tune: str, budget: int, photo: Picture, runs: Counter[str]
+) -> None:
+    coder = codec.get("comrec-jpeg", tune=tune)
+    met = targets.encode(coder, photo, Target("size", budget))
+    assert 0.975 * budget <= met.value <= budget
+    assert runs["rec"] <= 16  # three a file, and few files
+
+
 @pytest.mark.parametrize("codec_id", [name for name in NETWORKS if name.startswith("comrec-")])
 @pytest.mark.parametrize("scale", ["auto", "1", "1/2"])
 def test_within_a_size_ours_are_no_worse_than_the_plain_codec(

@@ -131,8 +131,7 @@ class QualitySearch:
         def excess(quality: float) -> float:
             return math.log(len(self.at(quality).data) / limit)
 
-        if start is None:
-            start = 50 + math.log(limit / (self._pixels * _BPP / 8)) / _LOG_BYTES
+        usual = 50 + math.log(limit / (self._pixels * _BPP / 8)) / _LOG_BYTES
         window = (0.0 if thorough else math.log(1 - tolerance), 0.0)
         known = {quality: excess(quality) for quality in self._files}
         steps = [self._step]
@@ -143,8 +142,9 @@ class QualitySearch:
             grid = _grid(step)
             if step is not None:  # less than half a step above a tried quality: the same file
                 grid = [q for q in grid if not any(0 < q - tried < step / 2 for tried in known)]
-            guess = self._guess(limit, grid) if self._estimate else None
-            _search(excess, known, grid, start, _LOG_BYTES, window, guess)
+            guess = self._guess(limit, grid, start) if self._estimate else None
+            first = usual if start is None else start
+            _search(excess, known, grid, first, _LOG_BYTES, window, guess)
         fitting = [quality for quality, value in known.items() if value < 0]
         return self.at(max(fitting)) if fitting else None
 
@@ -162,10 +162,11 @@ class QualitySearch:
         whole = self.at(max(fitting)) if fitting else highest
         return [highest] if whole.data == highest.data else [highest, whole]
 
-    def _guess(self, limit: float, grid: list[float]) -> Guess:
+    def _guess(self, limit: float, grid: list[float], start: float | None) -> Guess:
         """The quality at which a file is expected to have a size, by estimates and by files made.
 
         Estimates tell the ratio of two files' sizes well: that of the nearest file made is exact.
+        Before the first file, ``start`` is better than an estimate alone.
         """
         estimate = self._estimate
         assert estimate is not None
@@ -177,6 +178,8 @@ class QualitySearch:
             return estimates[quality]
 
         def guess(known: dict[float, float], aim: float) -> float:
+            if not known and start is not None:
+                return start
             wanted = math.log(limit) + aim
             if known:
                 nearest = min(known, key=lambda quality: abs(known[quality] - aim))
