@@ -15,7 +15,7 @@ from PIL import Image
 from comrec import codec
 from comrec.blocks import to_coefficients
 from comrec.errors import UnsupportedPictureError
-from comrec.jpegtuning.bitstream import Component, _pack, write_jpeg
+from comrec.jpegtuning.bitstream import Component, Packer, write_jpeg
 from comrec.jpegtuning.tables import fineness
 from comrec.jpegtuning.trellis import dead_zone, quantise, symbol_bits
 from comrec.jpegtuning.tunings import TUNINGS, Tune
@@ -161,16 +161,18 @@ codewords = st.integers(1, 32).flatmap(
 )
 
 
-@given(st.lists(codewords, min_size=1, max_size=60))
+@given(st.lists(codewords, min_size=1, max_size=60), st.integers(1, 60))
 @settings(max_examples=200)
 def test_codes_are_packed_in_order_padded_with_ones_and_stuffed(
-    words: list[tuple[int, int]],
+    words: list[tuple[int, int]], together: int
 ) -> None:
     bits = "".join(f"{code:0{length}b}" for code, length in words)
     bits += "1" * (-len(bits) % 8)
     expected = int(bits, 2).to_bytes(len(bits) // 8, "big").replace(b"\xff", b"\xff\x00")
-    codes, lengths = (np.array(column, np.uint64) for column in zip(*words, strict=True))
-    assert _pack(codes, lengths) == expected
+    packer = Packer()
+    for start in range(0, len(words), together):
+        packer.add(*np.array(words[start : start + together], np.uint64).T)
+    assert packer.finish() == expected
 
 
 def photo_blocks(picture: Picture) -> np.ndarray:

@@ -46,6 +46,9 @@ def _made(network: Network) -> InferenceSession:
         ) from None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads()
+    # From a tile's second run on, a pattern takes as much memory again: one block beside the first
+    # run's pieces, which are kept.
+    options.enable_mem_pattern = False
     options.log_severity_level = 4  # errors are raised, and told by whoever catches them
     try:
         return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])

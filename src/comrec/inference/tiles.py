@@ -45,28 +45,36 @@ def run(
     Returns:
         uint8: (ceil(H*up/down), ceil(W*up/down), C).
     """
-    height, width = pixels.shape[:2]
-    up, down = network.up, network.down
-    align = network.align
+    sides = pixels.shape[:2]
+    up, down, align = network.up, network.down, network.align
     margin = -(-_MARGIN // align) * align
-    padded = np.pad(
-        pixels,
-        ((margin, margin + -height % align), (margin, margin + -width % align), (0, 0)),
-        mode="edge",
+    rows, columns = (
+        np.clip(np.arange(-margin, side + margin + -side % align), 0, side - 1) for side in sides
     )
-    planes = padded.transpose(2, 0, 1)
-    (out,) = apply(
-        network,
-        planes,
-        quality,
-        from_pixels,
-        to_pixels,
-        full_chroma=full_chroma,
-        strength=strength,
-    )
+
+    def crop(window: Window) -> Planes:
+        return from_pixels(pixels[rows[window[0]]][:, columns[window[1]]].transpose(2, 0, 1))
+
     start = margin * up // down
-    rows, columns = (start + -(-side * up // down) for side in (height, width))
-    return np.stack([*out[:, start:rows, start:columns]], axis=2)  # faster than to transpose
+    sizes = [-(-side * up // down) for side in sides]
+    shape = len(rows), len(columns)
+    out: Pixels | None = None
+    for where, (piece,) in _pieces(network, shape, crop, quality, full_chroma, strength):
+        if out is None:
+            out = np.empty((*sizes, len(piece)), np.uint8)
+        (rows_to, rows_from), (columns_to, columns_from) = (
+            _overlap(place, start, size) for place, size in zip(where, sizes, strict=True)
+        )
+        planes = to_pixels(piece[:, rows_from, columns_from])
+        out[rows_to, columns_to] = np.stack([*planes], axis=2)  # faster than to transpose
+    assert out is not None
+    return out
+
+
+def _overlap(place: slice, start: int, size: int) -> tuple[slice, slice]:
+    """What of a side of ``size`` samples that begins at ``start`` a place covers; and with what."""
+    low, high = (min(max(end - start, 0), size) for end in (place.start, place.stop))
+    return slice(low, high), slice(low + start - place.start, high + start - place.start)
 
 
 def from_pixels(planes: Pixels) -> Planes:
@@ -105,29 +113,45 @@ def apply(
         the outputs, (C', ceil(H*up/down), ceil(W*up/down)).
     """
     up, down = network.up, network.down
-    rows, columns = planes.shape[1:]
+    shape = planes.shape[1], planes.shape[2]
+    outputs: list[Planes] = []
 
-    def scaled(side: int) -> int:
-        return -(-side * up // down)
+    def crop(window: Window) -> Planes:
+        return before(planes[:, *window])
+
+    for where, pieces in _pieces(network, shape, crop, quality, full_chroma, strength):
+        for place, piece in enumerate(pieces):
+            kept = after[place](piece) if after else piece
+            if place == len(outputs):
+                sides = [-(-side * up // down) for side in shape]
+                outputs.append(np.empty((len(kept), *sides), kept.dtype))
+            outputs[place][:, *where] = kept
+    return tuple(outputs)
+
+
+def _pieces(
+    network: Network,
+    shape: tuple[int, int],
+    crop: Callable[[Window], Planes],
+    quality: float,
+    full_chroma: bool,
+    strength: float,
+) -> Iterator[tuple[Window, list[Planes]]]:
+    """The outputs for each tile: where they are in those of the whole array, and they."""
+    up, down = network.up, network.down
 
     def grown(sides: Window) -> Window:
-        across, along = (slice(scaled(side.start), scaled(side.stop)) for side in sides)
+        across, along = (
+            slice(-(-side.start * up // down), -(-side.stop * up // down)) for side in sides
+        )
         return across, along
 
-    outputs: list[Planes] = []
-    for outer, inner, where in windows(rows, columns, network):
-        given = before(planes[:, *outer])
+    for outer, inner, where in windows(*shape, network):
+        given = crop(outer)
         pieces = _evaluate(network, given, quality, full_chroma)
         if strength != 1:
             pieces = [given + np.float32(strength) * (piece - given) for piece in pieces]
-        for place, piece in enumerate(pieces):
-            part = piece[:, *grown(inner)]
-            kept = after[place](part) if after else part
-            if place == len(outputs):
-                shape = len(kept), scaled(rows), scaled(columns)
-                outputs.append(np.empty(shape, kept.dtype))
-            outputs[place][:, *grown(where)] = kept
-    return tuple(outputs)
+        yield grown(where), [piece[:, *grown(inner)] for piece in pieces]
 
 
 def windows(rows: int, columns: int, network: Network) -> Iterator[tuple[Window, Window, Window]]:

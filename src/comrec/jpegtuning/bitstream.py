@@ -17,6 +17,9 @@ from comrec.jpegtuning.trellis import magnitude_category
 
 Int = NDArray[np.int16]
 
+_BLOCKS = 1 << 13
+"""Coded at a time, so that memory is bounded."""
+
 # T.81 Annex K.3: number of codes of each length 1..16, then the symbols in code order.
 _DC_LUMA = ("00010501010101010100000000000000", "000102030405060708090a0b")
 _DC_CHROMA = ("00030101010101010101010000000000", "000102030405060708090a0b")
@@ -109,38 +112,59 @@ def write_jpeg(
 
 
 def _entropy_coded(components: list[Component]) -> bytes:
-    """Huffman codes of all blocks in MCU order, byte-stuffed."""
-    codes, lengths, orders = [], [], []
-    first = components[0]
-    per_mcu = sum(c.sampling**2 for c in components) if len(components) > 1 else 1
+    """Huffman codes of all blocks in MCU order, byte-stuffed: a few rows of MCUs at a time."""
+    interleaved = len(components) > 1
+    sides = [component.sampling if interleaved else 1 for component in components]
+    rows, columns = (size // sides[0] for size in components[0].levels.shape[:2])
+    blocks = columns * sum(side**2 for side in sides)  # in a row of MCUs
+    height = max(1, _BLOCKS // blocks)
+    before = [0] * len(components)
+    packer = Packer()
+    for top in range(0, rows, height):
+        bands = [
+            _in_order(component.levels[top * side : (top + height) * side], side)
+            for component, side in zip(components, sides, strict=True)
+        ]
+        packer.add(*_codes(bands, components, sides, before))
+        before = [int(band[-1, 0]) for band in bands]
+    return packer.finish()
+
+
+def _in_order(levels: Int, side: int) -> Int:
+    """(N, 64): blocks by MCUs of so many rows and columns of them."""
+    rows, columns = levels.shape[:2]
+    squares = levels.reshape(rows // side, side, columns // side, side, 64)
+    return squares.transpose(0, 2, 1, 3, 4).reshape(-1, 64)
+
+
+def _codes(
+    bands: list[Int], components: list[Component], sides: list[int], before: list[int]
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """Code words of the blocks of all components in the order of the file, and their lengths."""
+    per_mcu = sum(side**2 for side in sides)
+    parts = []
     place = 0
-    for component in components:
-        s = component.sampling if len(components) > 1 else 1
-        rows, columns = component.levels.shape[:2]
-        blocks = (
-            component.levels.reshape(rows // s, s, columns // s, s, 64)
-            .transpose(0, 2, 1, 3, 4)
-            .reshape(-1, 64)
-        )
-        count = np.arange(len(blocks))
-        sequence = (count // s**2) * per_mcu + place + count % s**2
-        code, length, order = _component_codes(blocks, component.table, sequence)
-        codes.append(code)
-        lengths.append(length)
-        orders.append(order)
-        place += s**2
-    assert first.levels.size
-    order = np.argsort(np.concatenate(orders), kind="stable")
-    return _pack(np.concatenate(codes)[order], np.concatenate(lengths)[order])
+    for band, component, side, direct in zip(bands, components, sides, before, strict=True):
+        count = np.arange(len(band))
+        sequence = (count // side**2) * per_mcu + place + count % side**2
+        parts.append(_component_codes(band, component.table, sequence, direct))
+        place += side**2
+    code, length, order = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    order = np.argsort(order, kind="stable")
+    return code[order], length[order]
 
 
 def _component_codes(
-    blocks: Int, table: int, sequence: NDArray[np.int64]
+    blocks: Int, table: int, sequence: NDArray[np.int64], before: int
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.int64]]:
-    """Code words, their lengths, and sort keys (block sequence * 256 + position in block)."""
+    """Code words, their lengths, and sort keys (block sequence * 256 + position in block).
+
+    Args:
+        before: the DC level before those of these blocks.
+    """
     dc, ac = _TABLES["dc"][table], _TABLES["ac"][table]
     direct = blocks[:, 0].astype(np.int32)
-    difference = direct - np.concatenate([[np.int32(0)], direct[:-1]])
+    difference = direct - np.concatenate([[np.int32(before)], direct[:-1]])
     block, position = np.nonzero(blocks[:, 1:])
     value = blocks[block, position + 1].astype(np.int32)
     previous = np.full(len(block), -1)
@@ -176,8 +200,30 @@ def _plain(
     return np.full(n, huffman.code[symbol]), np.full(n, huffman.length[symbol]), order
 
 
-def _pack(codes: NDArray[np.uint64], lengths: NDArray[np.uint64]) -> bytes:
-    """Concatenate codes of at most 32 bits; pad with ones; stuff a zero after each 0xFF."""
+class Packer:
+    """Concatenates codes of at most 32 bits; stuffs a zero after each 0xFF."""
+
+    def __init__(self) -> None:
+        self._out = bytearray()
+        self._rest = 0, 0  # bits that fill no byte yet, and how many they are
+
+    def add(self, codes: NDArray[np.uint64], lengths: NDArray[np.uint64]) -> None:
+        rest, count = (np.array([value], np.uint64) for value in self._rest)
+        packed, total = _packed(np.concatenate([rest, codes]), np.concatenate([count, lengths]))
+        whole, left = divmod(total, 8)
+        self._out += packed[:whole].replace(b"\xff", b"\xff\x00")
+        self._rest = packed[whole] >> (8 - left), left
+
+    def finish(self) -> bytes:
+        """All bytes; the last is padded with ones."""
+        missing = -self._rest[1] % 8
+        ones = (1 << missing) - 1
+        self.add(np.array([ones], np.uint64), np.array([missing], np.uint64))
+        return bytes(self._out)
+
+
+def _packed(codes: NDArray[np.uint64], lengths: NDArray[np.uint64]) -> tuple[bytes, int]:
+    """Codes of at most 32 bits one after another, padded with zeros; and how many bits they are."""
     ends = np.cumsum(lengths)
     total = int(ends[-1])
     words = np.zeros(total // 64 + 2, np.uint64)
@@ -190,7 +236,4 @@ def _pack(codes: NDArray[np.uint64], lengths: NDArray[np.uint64]) -> bytes:
     np.bitwise_or.at(words, word, np.where(fits, codes << left, codes >> spill))
     rest = ~fits
     np.bitwise_or.at(words, word[rest] + 1, codes[rest] << (np.uint64(64) - spill[rest]))
-    packed = bytearray(words.byteswap().tobytes()[: (total + 7) // 8])
-    if total % 8:
-        packed[-1] |= (1 << (8 - total % 8)) - 1
-    return bytes(packed).replace(b"\xff", b"\xff\x00")
+    return words.byteswap().tobytes(), total

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -31,6 +32,8 @@ _WEIGHTS: dict[Sampling, tuple[float, ...]] = {
 """Squared error in RGB per squared error in a sample of Y, Cb, Cr, relative to Y: the column norms
 of YCbCr to RGB, times the four pixels of a 4:2:0 chroma sample."""
 
+_BAND = 128
+"""Rows of pixels that are transformed at a time, a multiple of 16: so that memory is bounded."""
 _SAMPLED = 5
 """Every so many blocks are looked at for an estimate of the bytes."""
 _HEADERS = 600
@@ -60,26 +63,50 @@ class Encoder:
 
     def transformed(self, pixels: NDArray[np.uint8]) -> Coefficients:
         """The coefficients of any pixels of the picture's size, (H, W) or (H, W, 3)."""
+        rows, columns = (-(-side // self._unit) for side in pixels.shape[:2])
+        sides = self._unit // 8, *[1] * (0 if self.picture.is_gray else 2)
+        whole = [np.empty((rows * side, columns * side, 64), np.float32) for side in sides]
+        for where, parts in self.bands(pixels):
+            for values, band, part in zip(whole, where, parts, strict=True):
+                values[band] = part
+        return whole
+
+    def bands(self, pixels: NDArray[np.uint8]) -> Iterator[tuple[list[slice], Coefficients]]:
+        """The same, a band of rows of blocks at a time: which rows of each component, and these."""
+        for top in range(0, len(pixels), _BAND):
+            parts = self._transformed(pixels[top : top + _BAND])
+            starts = [top // 8, *[top // self._unit] * (len(parts) - 1)]
+            yield (
+                [
+                    slice(start, start + len(part))
+                    for start, part in zip(starts, parts, strict=True)
+                ],
+                parts,
+            )
+
+    def _transformed(self, pixels: NDArray[np.uint8]) -> Coefficients:
         if self.picture.is_gray:
             planes = [blocks.pad_to(pixels.astype(np.float32), 8)]
         else:
-            halved = self.subsampling == "4:2:0"
             ycc = blocks.rgb_to_ycc(pixels)
-            planes = [blocks.pad_to(ycc[..., i], 16 if halved else 8) for i in range(3)]
-            if halved:
+            planes = [blocks.pad_to(ycc[..., i], self._unit) for i in range(3)]
+            if self._unit == 16:
                 planes[1:] = map(blocks.halve, planes[1:])
         return [blocks.to_coefficients(plane) for plane in planes]
+
+    @property
+    def _unit(self) -> int:
+        """Sides of an MCU, pixels."""
+        return 16 if self.subsampling == "4:2:0" and not self.picture.is_gray else 8
 
     @cached_property
     def masking(self) -> list[Float]:
         """How much error each block hides: (rows, columns) of each component; the geometric mean
         of luma's is 1."""
-        energy = np.square(self.coefficients[0][..., 1:]).mean(axis=2)
+        energy = np.stack([np.square(row[:, 1:]).mean(axis=1) for row in self.coefficients[0]])
         luma = (energy + np.float32(_FLAT)) ** np.float32(self.tuning.masking)
         luma /= np.exp(np.log(luma).mean())
-        chroma = luma
-        if self.subsampling == "4:2:0" and not self.picture.is_gray:
-            chroma = blocks.halve(luma)
+        chroma = blocks.halve(luma) if self._unit == 16 else luma
         return [luma, *[chroma] * (len(self.coefficients) - 1)]
 
     @property
@@ -96,21 +123,22 @@ class Encoder:
     def quantise(self, coefficients: Coefficients, quality: float) -> Levels:
         """Levels near the coefficients, by the trellis or the dead zone."""
         steps = self.steps(check_quality(quality))
-        if not self.trellis:
-            return [dead_zone(values, by) for values, by in zip(coefficients, steps, strict=True)]
-        lmbda = np.float32(self.lmbda(quality))
-        return [
-            quantise(
-                values.reshape(-1, 64),
-                steps[i],
-                (self.masking[i] * (lmbda / np.float32(self.weights[i]))).reshape(-1),
-            ).reshape(values.shape)
-            for i, values in enumerate(coefficients)
-        ]
+        levels = []
+        for values, by, masking, weight in zip(
+            coefficients, steps, self.masking, self.weights, strict=False
+        ):
+            flat = values.reshape(-1, 64)
+            if self.trellis:
+                lmbda = masking * (np.float32(self.lmbda(quality)) / np.float32(weight))
+                found = quantise(flat, by, lmbda.reshape(-1))
+            else:
+                found = dead_zone(flat, by)
+            levels.append(found.reshape(values.shape))
+        return levels
 
     def write(self, levels: Levels, quality: float) -> bytes:
         """The file of the levels that belong to a quality."""
-        across = 2 if self.subsampling == "4:2:0" and len(levels) > 1 else 1
+        across = self._unit // 8
         components = [
             Component(values, min(i, 1), across if i == 0 else 1) for i, values in enumerate(levels)
         ]
@@ -119,10 +147,6 @@ class Encoder:
         data = mozjpeg_lossless_optimization.optimize(plain)
         metadata = self.picture.metadata
         return segments.insert(resolution.in_jfif(data, metadata), self._segments)
-
-    def dequantised(self, levels: Levels, quality: float) -> Coefficients:
-        """The coefficients that a decoder sees."""
-        return [values * by for values, by in zip(levels, self.steps(quality), strict=True)]
 
     def estimate(self, quality: float) -> float:
         """Bytes, from every fifth block without the trellis; within a quarter of the file's."""

@@ -13,6 +13,8 @@ quantizer selection for transform image coding", 1997. Vectorised over blocks.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,12 +34,26 @@ def magnitude_category(values: NDArray[np.number]) -> NDArray[np.uint8]:
 
 
 def dead_zone(coefficients: Float, steps: Float, offset: float = 0.33) -> Int:
-    """Quantise: floor(|c| / step + offset) for AC coefficients, plain rounding for DC."""
-    scaled = coefficients / steps
-    levels = np.floor(np.abs(scaled) + offset)
-    levels[..., 0] = np.floor(np.abs(scaled[..., 0]) + 0.5)
-    signed: Int = (np.sign(scaled) * levels).astype(np.int16)
-    return signed
+    """Quantise: floor(|c| / step + offset) for AC coefficients, plain rounding for DC.
+
+    Args:
+        coefficients: (N, 64) orthonormal DCT coefficients, zigzag order.
+        steps: (64,) quantisation steps, zigzag order.
+    Returns:
+        (N, 64) levels.
+    """
+    levels = np.empty(coefficients.shape, np.int16)
+    for part in _parts(len(coefficients)):
+        scaled = coefficients[part] / steps
+        magnitudes = np.floor(np.abs(scaled) + offset)
+        magnitudes[:, 0] = np.floor(np.abs(scaled[:, 0]) + 0.5)
+        levels[part] = np.sign(scaled) * magnitudes
+    return levels
+
+
+def _parts(blocks: int) -> Iterator[slice]:
+    """Of so many blocks, a few at a time."""
+    return (slice(i, min(i + _CHUNK, blocks)) for i in range(0, blocks, _CHUNK))
 
 
 def symbol_bits(levels: Int) -> tuple[Float, float]:
@@ -49,15 +65,11 @@ def symbol_bits(levels: Int) -> tuple[Float, float]:
         (64, 12) bits to code a non-zero of a category after a run of zeros, sign and
         magnitude bits included; and the bits of end-of-block.
     """
-    block, position = np.nonzero(levels[:, 1:])
-    size = magnitude_category(levels[block, position + 1])
-    previous = np.full(len(block), -1)
-    same = block[1:] == block[:-1]
-    previous[1:][same] = position[:-1][same]
-    run = position - previous - 1
-    counts = np.zeros((_ZRL_RUN, _SIZES))
-    np.add.at(counts, (run % _ZRL_RUN, size), 1)
-    zrl = float((run // _ZRL_RUN).sum())
+    counts = np.zeros((4 * _ZRL_RUN, _SIZES))
+    for part in _parts(len(levels)):
+        counts += _symbols(levels[part])
+    zrl = float(np.arange(len(counts)) // _ZRL_RUN @ counts.sum(axis=1))
+    counts = counts.reshape(-1, _ZRL_RUN, _SIZES).sum(axis=0)
     ends = float((levels[:, 63] == 0).sum())
     # Laplace smoothing that falls with run and size makes unseen symbols possible but costly.
     runs, sizes = np.mgrid[0:_ZRL_RUN, 0:_SIZES]
@@ -70,41 +82,47 @@ def symbol_bits(levels: Int) -> tuple[Float, float]:
     return bits.astype(np.float32), float(-np.log2((ends + 0.5) / total))
 
 
+def _symbols(levels: Int) -> NDArray[np.int64]:
+    """(64, 12): how many non-zeros of a category follow a run of zeros."""
+    block, position = np.nonzero(levels[:, 1:])
+    size = magnitude_category(levels[block, position + 1])
+    previous = np.full(len(block), -1)
+    same = block[1:] == block[:-1]
+    previous[1:][same] = position[:-1][same]
+    symbols = (position - previous - 1) * _SIZES + size
+    return np.bincount(symbols, minlength=64 * _SIZES).reshape(64, _SIZES)
+
+
 def estimated_bits(levels: Int) -> float:
     """Bits of (N, 64) levels, roughly: magnitudes, 4.2 per non-zero, 2 per block, DC differences.
 
     A twentieth of the cost of `symbol_bits`, for guesses of a file's size.
     """
-    magnitudes = magnitude_category(levels[:, 1:])
-    differences = magnitude_category(np.diff(levels[:, 0]))
-    total = magnitudes.sum(dtype=np.int64) + differences.sum(dtype=np.int64)
-    return float(total) + 4.2 * np.count_nonzero(magnitudes) + 2.0 * len(levels)
+    total = int(magnitude_category(np.diff(levels[:, 0])).sum(dtype=np.int64))
+    kept = 0
+    for part in _parts(len(levels)):
+        magnitudes = magnitude_category(levels[part, 1:])
+        total += int(magnitudes.sum(dtype=np.int64))
+        kept += int(np.count_nonzero(magnitudes))
+    return total + 4.2 * kept + 2.0 * len(levels)
 
 
-def quantise(coefficients: Float, steps: Float, lmbda: float | Float, passes: int = 1) -> Int:
+def quantise(coefficients: Float, steps: Float, lmbda: float | Float) -> Int:
     """Quantise blocks, minimising squared error / lambda + bits.
 
     Args:
         coefficients: (N, 64) orthonormal DCT coefficients, zigzag order.
         steps: (64,) quantisation steps, zigzag order.
         lmbda: squared error per bit: one for all blocks, or (N,) one per block.
-        passes: number of passes; each re-estimates the bit costs.
     Returns:
         (N, 64) int16 levels. DC levels are plain rounding: they are coded as differences
         between blocks.
     """
     levels = dead_zone(coefficients, steps)
+    bits, end_bits = symbol_bits(levels)
     inverse = np.broadcast_to(1 / np.maximum(lmbda, _FREE).astype(np.float32), len(coefficients))
-    for _ in range(passes):
-        bits, end_bits = symbol_bits(levels)
-        levels = np.concatenate(
-            [
-                _best_path(
-                    coefficients[i : i + _CHUNK], steps, inverse[i : i + _CHUNK], bits, end_bits
-                )
-                for i in range(0, len(coefficients), _CHUNK)
-            ]
-        )
+    for part in _parts(len(coefficients)):
+        levels[part] = _best_path(coefficients[part], steps, inverse[part], bits, end_bits)
     return levels
 
 

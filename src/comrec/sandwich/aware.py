@@ -19,9 +19,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
-from comrec.jpegtuning.encoder import Coefficients, Encoder
+from comrec.jpegtuning.encoder import Coefficients, Encoder, Float, Levels
 from comrec.jpegtuning.tuned import TunedEncoder
 from comrec.picture import Pixels
 
@@ -55,37 +54,47 @@ class AwareEncoder:
     def __call__(self, quality: float) -> bytes:
         """The file of least J of all rounds."""
         encoder = self._encoder.at(quality)
-        targets = encoder.coefficients
+        levels = encoder.quantise(encoder.coefficients, quality)
         best, least = b"", np.inf
-        before: Coefficients | None = None
+        before: Levels | None = None
         for left in range(self._rounds, -1, -1):
-            levels = encoder.quantise(targets, quality)
             data = encoder.write(levels, quality)
-            missing = self._missing(encoder, data)
-            cost = _squares(encoder, missing) + encoder.lmbda(quality) * 8 * len(data)
+            missing, squares = self._missing(encoder, data)
+            cost = _weighted(encoder, squares) + encoder.lmbda(quality) * 8 * len(data)
             if cost < least:
                 best, least = data, cost
             if left:
-                values = encoder.dequantised(levels, quality)
-                targets = [
-                    value + part / _CURVATURE for value, part in zip(values, missing, strict=True)
-                ]
-                if before is not None:
-                    for target, value, old in zip(targets, values, before, strict=True):
-                        target += _MOMENTUM * (value - old)
-                before = values
+                _aim(missing, levels, before, encoder.steps(quality))
+                before = levels
+                levels = encoder.quantise(missing, quality)
         return best
 
-    def _missing(self, encoder: Encoder, data: bytes) -> Coefficients:
-        """Coefficients of the picture, less those of what comrec shows of a file."""
-        shown = encoder.transformed(self._shown(data))
-        return [ours - theirs for ours, theirs in zip(encoder.coefficients, shown, strict=True)]
+    def _missing(self, encoder: Encoder, data: bytes) -> tuple[Coefficients, list[Float]]:
+        """Coefficients of the picture, less those of what comrec shows of a file; and the sums of
+        their squares, of each block."""
+        missing = [np.empty_like(ours) for ours in encoder.coefficients]
+        squares = [np.empty(ours.shape[:2], np.float32) for ours in missing]
+        for where, shown in encoder.bands(self._shown(data)):
+            for i, (rows, theirs) in enumerate(zip(where, shown, strict=True)):
+                part = np.subtract(encoder.coefficients[i][rows], theirs, out=missing[i][rows])
+                squares[i][rows] = np.square(part).sum(axis=2)
+        return missing, squares
 
 
-def _squares(encoder: Encoder, missing: Coefficients) -> float:
+def _aim(missing: Coefficients, levels: Levels, before: Levels | None, steps: list[Float]) -> None:
+    """Make the targets of the next round of what is missing, in place."""
+    for i, step in enumerate(steps):
+        for row, target in enumerate(missing[i]):
+            value = levels[i][row] * step
+            target /= _CURVATURE
+            target += value
+            if before is not None:
+                target += _MOMENTUM * (value - before[i][row] * step)
+
+
+def _weighted(encoder: Encoder, squares: list[Float]) -> float:
     """Squared error in grey levels of luma, and in what weighs as much, where masking is 1."""
     total = 0.0
-    for part, masking, weight in zip(missing, encoder.masking, encoder.weights, strict=False):
-        squares: NDArray[np.float32] = np.square(part).sum(axis=2)
-        total += weight * float((squares / masking).sum(dtype=np.float64))
+    for part, masking, weight in zip(squares, encoder.masking, encoder.weights, strict=False):
+        total += weight * float((part / masking).sum(dtype=np.float64))
     return total

@@ -19,13 +19,13 @@ from comrec.errors import UnsupportedPictureError
 from comrec.formats.mark import SIZE as MARK_SIZE
 from comrec.inference import store
 from comrec.inference.store import Network
-from comrec.picture import Picture, Pixels
+from comrec.picture import Picture
 from comrec.ratecontrol import Estimating, OperatingPoint, QualitySearch, too_small
 from comrec.sandwich import conditions, marked
 from comrec.sandwich.reconstruct import apply, reconstruct
 
 Scale = Literal["auto", "1", "1/2"]
-Shown = Callable[[bytes, float, Network], Pixels]
+Shown = Callable[[bytes, float, Network], Picture]
 """See `Sources.shown`."""
 
 CLEAR_WIN = 0.3
@@ -42,9 +42,9 @@ HALF_FINER = 25
 """By how much finer than at scale 1 the compact picture is coded in the same bytes, roughly."""
 
 
-_KEPT = 1 << 27
-"""Bytes of decoded pictures that are kept, two pictures at least: that of the payload is asked for
-with and without its mark."""
+_KEPT = 1 << 26
+"""Bytes of decoded pictures that are kept: that of the payload may be asked for with and without
+its mark. As many of reconstructed ones, two at least: rounds of coefficients end with the best."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Candidate:
 
 
 class Sources:
-    """The standard files of one picture, each made and decoded once.
+    """The standard files of one picture, each made once, and decoded once unless it is large.
 
     Args:
         base: the standard codec's id.
@@ -92,7 +92,7 @@ class Sources:
         self.picture = picture
         self._made: list[dict[float, bytes]] = []
         self._decoded: dict[bytes, Picture] = {}
-        self._shown: dict[tuple[bytes, str], Pixels] = {}
+        self._shown: dict[tuple[bytes, str], Picture] = {}
         self._filtered = pre_filter(base) is not None
         encode = self._full_encoder()
         full = encode if self._filtered else improved(encode, self.shown)
@@ -145,26 +145,31 @@ class Sources:
 
     def decoded(self, data: bytes) -> Picture:
         """The picture, without metadata, of a standard file that was made here."""
-        if data not in self._decoded:
-            self._decoded[data] = self.plain.decode(data).bare
-            _forget(self._decoded, self._decoded[data].pixels)
-        return self._decoded[data]
+        if data in self._decoded:
+            return self._decoded[data]
+        picture = self.plain.decode(data).bare
+        if self._make_room(self._decoded, least=0):
+            self._decoded[data] = picture
+        return picture
 
-    def shown(self, data: bytes, quality: float, rec: Network) -> Pixels:
+    def shown(self, data: bytes, quality: float, rec: Network) -> Picture:
         """What a RecCNN makes of a standard file of a quality that was made here."""
         key = data, rec.id
         if key not in self._shown:
+            self._make_room(self._shown, least=2)
             condition = conditions.from_file(self.base, data, quality)
             size = self.picture.width, self.picture.height
-            self._shown[key] = reconstruct(rec, self.decoded(data).pixels, condition, size)
-            _forget(self._shown, self._shown[key])
+            decoded = self.decoded(data)
+            pixels = reconstruct(rec, decoded.pixels, condition, size)
+            self._shown[key] = decoded.with_pixels(pixels)
         return self._shown[key]
 
-
-def _forget(kept: dict[Any, Any], added: Pixels) -> None:
-    """Drop the oldest picture where there are too many of this size."""
-    if len(kept) > max(2, _KEPT // added.nbytes):
-        del kept[next(iter(kept))]
+    def _make_room(self, kept: dict[Any, Picture], least: int) -> bool:
+        """Drop the oldest pictures until one more may be kept; whether any may."""
+        most = max(least, _KEPT // self.picture.pixels.nbytes)
+        while kept and len(kept) >= most:
+            del kept[next(iter(kept))]
+        return most > 0
 
 
 class _Once:
@@ -314,9 +319,8 @@ class Contest:
         picture = sources.picture
         rec = store.serving("comrec", sources.base, "rec", up=scale)
         data = marked.write(sources.plain, payload.data, picture, payload.quality, rec)
-        pixels = sources.shown(payload.data, payload.quality, rec)
-        alpha = sources.decoded(payload.data).alpha
-        return self._candidate(data, payload.quality, Picture(pixels, alpha))
+        shown = sources.shown(payload.data, payload.quality, rec)
+        return self._candidate(data, payload.quality, shown)
 
     def _candidate(self, data: bytes, quality: float, picture: Picture) -> Candidate:
         psnr = fidelity.psnr(picture, self._sources.picture)

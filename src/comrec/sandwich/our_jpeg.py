@@ -55,4 +55,4 @@ class ComrecJpeg(ComrecSubsampled):
         if not rounds or not isinstance(encode, TunedEncoder):
             return encode
         rec = store.serving(self.family, self.base, "rec")
-        return AwareEncoder(encode, lambda data: shown(data, 0, rec), rounds)
+        return AwareEncoder(encode, lambda data: shown(data, 0, rec).pixels, rounds)
