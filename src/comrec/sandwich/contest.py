@@ -44,7 +44,7 @@ HALF_FINER = 25
 
 _KEPT = 1 << 26
 """Bytes of decoded pictures that are kept: that of the payload may be asked for with and without
-its mark. As many of reconstructed ones, two at least: rounds of coefficients end with the best."""
+its mark. As many of reconstructed ones, one at least: rounds of coefficients end with the best."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ class Sources:
         """What a RecCNN makes of a standard file of a quality that was made here."""
         key = data, rec.id
         if key not in self._shown:
-            self._make_room(self._shown, least=2)
+            self._make_room(self._shown, least=1)
             condition = conditions.from_file(self.base, data, quality)
             size = self.picture.width, self.picture.height
             decoded = self.decoded(data)
