@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
+import numpy as np
 import pytest
 
 from comrec import codec
@@ -55,6 +58,31 @@ def test_without_rounds_it_is_the_plain_encoder(rec: Network, photo: Picture) ->
     picture = photo.cropped(0, 0, 64, 48)
     encoder = tuned(picture)
     assert AwareEncoder(encoder, lambda file: shown(rec, file).pixels, 0)(40) == encoder(40)
+
+
+@pytest.mark.parametrize(("kind", "most"), [("4:2:0", 24), ("4:4:4", 36), ("gray", 16)])
+def test_large_pictures_in_bands_give_the_same_files_in_less_memory(
+    kind: str, most: float, photo: Picture, gray_photo: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = gray_photo if kind == "gray" else photo
+    picture = Picture(np.tile(picture.pixels, (2, 2, 1)[: picture.pixels.ndim])[:-5, :-3].copy())
+
+    def encoded() -> tuple[bytes, float]:
+        """And the bytes that Python and NumPy allocate at most, a pixel."""
+        tracemalloc.start()
+        encoder = tuned(picture, "4:4:4" if kind == "4:4:4" else "4:2:0")
+        data = AwareEncoder(encoder, lambda data: codec.get("jpeg").decode(data).pixels, 2)(40)
+        allocated = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return data, allocated / (picture.width * picture.height)
+
+    whole, _ = encoded()
+    monkeypatch.setattr("comrec.jpegtuning.encoder._HELD", 0)
+    monkeypatch.setattr("comrec.jpegtuning.encoder._BAND", 1 << 14)
+    monkeypatch.setattr("comrec.jpegtuning.bitstream._BLOCKS", 500)
+    bands, allocated = encoded()
+    assert bands == whole
+    assert allocated < most
 
 
 def test_efforts_below_six_do_without(photo: Picture) -> None:

@@ -15,9 +15,10 @@ from PIL import Image
 from comrec import codec
 from comrec.blocks import to_coefficients
 from comrec.errors import UnsupportedPictureError
+from comrec.jpegtuning import trellis
 from comrec.jpegtuning.bitstream import Component, Packer, write_jpeg
 from comrec.jpegtuning.tables import fineness
-from comrec.jpegtuning.trellis import dead_zone, quantise, symbol_bits
+from comrec.jpegtuning.trellis import dead_zone, symbol_bits
 from comrec.jpegtuning.tunings import TUNINGS, Tune
 from comrec.picture import Metadata, Picture
 from comrec.standard.chroma import Sampling
@@ -185,6 +186,12 @@ def photo_blocks(picture: Picture) -> np.ndarray:
     out = np.zeros((blocks.shape[0] * blocks.shape[1], 64), np.float32)
     out[:, ZIGZAG_OF_RASTER] = (basis.T @ blocks @ basis).reshape(-1, 8, 8)
     return out
+
+
+def quantise(coefficients: np.ndarray, steps: np.ndarray, lmbda: float | np.ndarray) -> np.ndarray:
+    """By the trellis, with the bits of what the dead zone gives."""
+    bits = symbol_bits(dead_zone(coefficients, steps))
+    return trellis.quantise(coefficients, steps, lmbda, *bits)
 
 
 def plain_rounding(coefficients: np.ndarray, steps: np.ndarray) -> np.ndarray:

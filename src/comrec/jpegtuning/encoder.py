@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import mozjpeg_lossless_optimization
 import numpy as np
@@ -14,7 +14,7 @@ from comrec import blocks
 from comrec.codec import check_quality
 from comrec.formats import resolution, segments
 from comrec.jpegtuning.bitstream import Component, write_jpeg
-from comrec.jpegtuning.trellis import dead_zone, estimated_bits, quantise
+from comrec.jpegtuning.trellis import dead_zone, estimated_bits, quantise, symbol_bits
 from comrec.jpegtuning.tunings import Tuning
 from comrec.picture import Picture
 from comrec.standard.chroma import Sampling
@@ -24,6 +24,8 @@ Levels = list[NDArray[np.int16]]
 """Of each component: (rows, columns, 64) quantised coefficients in zigzag order."""
 Coefficients = list[Float]
 """Of each component: (rows, columns, 64) orthonormal DCT coefficients in zigzag order."""
+Band = tuple[list[slice], Coefficients]
+"""Some rows of blocks: which of each component, and their coefficients."""
 
 _WEIGHTS: dict[Sampling, tuple[float, ...]] = {
     "4:2:0": (1.0, 4 * 1.086, 4 * 0.825),
@@ -32,8 +34,11 @@ _WEIGHTS: dict[Sampling, tuple[float, ...]] = {
 """Squared error in RGB per squared error in a sample of Y, Cb, Cr, relative to Y: the column norms
 of YCbCr to RGB, times the four pixels of a 4:2:0 chroma sample."""
 
-_BAND = 128
-"""Rows of pixels that are transformed at a time, a multiple of 16: so that memory is bounded."""
+_BAND = 1 << 19
+"""Pixels that are transformed at a time, roughly."""
+_HELD = 1 << 23
+"""Pixels of a picture whose coefficients are held. Those of larger ones are made each time that
+they are needed, so that memory is bounded: a tenth of an encode's time."""
 _SAMPLED = 5
 """Every so many blocks are looked at for an estimate of the bytes."""
 _HEADERS = 600
@@ -57,42 +62,27 @@ class Encoder:
     trellis: bool
 
     @cached_property
-    def coefficients(self) -> Coefficients:
+    def coefficients(self) -> Iterable[Band]:
         """Of the picture."""
-        return self.transformed(self.picture.pixels)
+        return self.held(partial(_bands, self.picture.pixels, self._unit))
 
-    def transformed(self, pixels: NDArray[np.uint8]) -> Coefficients:
+    def held(self, bands: Callable[[], Iterator[Band]]) -> Iterable[Band]:
+        """Bands that can be gone through several times: held in memory, or made each time."""
+        large = self.picture.width * self.picture.height > _HELD
+        return _Again(bands) if large else list(bands())
+
+    def transformed(self, pixels: NDArray[np.uint8]) -> Iterator[Band]:
         """The coefficients of any pixels of the picture's size, (H, W) or (H, W, 3)."""
-        rows, columns = (-(-side // self._unit) for side in pixels.shape[:2])
-        sides = self._unit // 8, *[1] * (0 if self.picture.is_gray else 2)
-        whole = [np.empty((rows * side, columns * side, 64), np.float32) for side in sides]
-        for where, parts in self.bands(pixels):
-            for values, band, part in zip(whole, where, parts, strict=True):
-                values[band] = part
-        return whole
+        return _bands(pixels, self._unit)
 
-    def bands(self, pixels: NDArray[np.uint8]) -> Iterator[tuple[list[slice], Coefficients]]:
-        """The same, a band of rows of blocks at a time: which rows of each component, and these."""
-        for top in range(0, len(pixels), _BAND):
-            parts = self._transformed(pixels[top : top + _BAND])
-            starts = [top // 8, *[top // self._unit] * (len(parts) - 1)]
-            yield (
-                [
-                    slice(start, start + len(part))
-                    for start, part in zip(starts, parts, strict=True)
-                ],
-                parts,
-            )
-
-    def _transformed(self, pixels: NDArray[np.uint8]) -> Coefficients:
-        if self.picture.is_gray:
-            planes = [blocks.pad_to(pixels.astype(np.float32), 8)]
-        else:
-            ycc = blocks.rgb_to_ycc(pixels)
-            planes = [blocks.pad_to(ycc[..., i], self._unit) for i in range(3)]
-            if self._unit == 16:
-                planes[1:] = map(blocks.halve, planes[1:])
-        return [blocks.to_coefficients(plane) for plane in planes]
+    @cached_property
+    def shapes(self) -> list[tuple[int, int]]:
+        """Rows and columns of blocks of each component."""
+        sides = self.picture.height, self.picture.width
+        rows, columns = (-(-side // self._unit) for side in sides)
+        across = self._unit // 8
+        chroma = [] if self.picture.is_gray else [(rows, columns)] * 2
+        return [(rows * across, columns * across), *chroma]
 
     @property
     def _unit(self) -> int:
@@ -103,11 +93,13 @@ class Encoder:
     def masking(self) -> list[Float]:
         """How much error each block hides: (rows, columns) of each component; the geometric mean
         of luma's is 1."""
-        energy = np.stack([np.square(row[:, 1:]).mean(axis=1) for row in self.coefficients[0]])
+        energy = np.empty(self.shapes[0], np.float32)
+        for rows, parts in self.coefficients:
+            energy[rows[0]] = np.square(parts[0][..., 1:]).mean(axis=2)
         luma = (energy + np.float32(_FLAT)) ** np.float32(self.tuning.masking)
         luma /= np.exp(np.log(luma).mean())
         chroma = blocks.halve(luma) if self._unit == 16 else luma
-        return [luma, *[chroma] * (len(self.coefficients) - 1)]
+        return [luma, *[chroma] * (len(self.shapes) - 1)]
 
     @property
     def weights(self) -> tuple[float, ...]:
@@ -120,20 +112,23 @@ class Encoder:
         """Lambda in squared grey levels of luma per bit, where masking is 1."""
         return self.tuning.lmbda * self.tuning.luma_step(quality) ** 2
 
-    def quantise(self, coefficients: Coefficients, quality: float) -> Levels:
+    def quantise(self, coefficients: Iterable[Band], quality: float) -> Levels:
         """Levels near the coefficients, by the trellis or the dead zone."""
         steps = self.steps(check_quality(quality))
-        levels = []
-        for values, by, masking, weight in zip(
-            coefficients, steps, self.masking, self.weights, strict=False
-        ):
-            flat = values.reshape(-1, 64)
-            if self.trellis:
-                lmbda = masking * (np.float32(self.lmbda(quality)) / np.float32(weight))
-                found = quantise(flat, by, lmbda.reshape(-1))
-            else:
-                found = dead_zone(flat, by)
-            levels.append(found.reshape(values.shape))
+        levels = [np.empty((*shape, 64), np.int16) for shape in self.shapes]
+        for rows, parts in coefficients:
+            for i, part in enumerate(parts):
+                levels[i][rows[i]] = dead_zone(part.reshape(-1, 64), steps[i]).reshape(part.shape)
+        if not self.trellis:
+            return levels
+        bits = [symbol_bits(of_one.reshape(-1, 64)) for of_one in levels]
+        lmbda = np.float32(self.lmbda(quality))
+        for rows, parts in coefficients:
+            for i, part in enumerate(parts):
+                hidden = self.masking[i][rows[i]] * (lmbda / np.float32(self.weights[i]))
+                flat = part.reshape(-1, 64)
+                found = quantise(flat, steps[i], hidden.reshape(-1), *bits[i])
+                levels[i][rows[i]] = found.reshape(part.shape)
         return levels
 
     def write(self, levels: Levels, quality: float) -> bytes:
@@ -151,16 +146,56 @@ class Encoder:
     def estimate(self, quality: float) -> float:
         """Bytes, from every fifth block without the trellis; within a quarter of the file's."""
         bits = 0.0
-        for values, steps in zip(self.coefficients, self.steps(quality), strict=True):
-            sample = values.reshape(-1, 64)[::_SAMPLED]
+        for sample, steps in zip(self._sample, self.steps(quality), strict=True):
             bits += _SAMPLED * estimated_bits(dead_zone(sample, steps, 0.25))
         return bits / 8 + sum(len(body) + 4 for _, body in self._segments) + _HEADERS
+
+    @cached_property
+    def _sample(self) -> list[Float]:
+        """Every fifth block of each component: (N, 64)."""
+        found: list[list[Float]] = [[] for _ in self.shapes]
+        for rows, parts in self.coefficients:
+            for i, part in enumerate(parts):
+                first = -rows[i].start * part.shape[1] % _SAMPLED
+                found[i].append(part.reshape(-1, 64)[first::_SAMPLED])
+        return [np.concatenate(parts) for parts in found]
 
     def steps(self, quality: float) -> list[Float]:
         """The table of each component."""
         luma, chroma = self.tuning.tables(quality, self.subsampling)
-        return [luma, chroma, chroma][: len(self.coefficients)]
+        return [luma, chroma, chroma][: len(self.shapes)]
 
     @cached_property
     def _segments(self) -> list[tuple[int, bytes]]:
         return segments.metadata_segments(self.picture.metadata)
+
+
+def _bands(pixels: NDArray[np.uint8], unit: int) -> Iterator[Band]:
+    """The coefficients of pixels, (H, W) or (H, W, 3), whose MCUs have sides of ``unit``."""
+    height = max(16, _BAND // pixels.shape[1] // 16 * 16)
+    for top in range(0, len(pixels), height):
+        parts = _transformed(pixels[top : top + height], unit)
+        starts = [top // 8, *[top // unit] * (len(parts) - 1)]
+        rows = [slice(at, at + len(part)) for at, part in zip(starts, parts, strict=True)]
+        yield rows, parts
+
+
+def _transformed(pixels: NDArray[np.uint8], unit: int) -> Coefficients:
+    if pixels.ndim == 2:
+        planes = [blocks.pad_to(pixels.astype(np.float32), unit)]
+    else:
+        ycc = blocks.rgb_to_ycc(pixels)
+        planes = [blocks.pad_to(ycc[..., i], unit) for i in range(3)]
+        if unit == 16:
+            planes[1:] = map(blocks.halve, planes[1:])
+    return [blocks.to_coefficients(plane) for plane in planes]
+
+
+@dataclass(frozen=True)
+class _Again:
+    """Bands that are made anew each time that they are gone through."""
+
+    make: Callable[[], Iterator[Band]]
+
+    def __iter__(self) -> Iterator[Band]:
+        return self.make()

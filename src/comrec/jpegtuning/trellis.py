@@ -107,19 +107,21 @@ def estimated_bits(levels: Int) -> float:
     return total + 4.2 * kept + 2.0 * len(levels)
 
 
-def quantise(coefficients: Float, steps: Float, lmbda: float | Float) -> Int:
+def quantise(
+    coefficients: Float, steps: Float, lmbda: float | Float, bits: Float, end_bits: float
+) -> Int:
     """Quantise blocks, minimising squared error / lambda + bits.
 
     Args:
         coefficients: (N, 64) orthonormal DCT coefficients, zigzag order.
         steps: (64,) quantisation steps, zigzag order.
         lmbda: squared error per bit: one for all blocks, or (N,) one per block.
+        bits, end_bits: of symbols, as of `symbol_bits`.
     Returns:
         (N, 64) int16 levels. DC levels are plain rounding: they are coded as differences
         between blocks.
     """
-    levels = dead_zone(coefficients, steps)
-    bits, end_bits = symbol_bits(levels)
+    levels = np.empty(coefficients.shape, np.int16)
     inverse = np.broadcast_to(1 / np.maximum(lmbda, _FREE).astype(np.float32), len(coefficients))
     for part in _parts(len(coefficients)):
         levels[part] = _best_path(coefficients[part], steps, inverse[part], bits, end_bits)

@@ -16,11 +16,12 @@ true one, by reverse mode through the network, a round costs several times as mu
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import numpy as np
 
-from comrec.jpegtuning.encoder import Coefficients, Encoder, Float, Levels
+from comrec.jpegtuning.encoder import Band, Encoder, Float, Levels
 from comrec.jpegtuning.tuned import TunedEncoder
 from comrec.picture import Pixels
 
@@ -59,42 +60,52 @@ class AwareEncoder:
         before: Levels | None = None
         for left in range(self._rounds, -1, -1):
             data = encoder.write(levels, quality)
-            missing, squares = self._missing(encoder, data)
-            cost = _weighted(encoder, squares) + encoder.lmbda(quality) * 8 * len(data)
+            missing = encoder.held(partial(_missing, encoder, self._shown(data)))
+            cost = _error(encoder, missing) + encoder.lmbda(quality) * 8 * len(data)
             if cost < least:
                 best, least = data, cost
             if left:
-                _aim(missing, levels, before, encoder.steps(quality))
-                before = levels
-                levels = encoder.quantise(missing, quality)
+                targets = partial(_targets, missing, levels, before, encoder.steps(quality))
+                before, levels = levels, encoder.quantise(encoder.held(targets), quality)
+                del targets
+            del missing  # large, as targets are
         return best
 
-    def _missing(self, encoder: Encoder, data: bytes) -> tuple[Coefficients, list[Float]]:
-        """Coefficients of the picture, less those of what comrec shows of a file; and the sums of
-        their squares, of each block."""
-        missing = [np.empty_like(ours) for ours in encoder.coefficients]
-        squares = [np.empty(ours.shape[:2], np.float32) for ours in missing]
-        for where, shown in encoder.bands(self._shown(data)):
-            for i, (rows, theirs) in enumerate(zip(where, shown, strict=True)):
-                part = np.subtract(encoder.coefficients[i][rows], theirs, out=missing[i][rows])
-                squares[i][rows] = np.square(part).sum(axis=2)
-        return missing, squares
+
+def _missing(encoder: Encoder, shown: Pixels) -> Iterator[Band]:
+    """Coefficients of the picture, less those of what comrec shows."""
+    both = zip(encoder.coefficients, encoder.transformed(shown), strict=True)
+    for (rows, ours), (_, theirs) in both:
+        yield rows, [a - b for a, b in zip(ours, theirs, strict=True)]
 
 
-def _aim(missing: Coefficients, levels: Levels, before: Levels | None, steps: list[Float]) -> None:
-    """Make the targets of the next round of what is missing, in place."""
-    for i, step in enumerate(steps):
-        for row, target in enumerate(missing[i]):
-            value = levels[i][row] * step
-            target /= _CURVATURE
-            target += value
+def _targets(
+    missing: Iterable[Band], levels: Levels, before: Levels | None, steps: list[Float]
+) -> Iterator[Band]:
+    """The coefficients that the next round quantises.
+
+    Args:
+        levels: of the file.
+        before: of the round before.
+    """
+    for rows, parts in missing:
+        targets = []
+        for i, (part, step) in enumerate(zip(parts, steps, strict=True)):
+            value = levels[i][rows[i]] * step
+            target = value + part / _CURVATURE
             if before is not None:
-                target += _MOMENTUM * (value - before[i][row] * step)
+                target += _MOMENTUM * (value - before[i][rows[i]] * step)
+            targets.append(target)
+        yield rows, targets
 
 
-def _weighted(encoder: Encoder, squares: list[Float]) -> float:
+def _error(encoder: Encoder, missing: Iterable[Band]) -> float:
     """Squared error in grey levels of luma, and in what weighs as much, where masking is 1."""
+    squares = [np.empty(shape, np.float32) for shape in encoder.shapes]
+    for rows, parts in missing:
+        for i, part in enumerate(parts):
+            squares[i][rows[i]] = np.square(part).sum(axis=2)
     total = 0.0
-    for part, masking, weight in zip(squares, encoder.masking, encoder.weights, strict=False):
-        total += weight * float((part / masking).sum(dtype=np.float64))
+    for square, masking, weight in zip(squares, encoder.masking, encoder.weights, strict=False):
+        total += weight * float((square / masking).sum(dtype=np.float64))
     return total

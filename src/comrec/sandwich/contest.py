@@ -274,9 +274,7 @@ class Contest:
             point = self._rough.largest_within(budget, quality)
             unmarked += [] if point is None else [point]
         for point in unmarked:
-            candidate = self._unmarked(point)
-            if chosen is None or candidate.psnr >= chosen.psnr:
-                chosen = candidate
+            chosen = _better(self._unmarked(point), chosen)
         if self._worth_halving(quality, chosen):
             half = self._half_within(budget, quality)
             if half is not None and (chosen is None or half.psnr > chosen.psnr + CLEAR_WIN):
@@ -325,6 +323,10 @@ class Contest:
     def _candidate(self, data: bytes, quality: float, picture: Picture) -> Candidate:
         psnr = fidelity.psnr(picture, self._sources.picture)
         return Candidate(data, quality, picture, psnr)
+
+
+def _better(new: Candidate, old: Candidate | None) -> Candidate:
+    return new if old is None or new.psnr >= old.psnr else old
 
 
 def pre_filter(base: str) -> Network | None:
