@@ -94,3 +94,23 @@ def test_the_papers_jpeg_rows_are_ours_on_its_own_pictures() -> None:
             decoded = np.asarray(Image.open(buffer))
             expected = table["psnr"]["JPEG"][facts["pictures"].index(name)]
             assert metrics.psnr(original, decoded) == pytest.approx(expected, abs=0.02)
+
+
+def test_rates_are_interpolated_between_the_means(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(SCRIPTS)
+    import rates
+
+    rows = ["codec,picture,quality,bytes,bpp,ms_ssim_rgb"]
+    for codec_id, factor in (("ours", 1.0), ("theirs", 2.0)):
+        for quality, (bpp, similarity) in enumerate([(0.1, 0.9), (0.4, 0.99)]):
+            rows += [f"{codec_id},{name},{quality},9,{factor * bpp},{similarity}" for name in "ab"]
+    (tmp_path / "points.csv").write_text("\n".join(rows))
+    rates.main(["ours", str(tmp_path)])
+    ours, theirs = capsys.readouterr().out.splitlines()[2:]
+    # -10 log10(1 - 0.97) is 0.523 of the way from 10 to 20 dB: 0.1 * 4 ** 0.523.
+    assert "| 0.206 |" in ours
+    assert "| 0.413 (2.0) |" in theirs
+    assert ours.startswith("| `ours` |")
+    assert rates.rate([(0.1, 0.9), (0.4, 0.99)], 0.995) is None

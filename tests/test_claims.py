@@ -200,6 +200,15 @@ def test_liu2018_beats_others_in_ms_ssim_at_equal_bytes(
     check_gain(ms_ssim_decibels, ours, rivals, margin)
 
 
+@pytest.mark.parametrize(("rival", "margin"), [("webp", 1.0), ("bpg", 0.5)])
+def test_rippel2017_beats_others_in_ms_ssim_at_equal_bytes(rival: str, margin: float) -> None:
+    """Although every prefix decodes: all its files are cuts of one."""
+    if rival == "bpg":
+        pytest.importorskip("av")
+    ours = [within("rippel2017", rate) for rate in LOW_RATES]
+    check_gain(ms_ssim_decibels, ours, [within(rival, rate) for rate in LOW_RATES], margin)
+
+
 def test_liu2018_for_the_eye_beats_webp_in_ms_ssim_at_a_low_rate() -> None:
     ours = within("liu2018", LOW_RATES[0], metric="perceptual", effort=1)
     webp = within("webp", LOW_RATES[0])

@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 from comrec.entropy.queue import QueueDecoder, QueueEncoder
 from comrec.entropy.tables import Table, pack, unpack
-from comrec.errors import WeightsError
+from comrec.errors import DamagedFileError, WeightsError
 
 Integers = NDArray[np.integer[Any]]
 Flags = NDArray[np.bool_]
@@ -377,7 +377,9 @@ class PlaneModel:
         tables = unpack(parts[at:])
         whole = sorted(order.tolist()) == list(range(latents)) and sum(groups) == latents
         if not (whole and max(table_of.max(), flags.max()) < len(tables)):
-            raise WeightsError("damaged model of planes (it does not fit together)")
+            raise WeightsError(
+                "damaged model of planes (it does not fit together); reinstall comrec"
+            )
         return cls(
             order,
             groups,
@@ -443,7 +445,11 @@ class _Decoding:
 
     def symbols(self, part: Part) -> tuple[Integers, Flags]:
         tables = self._model.table_of[part.plane].take(part.contexts)
-        return self._coder.take(tables, self._model.tables)
+        found, known = self._coder.take(tables, self._model.tables)
+        most = 1 if part.plane else LARGEST + LEAN_LIMIT
+        if np.abs(found).max(initial=0) > most:
+            raise DamagedFileError("input: damaged coded values (a latent is out of range)")
+        return found, known
 
 
 def _changed(part: Part, old: Integers, symbols: Integers) -> Integers:

@@ -61,6 +61,7 @@ class QueueDecoder:
         words = np.frombuffer(padded, ">u4").astype(np.uint32)
         self._coder = constriction.stream.queue.RangeDecoder(words)
         self._left = _COST_STEPS * (8 * len(data) - _HELD) if cut else None
+        self._bounds: tuple[Sequence[Table], Integers, Integers] | None = None
         self.ended = False
 
     def take(self, indices: Integers, tables: Sequence[Table]) -> tuple[NDArray[np.int32], Flags]:
@@ -78,13 +79,13 @@ class QueueDecoder:
         for number, count in enumerate(counts):
             if count and not self.ended:
                 table = tables[number]
-                found = self._decode(table.model, count, _costs(table.frequencies))
+                found = self._decode(table.model, count, table.frequencies)
                 groups.append(found)
                 sure += len(found)
         if not sure:
             return values.reshape(indices.shape), known.reshape(indices.shape)
         grouped, order = np.concatenate(groups), order[:sure]
-        minimum, size = np.array([(table.minimum, table.size) for table in tables], np.int32).T
+        minimum, size = self._bounds_of(tables)
         of_table = indices.reshape(-1)[order]
         values[order] = grouped + minimum[of_table]
         known[order] = True
@@ -95,20 +96,28 @@ class QueueDecoder:
             values[escaped] = 0 if outside is None else outside
         return values.reshape(indices.shape), known.reshape(indices.shape)
 
+    def _bounds_of(self, tables: Sequence[Table]) -> tuple[Integers, Integers]:
+        """Least value and size of each table; kept, as the next array has the same tables."""
+        if self._bounds is None or self._bounds[0] is not tables:
+            minimum, size = np.array([(one.minimum, one.size) for one in tables], np.int32).T
+            self._bounds = tables, minimum, size
+        return self._bounds[1:]
+
     def _escaped(self, minimum: Integers, end: Integers) -> NDArray[np.int64] | None:
         """The next escaped values; None if they are not certain."""
         rest = Unescaping(minimum.astype(np.int64), end)
-        lengths = self._decode(rest.class_model, len(end), _costs(CLASSES))
+        lengths = self._decode(rest.class_model, len(end), CLASSES)
         if len(lengths) < len(end):
             return None
         count = int(lengths.sum())
-        bits = self._decode(rest.bit_model, count, _costs((TOTAL // 2,) * 2))
+        bits = self._decode(rest.bit_model, count, (TOTAL // 2,) * 2)
         return None if len(bits) < count else rest.values(lengths, bits)
 
-    def _decode(self, model: Any, count: int, costs: NDArray[np.int64]) -> NDArray[np.int32]:
+    def _decode(self, model: Any, count: int, frequencies: tuple[int, ...]) -> NDArray[np.int32]:
         """So many positions in a table's frequencies; fewer where the bytes run out."""
         if self._left is None:
             return self._read(model, count)
+        costs = _costs(frequencies)
         runs = [np.empty(0, np.int32)]
         most = int(costs.max())
         while count and not self.ended:
