@@ -33,11 +33,15 @@ from comrec.pillow_io import from_pil
 PHOTO = 768, 512
 LARGE = 6000, 4000
 QUALITY = 50
-DECODES = {"jpeg": 10, "comrec-jpeg": 10, "jiang2017-jpeg": 3, "liu2018": 10}
+DECODES = {"jpeg": 10, "comrec-jpeg": 10, "jiang2017-jpeg": 3, "liu2018": 10, "rippel2017": 10}
 """How often each codec decodes, after once to warm up."""
-ENCODES = {"comrec-jpeg": [7], "liu2018": [1, 7, 10]}
-"""The efforts at which each codec encodes."""
-LARGE_BY = "comrec-jpeg", "liu2018"
+ENCODES: dict[str, list[int | None]] = {
+    "comrec-jpeg": [5, 7],
+    "liu2018": [1, 7, 10],
+    "rippel2017": [None],
+}
+"""The efforts at which each codec encodes; None for a codec that has none."""
+LARGE_BY = "comrec-jpeg", "liu2018", "rippel2017"
 STARTS = 5
 
 DECODE = "comrec.decode(Path(sys.argv[1]).read_bytes())"
@@ -95,11 +99,12 @@ def decoding(codec_id: str, times: int) -> dict[str, Any]:
     }
 
 
-def encoding(codec_id: str, efforts: list[int]) -> list[dict[str, Any]]:
+def encoding(codec_id: str, efforts: list[int | None]) -> list[dict[str, Any]]:
     """Median seconds of encoding, likewise, at each effort."""
     picture, results = photograph(PHOTO), []
     for effort in efforts:
-        encode = partial(registry.get(codec_id, effort=effort).encode, picture, QUALITY)
+        options = {} if effort is None else {"effort": effort}
+        encode = partial(registry.get(codec_id, **options).encode, picture, QUALITY)
         size = len(encode())
         seconds = median(timed(encode) for _ in range(3))
         results.append({"effort": effort, "size": PHOTO, "bytes": size, "median_s": seconds})
@@ -172,7 +177,7 @@ def print_report(report: dict[str, Any]) -> None:
     for name, results in report["encode"].items():
         for result in results:
             width, height = result["size"]
-            label = f"{name} -e {result['effort']}"
+            label = name if result["effort"] is None else f"{name} -e {result['effort']}"
             print(f"encode {label:<16} {width}x{height}  {result['median_s']:8.4f} s")
     for name, seconds in report["start"].items():
         print(f"start  {name.removesuffix('_s'):<16}          {seconds:8.4f} s")
