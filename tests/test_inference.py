@@ -25,7 +25,8 @@ Pixels = NDArray[np.uint8]
 NETWORKS = store.networks()
 PICTURES = [network for network in NETWORKS if network.role in ("com", "rec")]
 """Those that make a picture of a picture."""
-PARTS = [n for n in NETWORKS if n not in PICTURES and n.role != "gradient"]
+# Those that take more than an array and a quality have tests of their own.
+PARTS = [n for n in NETWORKS if n not in PICTURES and n.role not in ("gradient", "planes")]
 """Those of learned codecs, that map an array to others."""
 PATCHED = [network for network in NETWORKS if network.patch_of is not None]
 """Those whose file is a patch of another's."""
@@ -132,8 +133,8 @@ def taken_by(network: Network, height: int, width: int) -> NDArray[np.generic]:
 def test_tiles_of_any_network_give_the_arrays_of_one_piece(
     network: Network, height: int, width: int
 ) -> None:
-    # g_a takes multiples of 16; h_a halves sides twice and rounds up.
-    align = network.align if network.role == "g_a" else 1
+    # g_a and g_s take multiples; h_a halves sides twice and rounds up.
+    align = network.align if network.role in ("g_a", "g_s") else 1
     planes = taken_by(network, height * align, width * align)
     whole = tiles.apply(untiled(network), planes, 40)
     cut = tiles.apply(dataclasses.replace(network, tile=network.align), planes, 40)
@@ -150,7 +151,7 @@ def test_tiles_of_any_network_give_the_arrays_of_one_piece(
 
 @pytest.mark.parametrize("network", PARTS, ids=name_of)
 def test_tiles_are_made_and_kept_as_they_are_asked_for(network: Network) -> None:
-    planes = taken_by(network, 16, 32)
+    planes = taken_by(network, 32, 64)
     plain = tiles.apply(network, planes, 70)
 
     def before(tile: NDArray[np.generic]) -> NDArray[np.generic]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from comrec.inference import store
 from comrec.learned import progressive, rippel2017
 from comrec.learned.rippel2017 import Networks, Rippel2017
 from comrec.picture import Metadata, Picture
+from comrec.pillow_io import PLUGIN
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +84,7 @@ def test_flat_pictures_of_any_size_stay_about_flat(shape: tuple[int, ...], value
     decoded = Rippel2017().decode(Rippel2017().encode(picture, 100)).pixels
     assert decoded.shape == shape
     # At the corners of black and white, the convolutions' zeros show: networks know no edges.
-    assert np.median(np.abs(decoded.astype(int) - value)) < (40 if min(shape[:2]) == 1 else 5)
+    assert np.median(np.abs(decoded.astype(int) - value)) < (60 if min(shape[:2]) == 1 else 5)
 
 
 def test_files_grow_and_pictures_improve_with_quality(wide: Picture) -> None:
@@ -265,8 +267,18 @@ def test_qualities_out_of_range_are_refused(quality: float, wide: Picture) -> No
 # --- other programs ---------------------------------------------------------------------------
 
 
-def test_pillow_opens_the_files(whole: bytes, wide: Picture) -> None:
+@pytest.fixture
+def pillow() -> Iterator[None]:
+    present = PLUGIN in Image.OPEN
     comrec.register_pillow()
+    yield
+    if not present:
+        del Image.OPEN[PLUGIN]
+        Image.ID.remove(PLUGIN)
+
+
+@pytest.mark.usefixtures("pillow")
+def test_pillow_opens_the_files(whole: bytes, wide: Picture) -> None:
     with Image.open(io.BytesIO(whole)) as image:
         assert image.size == (wide.width, wide.height)
         shown = np.asarray(image)

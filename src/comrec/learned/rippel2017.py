@@ -117,7 +117,7 @@ class Rippel2017(ProgressiveCodec):
     summary = "features of six scales by bit-planes, progressive"
     packages = ("onnxruntime", "constriction")
     quality_step = 100 / ((PLANES - 1) * len(LATTICES) * 6)
-    bench_qualities = (0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100)
+    bench_qualities = (10, 25, 40, 50, 60, 75, 90, 100)
 
     effort: int = effort_option("changes nothing")
 
