@@ -35,12 +35,8 @@ LARGE = 6000, 4000
 QUALITY = 50
 DECODES = {"jpeg": 10, "comrec-jpeg": 10, "jiang2017-jpeg": 3, "liu2018": 10, "rippel2017": 10}
 """How often each codec decodes, after once to warm up."""
-ENCODES: dict[str, list[int | None]] = {
-    "comrec-jpeg": [5, 7],
-    "liu2018": [1, 7, 10],
-    "rippel2017": [None],
-}
-"""The efforts at which each codec encodes; None for a codec that has none."""
+ENCODES = {"comrec-jpeg": [5, 7], "liu2018": [1, 7, 10], "rippel2017": [7]}
+"""The efforts at which each codec encodes."""
 LARGE_BY = "comrec-jpeg", "liu2018", "rippel2017"
 STARTS = 5
 
@@ -99,12 +95,11 @@ def decoding(codec_id: str, times: int) -> dict[str, Any]:
     }
 
 
-def encoding(codec_id: str, efforts: list[int | None]) -> list[dict[str, Any]]:
+def encoding(codec_id: str, efforts: list[int]) -> list[dict[str, Any]]:
     """Median seconds of encoding, likewise, at each effort."""
     picture, results = photograph(PHOTO), []
     for effort in efforts:
-        options = {} if effort is None else {"effort": effort}
-        encode = partial(registry.get(codec_id, **options).encode, picture, QUALITY)
+        encode = partial(registry.get(codec_id, effort=effort).encode, picture, QUALITY)
         size = len(encode())
         seconds = median(timed(encode) for _ in range(3))
         results.append({"effort": effort, "size": PHOTO, "bytes": size, "median_s": seconds})
@@ -177,7 +172,7 @@ def print_report(report: dict[str, Any]) -> None:
     for name, results in report["encode"].items():
         for result in results:
             width, height = result["size"]
-            label = name if result["effort"] is None else f"{name} -e {result['effort']}"
+            label = f"{name} -e {result['effort']}"
             print(f"encode {label:<16} {width}x{height}  {result['median_s']:8.4f} s")
     for name, seconds in report["start"].items():
         print(f"start  {name.removesuffix('_s'):<16}          {seconds:8.4f} s")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import hypothesis
 import numpy as np
 import pytest
 import skimage.data
 from PIL import Image, ImageCms
 
-import comrec.standard  # noqa: F401  registers the codecs
+import comrec
+import comrec.standard  # registers the codecs
 from comrec.picture import Metadata, Picture
+from comrec.pillow_io import PLUGIN
 
-pytest.register_assert_rewrite("liu2018")  # helpers of several tests, with assertions
+pytest.register_assert_rewrite("liu2018", "roundtrip")  # helpers of several tests, with assertions
 
 # A busy machine is no failure. The rest is as it was: in continuous integration, the same examples.
 hypothesis.settings.register_profile("untimed", hypothesis.settings(), deadline=None)
@@ -46,3 +50,14 @@ def metadata() -> Metadata:
     return Metadata(
         exif.tobytes(), icc, b'<x:xmpmeta xmlns:x="adobe:ns:meta/">\xc3\xa9</x:xmpmeta>'
     )
+
+
+@pytest.fixture
+def pillow() -> Iterator[None]:
+    """Pillow opens our files."""
+    present = PLUGIN in Image.OPEN
+    comrec.register_pillow()
+    yield
+    if not present:
+        del Image.OPEN[PLUGIN]
+        Image.ID.remove(PLUGIN)

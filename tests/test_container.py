@@ -41,7 +41,6 @@ from comrec.learned.files import header, write
 from comrec.learned.files import picture as picture_of
 from comrec.numcodecs_plugin import Comrec
 from comrec.picture import Metadata, Picture
-from comrec.pillow_io import PLUGIN
 from comrec.preparation import Header as PictureHeader
 
 NETWORK = "00112233445566778899"
@@ -429,19 +428,13 @@ def test_the_command_line_opens_cmr_files(
     assert same(files.decode(Path(back).read_bytes()), full)
 
 
+@pytest.mark.usefixtures("pillow")
 def test_pillow_opens_cmr_files(raw: Raw, full: Picture, tmp_path: Path) -> None:
     path = tmp_path / "picture.cmr"
     path.write_bytes(raw.encode(full, 50))
-    present = PLUGIN in Image.OPEN
-    comrec.register_pillow()
-    try:
-        with Image.open(path) as image:
-            assert image.tobytes() == full.to_pil().tobytes()
-            assert image.info["icc_profile"] == full.metadata.icc
-    finally:
-        if not present:
-            del Image.OPEN[PLUGIN]
-            Image.ID.remove(PLUGIN)
+    with Image.open(path) as image:
+        assert image.tobytes() == full.to_pil().tobytes()
+        assert image.info["icc_profile"] == full.metadata.icc
 
 
 def test_a_codec_that_is_not_here_is_named(full: Picture) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
 import numcodecs
 import numpy as np
 import pytest
+import roundtrip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from liu2018 import (
@@ -38,7 +38,6 @@ from comrec.inference.store import Network
 from comrec.learned.liu2018 import Liu2018, Metric
 from comrec.numcodecs_plugin import Comrec
 from comrec.picture import Metadata, Picture
-from comrec.pillow_io import PLUGIN
 
 # --- round trips ------------------------------------------------------------------------------
 
@@ -48,40 +47,13 @@ def test_there_are_networks() -> None:
     assert "liu2018" in comrec.codecs()
 
 
-@given(
-    metric=st.sampled_from(METRICS),
-    height=st.integers(1, 150),
-    width=st.integers(1, 150),
-    gray=st.booleans(),
-    clear=st.booleans(),
-    hundredths=st.integers(0, 10_000),
-    metadata=st.builds(Metadata, *[st.none() | st.binary(min_size=1, max_size=20)] * 3),
-)
+@given(data=st.data(), metric=st.sampled_from(METRICS), hundredths=st.integers(0, 10_000))
 @settings(max_examples=15)
 def test_any_picture_comes_back_in_its_size(
-    photo: Picture,
-    metric: Metric,
-    height: int,
-    width: int,
-    gray: bool,
-    clear: bool,
-    hundredths: int,
-    metadata: Metadata,
+    photo: Picture, data: st.DataObject, metric: Metric, hundredths: int
 ) -> None:
-    pixels = photo.pixels[:height, :width].copy()
-    alpha = np.random.default_rng(height).integers(0, 256, (height, width), np.uint8)
-    picture = Picture(pixels[..., 1] if gray else pixels, alpha if clear else None, metadata)
-    coder = Liu2018(metric=metric)
-    data = coder.encode(picture, hundredths / 100)
-    decoded = coder.decode(data)
-    assert (coder.header(data).width, coder.header(data).height) == (width, height)
-    assert cmr.header(data).quality == hundredths / 100
-    assert decoded.pixels.shape == picture.pixels.shape
-    assert decoded.pixels.dtype == np.uint8
-    assert decoded.metadata == metadata
-    assert (decoded.alpha is None) == (not clear)
-    assert decoded.alpha is None or np.array_equal(decoded.alpha, alpha)
-    assert coder.encode(picture, hundredths / 100) == data
+    picture = data.draw(roundtrip.pictures(photo, 150))
+    roundtrip.check(Liu2018(metric=metric), picture, hundredths)
 
 
 @of_each_metric
@@ -169,16 +141,6 @@ def test_sizes_and_descriptions_need_no_network(
     assert (found.width, found.height, found.quality) == (187, 121, 12.34)
     assert found.bpp == 8 * len(data) / (187 * 121)
     assert found.shown == "nothing"
-
-
-@pytest.fixture
-def pillow() -> Iterator[None]:
-    present = PLUGIN in Image.OPEN
-    comrec.register_pillow()
-    yield
-    if not present:
-        del Image.OPEN[PLUGIN]
-        Image.ID.remove(PLUGIN)
 
 
 @pytest.mark.usefixtures("pillow")

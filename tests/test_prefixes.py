@@ -23,7 +23,6 @@ from comrec.learned import progressive
 from comrec.learned.files import write
 from comrec.numcodecs_plugin import Comrec
 from comrec.picture import Metadata, Picture
-from comrec.pillow_io import PLUGIN
 
 PERCENT = [5, 10, 20, 40, 100]
 CODEC = ["--codecs", BitPlanes.id]
@@ -262,17 +261,6 @@ def test_info_of_a_large_file_knows_all_steps(
 
 
 # Pillow
-
-
-@pytest.fixture
-def pillow() -> Iterator[None]:
-    """Pillow opens our files."""
-    present = PLUGIN in Image.OPEN
-    comrec.register_pillow()
-    yield
-    if not present:
-        del Image.OPEN[PLUGIN]
-        Image.ID.remove(PLUGIN)
 
 
 @pytest.mark.usefixtures("folder", "pillow")

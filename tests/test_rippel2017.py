@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+import roundtrip
 import skimage.data
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,7 +23,6 @@ from comrec.inference import store
 from comrec.learned import progressive, rippel2017
 from comrec.learned.rippel2017 import Networks, Rippel2017
 from comrec.picture import Metadata, Picture
-from comrec.pillow_io import PLUGIN
 
 
 @pytest.fixture(scope="module")
@@ -44,37 +43,12 @@ def distance(decoded: Picture, original: Picture) -> float:
 # --- round trips ------------------------------------------------------------------------------
 
 
-@given(
-    height=st.integers(1, 130),
-    width=st.integers(1, 130),
-    gray=st.booleans(),
-    clear=st.booleans(),
-    hundredths=st.integers(0, 10_000),
-    metadata=st.builds(Metadata, *[st.none() | st.binary(min_size=1, max_size=20)] * 3),
-)
+@given(data=st.data(), hundredths=st.integers(0, 10_000))
 @settings(max_examples=15)
 def test_any_picture_comes_back_in_its_size(
-    photo: Picture,
-    height: int,
-    width: int,
-    gray: bool,
-    clear: bool,
-    hundredths: int,
-    metadata: Metadata,
+    photo: Picture, data: st.DataObject, hundredths: int
 ) -> None:
-    pixels = photo.pixels[:height, :width].copy()
-    alpha = np.random.default_rng(height).integers(0, 256, (height, width), np.uint8)
-    picture = Picture(pixels[..., 1] if gray else pixels, alpha if clear else None, metadata)
-    data = Rippel2017().encode(picture, hundredths / 100)
-    decoded = Rippel2017().decode(data)
-    header = Rippel2017().header(data)
-    assert (header.width, header.height) == (width, height)
-    assert cmr.header(data).quality == hundredths / 100
-    assert decoded.pixels.shape == picture.pixels.shape
-    assert decoded.metadata == metadata
-    assert (decoded.alpha is None) == (not clear)
-    assert decoded.alpha is None or np.array_equal(decoded.alpha, alpha)
-    assert Rippel2017().encode(picture, hundredths / 100) == data
+    roundtrip.check(Rippel2017(), data.draw(roundtrip.pictures(photo, 130)), hundredths)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 90, 3), (90, 1, 3), (32, 32, 3), (65, 130)])
@@ -265,16 +239,6 @@ def test_qualities_out_of_range_are_refused(quality: float, wide: Picture) -> No
 
 
 # --- other programs ---------------------------------------------------------------------------
-
-
-@pytest.fixture
-def pillow() -> Iterator[None]:
-    present = PLUGIN in Image.OPEN
-    comrec.register_pillow()
-    yield
-    if not present:
-        del Image.OPEN[PLUGIN]
-        Image.ID.remove(PLUGIN)
 
 
 @pytest.mark.usefixtures("pillow")

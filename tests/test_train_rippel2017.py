@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +13,8 @@ import onnxruntime
 import pytest
 import skimage.data
 import torch
-from PIL import Image
 from torch import Tensor, nn
+from training import WIDTH, photos, recipe_file, scheme_of, small
 
 from comrec.cli import main
 from comrec.entropy.planes import LATTICES, PLANES, PlaneModel, network_of
@@ -27,34 +26,17 @@ from comrec.metrics import psnr
 from comrec.picture import Picture
 from comrec.train import export, learned, plane_tables, planes, rippel2017, run
 from comrec.train import recipe as recipes
-from comrec.train.data import PhotoStore, list_photos
 from comrec.train.recipe import Recipe
-from comrec.train.schemes import SCHEMES, adaptive, bitplanes, build
+from comrec.train.schemes import adaptive, bitplanes, build
 from comrec.train.schemes.bitplanes import BitPlanes
 from comrec.train.schemes.paired import Judge
 
 RECIPES = [name for name in recipes.shipped() if name.startswith("rippel2017")]
-WIDTH = 16
 CHANNELS = learned.latents(WIDTH)
 
 
-def small(name: str, **changes: Any) -> Recipe:
-    settings = {"width": WIDTH, "crop": 192, "batch": 2, "steps": 3, "start": "", **changes}
-    return dataclasses.replace(recipes.load(name), **settings)
-
-
-def photos(folder: Path, side: int) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("astronaut", "coffee"):
-        pixels = np.asarray(getattr(skimage.data, name)(), np.uint8)[:side, 60 : 60 + side]
-        Image.fromarray(np.ascontiguousarray(pixels)).save(folder / f"{name}.png")
-    return folder
-
-
-def scheme_of(recipe: Recipe, folder: Path) -> BitPlanes:
-    made = PhotoStore(folder / "s", list_photos(photos(folder / "in", 208)), "RGB", recipe.crop)
-    torch.manual_seed(1)
-    scheme = SCHEMES[recipe.scheme](recipe, build(recipe), made, made, "cpu")
+def bit_planes(recipe: Recipe, folder: Path) -> BitPlanes:
+    scheme = scheme_of(recipe, folder)
     assert isinstance(scheme, BitPlanes)
     return scheme
 
@@ -248,7 +230,7 @@ def test_planes_that_are_not_wanted_cost_nothing() -> None:
 
 def test_what_is_cut_off_is_unknown(tmp_path: Path) -> None:
     """At a place in a plane, first what comes early, and in that the first lattices."""
-    scheme = scheme_of(small("rippel2017-1-msssim"), tmp_path)
+    scheme = bit_planes(small("rippel2017-1-msssim"), tmp_path)
     early = torch.rand(1, CHANNELS, 4, 4) < 0.3
     for share, lattices in ((0.125, 1), (0.25, 2), (0.5, 4)):
         coded = scheme._coded(early, torch.tensor([share]))
@@ -267,7 +249,7 @@ def test_what_is_cut_off_is_unknown(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", RECIPES)
 @pytest.mark.parametrize("step", [0, bitplanes.WARM_UP])
 def test_a_recipe_trains_what_it_should(name: str, step: int, tmp_path: Path) -> None:
-    scheme = scheme_of(small(name), tmp_path)
+    scheme = bit_planes(small(name), tmp_path)
     loss = scheme.step_loss(np.random.default_rng(0), step)
     torch.autograd.backward(loss)
     assert loss.isfinite()
@@ -303,7 +285,7 @@ def test_the_papers_code_length_is_less_for_small_and_smooth_latents() -> None:
 
 def test_one_rate_is_reached(tmp_path: Path) -> None:
     """The feedback drives the code length towards its target."""
-    scheme = scheme_of(small("rippel2017-adaptive", bpp=0.05), tmp_path)
+    scheme = bit_planes(small("rippel2017-adaptive", bpp=0.05), tmp_path)
     feedback = scheme.pair["feedback"]
     assert isinstance(feedback, adaptive.Feedback)
     for step in range(3):
@@ -355,17 +337,9 @@ def test_the_discriminator_learns_which_is_the_original() -> None:
 def test_a_run_exports_what_codes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bitplanes, "_COUNTED", 3)
     folder = photos(tmp_path / "in", 208)
-    text = (recipes.FOLDER / "rippel2017-1-msssim.toml").read_text()
-    changed = {"crop": 192, "batch": 2, "steps": 2, "width": WIDTH, "validate_every": 2}
-    lines = [
-        line
-        for line in text.splitlines()
-        if line.split(" =")[0] not in {*changed, "start", "enlarged"}
-    ]
-    recipe = tmp_path / "small.toml"
-    recipe.write_text("\n".join([*lines, *(f"{key} = {value}" for key, value in changed.items())]))
+    recipe = recipe_file(tmp_path, "rippel2017-1-msssim", crop=192, steps=2)
     out = tmp_path / "out"
-    assert main(["train", str(recipe), "--data", str(folder), "-o", str(out)]) == 0
+    assert main(["train", recipe, "--data", str(folder), "-o", str(out)]) == 0
 
     entries = json.loads((out / "weights" / "manifest.json").read_text())["networks"]
     assert [entry["role"] for entry in entries] == ["g_a", "g_s", "planes"]
@@ -374,7 +348,7 @@ def test_a_run_exports_what_codes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         coder = Rippel2017()
         data = coder.encode(Picture(pixels), 100)
         assert psnr(coder.decode(data).pixels, pixels) > 25
-    pair = build(recipes.load(str(recipe)))
+    pair = build(recipes.load(recipe))
     run.go_on_from(pair, out)
 
 

@@ -5,4 +5,5 @@ coder.py      the entropy coder, by asymmetric numeral systems (ANS)
 queue.py      a range coder for the same tables, of which a prefix decodes
 contexts.py   the context model of latents: which table codes each
 planes.py     bit-planes of latents, from the coarsest to the finest
+packing.py    the models of these two as bytes
 """

@@ -31,16 +31,20 @@ def _class_frequencies() -> tuple[int, ...]:
 
 CLASSES = _class_frequencies()
 """Frequencies of the lengths of escaped values' numbers."""
+BITS = (TOTAL // 2, TOTAL // 2)
+"""Frequencies of their bits."""
 
 
 @cache
-def _class_model() -> Any:
+def class_model() -> Any:
+    """The coder's model of `CLASSES`."""
     return coder_model(CLASSES)
 
 
 @cache
-def _bit_model() -> Any:
-    return coder_model([TOTAL // 2] * 2)
+def bit_model() -> Any:
+    """The coder's model of `BITS`."""
+    return coder_model(BITS)
 
 
 def _ans(words: NDArray[np.uint32]) -> Any:
@@ -91,8 +95,8 @@ class Encoder:
             lengths = np.searchsorted(_POWERS, outside, side="right") - 1
             shifts = _shifts(lengths)
             bits = np.repeat(outside, lengths) >> shifts & 1
-            self._runs.append((lengths.astype(np.int32), _class_model()))
-            self._runs.append((bits.astype(np.int32), _bit_model()))
+            self._runs.append((lengths.astype(np.int32), class_model()))
+            self._runs.append((bits.astype(np.int32), bit_model()))
 
     def finish(self) -> bytes:
         """The bytes of all arrays added."""
@@ -154,9 +158,9 @@ class Decoder:
 
     def _escaped(self, minimum: NDArray[np.int64], end: NDArray[np.int32]) -> NDArray[np.int64]:
         """The next escaped values: below ``minimum``, or at least ``end``."""
-        rest = Unescaping(minimum, end)
-        lengths = self._coder.decode(rest.class_model, len(end))
-        return rest.values(lengths, self._coder.decode(rest.bit_model, int(lengths.sum())))
+        lengths = self._coder.decode(class_model(), len(end))
+        bits = self._coder.decode(bit_model(), int(lengths.sum()))
+        return unescaped(minimum, end, lengths, bits)
 
     def _check_left(self) -> None:
         """Stop where more was decoded than was coded, so that the cost is that of the bytes.
@@ -181,36 +185,26 @@ class Decoder:
             raise DamagedFileError("input: damaged coded values (they do not end where they must)")
 
 
-class Unescaping:
-    """Escaped values from their coded lengths and bits.
+def unescaped(
+    minimum: Integers, end: Integers, lengths: Integers, bits: Integers
+) -> NDArray[np.int64]:
+    """Escaped values: below ``minimum``, or at least ``end``.
 
     Args:
-        minimum: of each value's table.
-        end: of each value's table, the value after the last.
+        minimum, end: of each value's table: the least value, and the one after the last.
+        lengths: of each value's number, decoded under `class_model`.
+        bits: of all, decoded under `bit_model`; as many as the lengths' sum.
+    Raises:
+        DamagedFileError: a value is out of range.
     """
-
-    def __init__(self, minimum: NDArray[np.int64], end: Integers) -> None:
-        self.minimum, self.end = minimum, end
-        self.class_model, self.bit_model = _class_model(), _bit_model()
-
-    def values(self, lengths: Integers, bits: Integers) -> NDArray[np.int64]:
-        """
-        Args:
-            lengths: of each value's number, decoded under `class_model`.
-            bits: of all, decoded under `bit_model`; as many as the lengths' sum.
-        Raises:
-            DamagedFileError: a value is out of range.
-        """
-        outside = _POWERS[lengths]
-        shifted = bits.astype(np.int64) << _shifts(lengths)
-        np.add.at(outside, np.repeat(np.arange(len(lengths)), lengths), shifted)
-        far = (outside - 1) // 2
-        values: NDArray[np.int64] = np.where(
-            outside % 2 == 1, self.end + far, self.minimum - 1 - far
-        )
-        if np.abs(values).max() > LIMIT:
-            raise DamagedFileError("input: damaged coded values (one is out of range)")
-        return values
+    outside = _POWERS[lengths]
+    shifted = bits.astype(np.int64) << _shifts(lengths)
+    np.add.at(outside, np.repeat(np.arange(len(lengths)), lengths), shifted)
+    far = (outside - 1) // 2
+    values: NDArray[np.int64] = np.where(outside % 2 == 1, end + far, minimum - 1 - far)
+    if np.abs(values).max() > LIMIT:
+        raise DamagedFileError("input: damaged coded values (one is out of range)")
+    return values
 
 
 def by_table(indices: Integers, count: int) -> tuple[NDArray[np.intp], list[int]]:

@@ -18,8 +18,6 @@ all latents of a pass are coded at once:
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,8 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from comrec.entropy.coder import Decoder, Encoder
-from comrec.entropy.tables import Table, pack, unpack
-from comrec.errors import WeightsError
+from comrec.entropy.packing import Packed, unpacked
+from comrec.entropy.tables import Table
 
 Integers = NDArray[np.integer[Any]]
 
@@ -97,8 +95,6 @@ _NEAR_PART = (
     _SHAPE[1] * _SHAPE[2] * np.add.outer(1 + (len(_NEAR) + 1) * np.arange(KINDS), _NEAR_LEVEL)
 )
 _BEFORE_PART = _SHAPE[2] * np.searchsorted(_BEFORE, np.arange(_BEFORE[-1] + 1), side="right")
-
-_HEAD = struct.Struct(">HB")
 
 
 class Place(NamedTuple):
@@ -279,19 +275,9 @@ class ContextModel:
         return np.array([table.bits(values) for table in self.tables], np.float32)
 
     def pack(self) -> bytes:
-        """As bytes, big-endian.
-
-        M (2 bytes), number of groups (1); then, compressed (zlib): order (2 each), sizes of groups
-        (2 each), coefficients (2 each, signed), table_of (1 each), and the tables as `tables.pack`
-        packs them.
-        """
-        parts = (
-            np.array([*self.order, *self.groups], ">u2").tobytes(),
-            self.coefficients.astype(">i2").tobytes(),
-            self.table_of.tobytes(),
-            pack(self.tables),
-        )
-        return _HEAD.pack(len(self.order), len(self.groups)) + zlib.compress(b"".join(parts), 9)
+        """As `packing` has it; its own arrays: coefficients (2 bytes each, signed), table_of."""
+        arrays = self.coefficients.astype(">i2"), self.table_of
+        return Packed(self.order, self.groups, arrays, self.tables).bytes()
 
     @classmethod
     def unpack(cls, data: bytes) -> Self:
@@ -299,23 +285,17 @@ class ContextModel:
         Raises:
             WeightsError: the bytes are damaged.
         """
-        try:
-            latents, count = _HEAD.unpack_from(data)
-            parts = zlib.decompress(data[_HEAD.size :])
-            numbers = np.frombuffer(parts, ">u2", latents + count).astype(np.int64)
-            at = 2 * numbers.size
-            coefficients = np.frombuffer(parts, ">i2", latents * KINDS, at).astype(np.int16)
-            at += 2 * coefficients.size
-            table_of = np.frombuffer(parts, np.uint8, count * CONTEXTS, at)
-        except (struct.error, zlib.error, ValueError):
-            raise WeightsError("damaged context model (cut short); reinstall comrec") from None
-        order, groups = numbers[:latents], tuple(numbers[latents:].tolist())
-        tables = unpack(parts[at + table_of.size :])
-        whole = sorted(order.tolist()) == list(range(latents)) and sum(groups) == latents
-        if not (whole and table_of.size and table_of.max() < len(tables)):
-            raise WeightsError("damaged context model (it does not fit together); reinstall comrec")
+
+        def layout(channels: int, groups: int) -> list[tuple[str, int]]:
+            return [(">i2", channels * KINDS), ("u1", groups * CONTEXTS)]
+
+        order, groups, (coefficients, table_of), tables = unpacked(data, "context model", layout)
         return cls(
-            order, groups, coefficients.reshape(-1, KINDS), table_of.reshape(count, -1), tables
+            order,
+            groups,
+            coefficients.astype(np.int16).reshape(-1, KINDS),
+            table_of.reshape(len(groups), -1),
+            tables,
         )
 
 

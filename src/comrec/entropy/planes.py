@@ -24,17 +24,16 @@ then, in all lattices, the rest.
 from __future__ import annotations
 
 import itertools
-import struct
-import zlib
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from comrec.entropy.packing import Packed, unpacked
 from comrec.entropy.queue import QueueDecoder, QueueEncoder
-from comrec.entropy.tables import Table, pack, unpack
-from comrec.errors import DamagedFileError, WeightsError
+from comrec.entropy.tables import Table
+from comrec.errors import DamagedFileError
 
 Integers = NDArray[np.integer[Any]]
 Flags = NDArray[np.bool_]
@@ -70,7 +69,6 @@ _SHAPE = (_KINDS, _INDEX_BINS, _LEAN_BINS, _SURPRISE_BINS)
 CONTEXTS = int(np.prod(_SHAPE))
 """Contexts of each plane: a context is 0..CONTEXTS - 1."""
 
-_HEAD = struct.Struct(">HB")
 _LEVELS = np.minimum(np.rint(8 * np.log2(1 + np.arange(1 << 16))), TOP).astype(np.uint8)
 
 
@@ -223,7 +221,7 @@ class PlaneModel:
         """The bytes of latents (M, h, w), in finest steps, up to a place (`Known`)."""
         coder = QueueEncoder()
         count = parts_until(place, len(self.groups))
-        self.walk(y.shape[1:], predict, Encoding(self, coder, y), count)
+        self.walk(y.shape[1:], predict, _Encoding(self, coder, Wanted(y)), count)
         return coder.finish()
 
     def decode(
@@ -335,20 +333,9 @@ class PlaneModel:
             lattice.surprise += np.bincount(place[these], more, places).astype(np.int64)
 
     def pack(self) -> bytes:
-        """As bytes, big-endian.
-
-        M (2 bytes), number of groups (1); then, compressed (zlib): order (2 each), sizes of groups
-        (2 each), expected (2 each), flags and table_of (1 each), and the tables as `tables.pack`
-        packs them.
-        """
-        parts = (
-            np.array([*self.order, *self.groups], ">u2").tobytes(),
-            self.expected.astype(">u2").tobytes(),
-            self.flags.tobytes(),
-            self.table_of.tobytes(),
-            pack(self.tables),
-        )
-        return _HEAD.pack(len(self.order), len(self.groups)) + zlib.compress(b"".join(parts), 9)
+        """As `packing` has it; its own arrays: expected (2 bytes each), flags, table_of."""
+        arrays = self.expected.astype(">u2"), self.flags, self.table_of
+        return Packed(self.order, self.groups, arrays, self.tables).bytes()
 
     @classmethod
     def unpack(cls, data: bytes) -> Self:
@@ -356,49 +343,24 @@ class PlaneModel:
         Raises:
             WeightsError: the bytes are damaged.
         """
-        try:
-            latents, count = _HEAD.unpack_from(data)
-            parts = zlib.decompress(data[_HEAD.size :])
-            at = 0
 
-            def take(kind: str, size: int) -> NDArray[Any]:
-                nonlocal at
-                found = np.frombuffer(parts, kind, size, at)
-                at += found.nbytes
-                return found
+        def layout(channels: int, _: int) -> list[tuple[str, int]]:
+            sizes = (_INDEX_BINS, channels, CONTEXTS)
+            return [(kind, PLANES * n) for kind, n in zip((">u2", "u1", "u1"), sizes, strict=True)]
 
-            numbers = take(">u2", latents + count).astype(np.int64)
-            expected = take(">u2", PLANES * _INDEX_BINS).astype(np.int64)
-            flags = take("u1", PLANES * latents)
-            table_of = take("u1", PLANES * CONTEXTS)
-        except (struct.error, zlib.error, ValueError):
-            raise WeightsError("damaged model of planes (cut short); reinstall comrec") from None
-        order, groups = numbers[:latents], tuple(numbers[latents:].tolist())
-        tables = unpack(parts[at:])
-        whole = sorted(order.tolist()) == list(range(latents)) and sum(groups) == latents
-        if not (whole and max(table_of.max(), flags.max()) < len(tables)):
-            raise WeightsError(
-                "damaged model of planes (it does not fit together); reinstall comrec"
-            )
-        return cls(
-            order,
-            groups,
-            expected.reshape(PLANES, -1),
-            flags.reshape(PLANES, -1),
-            table_of.reshape(PLANES, -1),
-            tables,
-        )
+        order, groups, arrays, tables = unpacked(data, "model of planes", layout)
+        expected, flags, table_of = (array.reshape(PLANES, -1) for array in arrays)
+        return cls(order, groups, expected.astype(np.int64), flags, table_of, tables)
 
 
-class Encoding:
-    """Gives an encoder what `walk` comes to.
+class Wanted:
+    """What `walk` is to find in latents.
 
     Args:
         y: (M, h, w) float, in finest steps.
     """
 
-    def __init__(self, model: PlaneModel, coder: QueueEncoder, y: NDArray[np.float32]) -> None:
-        self._model, self._coder = model, coder
+    def __init__(self, y: NDArray[np.float32]) -> None:
         most = (LARGEST << PLANES - 1) - 1
         magnitudes = np.minimum(np.abs(y), most).astype(np.int32)
         self._largest = magnitudes.max((1, 2), initial=0)
@@ -406,23 +368,11 @@ class Encoding:
         self._lattices = [signed[:, top::2, left::2].reshape(-1) for top, left in LATTICES]
 
     def active(self, plane: int, channels: Integers) -> Flags:
-        found = self.becoming(plane, channels)
-        tables = self._model.flags[plane][channels]
-        self._coder.add(found.astype(np.int32), tables, self._model.tables)
-        return found
-
-    def becoming(self, plane: int, channels: Integers) -> Flags:
         """Which of these channels have something significant in a plane."""
         found: Flags = self._largest[channels] >> PLANES - 1 - plane > 0
         return found
 
-    def symbols(self, part: Part) -> tuple[Integers, None]:
-        symbols = self.wanted(part)
-        tables = self._model.table_of[part.plane].take(part.contexts)
-        self._coder.add(symbols, tables, self._model.tables)
-        return symbols, None
-
-    def wanted(self, part: Part) -> Integers:
+    def symbols(self, part: Part) -> Integers:
         """The symbols of a part."""
         signed = self._lattices[part.lattice][part.at]
         whole = np.abs(signed) >> PLANES - 1 - part.plane
@@ -430,6 +380,25 @@ class Encoding:
         size = np.where(part.refined, 2 * (whole & 1) - 1, whole)
         moved = np.where(signed < 0, -size, size)
         return np.asarray(part.flip * (moved - part.base), np.int32)
+
+
+class _Encoding:
+    """Gives an encoder what `walk` comes to."""
+
+    def __init__(self, model: PlaneModel, coder: QueueEncoder, wanted: Wanted) -> None:
+        self._model, self._coder, self._wanted = model, coder, wanted
+
+    def active(self, plane: int, channels: Integers) -> Flags:
+        found = self._wanted.active(plane, channels)
+        tables = self._model.flags[plane][channels]
+        self._coder.add(found.astype(np.int32), tables, self._model.tables)
+        return found
+
+    def symbols(self, part: Part) -> tuple[Integers, None]:
+        symbols = self._wanted.symbols(part)
+        tables = self._model.table_of[part.plane].take(part.contexts)
+        self._coder.add(symbols, tables, self._model.tables)
+        return symbols, None
 
 
 class _Decoding:

@@ -14,7 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from comrec.entropy.coder import CLASSES, Encoder, Unescaping, by_table
+from comrec.entropy.coder import (
+    BITS,
+    CLASSES,
+    Encoder,
+    bit_model,
+    by_table,
+    class_model,
+    unescaped,
+)
 from comrec.entropy.tables import TOTAL, Table
 from comrec.errors import DamagedFileError
 
@@ -49,9 +57,6 @@ class QueueDecoder:
     Args:
         data: the bytes, or the first of them.
         cut: whether some are missing.
-
-    Attributes:
-        ended: whether the bytes have run out.
     """
 
     def __init__(self, data: bytes, cut: bool) -> None:
@@ -62,7 +67,7 @@ class QueueDecoder:
         self._coder = constriction.stream.queue.RangeDecoder(words)
         self._left = _COST_STEPS * (8 * len(data) - _HELD) if cut else None
         self._bounds: tuple[Sequence[Table], Integers, Integers] | None = None
-        self.ended = False
+        self._ended = False
 
     def take(self, indices: Integers, tables: Sequence[Table]) -> tuple[NDArray[np.int32], Flags]:
         """The next array, and which of its values are certain; the others are 0.
@@ -77,7 +82,7 @@ class QueueDecoder:
         order, counts = by_table(indices, len(tables))
         groups, sure = [], 0
         for number, count in enumerate(counts):
-            if count and not self.ended:
+            if count and not self._ended:
                 table = tables[number]
                 found = self._decode(table.model, count, table.frequencies)
                 groups.append(found)
@@ -105,13 +110,12 @@ class QueueDecoder:
 
     def _escaped(self, minimum: Integers, end: Integers) -> NDArray[np.int64] | None:
         """The next escaped values; None if they are not certain."""
-        rest = Unescaping(minimum.astype(np.int64), end)
-        lengths = self._decode(rest.class_model, len(end), CLASSES)
+        lengths = self._decode(class_model(), len(end), CLASSES)
         if len(lengths) < len(end):
             return None
         count = int(lengths.sum())
-        bits = self._decode(rest.bit_model, count, (TOTAL // 2,) * 2)
-        return None if len(bits) < count else rest.values(lengths, bits)
+        bits = self._decode(bit_model(), count, BITS)
+        return None if len(bits) < count else unescaped(minimum, end, lengths, bits)
 
     def _decode(self, model: Any, count: int, frequencies: tuple[int, ...]) -> NDArray[np.int32]:
         """So many positions in a table's frequencies; fewer where the bytes run out."""
@@ -120,12 +124,12 @@ class QueueDecoder:
         costs = _costs(frequencies)
         runs = [np.empty(0, np.int32)]
         most = int(costs.max())
-        while count and not self.ended:
+        while count and not self._ended:
             # As many as fit whatever they are; so nothing is read beyond the end.
             found = self._read(model, min(count, max(1, self._left // most)))
             self._left -= int(costs[found].sum())
-            self.ended = self._left < 0
-            if not self.ended:
+            self._ended = self._left < 0
+            if not self._ended:
                 runs.append(found)
                 count -= len(found)
         return np.concatenate(runs)

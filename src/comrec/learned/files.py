@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from comrec.codec import check_quality
-from comrec.errors import DamagedFileError, InputError
+from comrec.errors import DamagedFileError, InputError, UnknownFormatError
 from comrec.formats import cmr
 from comrec.picture import Picture, Pixels
 from comrec.preparation.header import Header
@@ -41,6 +41,18 @@ def header(data: bytes) -> Header:
     """
     head = cmr.header(data)
     return Header(head.width, head.height, channels=head.channels)
+
+
+def of_codec(file: cmr.Container, codec_id: str) -> cmr.Header:
+    """The header of a file that a codec wrote.
+
+    Raises:
+        UnknownFormatError: another codec did.
+    """
+    head = file.header
+    if head.codec != codec_id:
+        raise UnknownFormatError(f"input: a .cmr file of the codec {head.codec}, not {codec_id}")
+    return head
 
 
 def picture(file: cmr.Container, pixels: Pixels) -> Picture:

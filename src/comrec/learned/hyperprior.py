@@ -24,6 +24,7 @@ from comrec.errors import DamagedFileError, WeightsError
 from comrec.inference import store, tiles
 from comrec.inference.session import session
 from comrec.inference.store import Network
+from comrec.learned.networks import Together
 
 ALIGN = 16
 """Pixels per latent, along each side."""
@@ -39,14 +40,16 @@ Integers = NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
-class Networks:
-    """The networks that were trained together, and their entropy model.
+class Networks(Together):
+    """The networks of a hyperprior, and their entropy model.
 
     Attributes:
         tables: of z, by channel.
         contexts: the context model of y.
         gradient: for refining y; None where there is none.
     """
+
+    role, up, not_one = "h_s", HYPER, "is no h_s"
 
     g_a: Network
     h_a: Network
@@ -57,42 +60,17 @@ class Networks:
     gradient: Network | None
 
     @classmethod
-    def trained_for(cls, family: str, metric: str) -> Self:
-        """The current ones.
-
-        Raises:
-            WeightsError: none are in the package.
-        """
-        h_s = store.find(family, metric, "h_s", up=HYPER)
-        if h_s is None:
-            raise WeightsError(f"{family}: this version ships no networks for {metric}")
-        return cls._around(h_s)
-
-    @classmethod
-    def named(cls, family: str, network_id: str) -> Self:
-        """Those that a file names.
-
-        Raises:
-            WeightsError: they are not in this version.
-            DamagedFileError: the file names something else.
-        """
-        h_s = store.by_id(network_id)
-        if (h_s.family, h_s.role) != (family, "h_s"):
-            raise DamagedFileError(f"input: damaged: it names {h_s.name}, which is no h_s")
-        return cls._around(h_s)
-
-    @classmethod
-    def _around(cls, h_s: Network) -> Self:
-        named: dict[str, str] = session(h_s).get_modelmeta().custom_metadata_map
+    def _around(cls, named: Network) -> Self:
+        told: dict[str, str] = session(named).get_modelmeta().custom_metadata_map
         try:
-            tables, contexts = _entropy_model(named["hyper_tables"], named["contexts"])
-            others = {role: store.by_id(named[role]) for role in ("g_a", "h_a", "g_s")}
-            gradient = store.by_id(named["gradient"]) if "gradient" in named else None
+            tables, contexts = _entropy_model(told["hyper_tables"], told["contexts"])
+            others = {role: store.by_id(told[role]) for role in ("g_a", "h_a", "g_s")}
+            gradient = store.by_id(told["gradient"]) if "gradient" in told else None
         except (KeyError, binascii.Error):
-            raise WeightsError(f"{h_s.name} lacks its tables; reinstall comrec") from None
-        if (len(tables), len(contexts.order)) != (h_s.channels, others["h_a"].channels):
-            raise WeightsError(f"{h_s.name}: its tables are of other channels; reinstall comrec")
-        return cls(h_s=h_s, tables=tables, contexts=contexts, gradient=gradient, **others)
+            raise WeightsError(f"{named.name} lacks its tables; reinstall comrec") from None
+        if (len(tables), len(contexts.order)) != (named.channels, others["h_a"].channels):
+            raise WeightsError(f"{named.name}: its tables are of other channels; reinstall comrec")
+        return cls(h_s=named, tables=tables, contexts=contexts, gradient=gradient, **others)
 
     def entropy_parameters(self, z: Integers, height: int, width: int) -> tuple[Integers, Integers]:
         """Scale index and mean of each latent, (M, height, width) each; see `ContextModel`."""

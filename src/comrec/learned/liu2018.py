@@ -22,12 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from comrec.codec import Codec, Encode, check_quality, effort_option
-from comrec.errors import DamagedFileError, UnknownFormatError
+from comrec.errors import DamagedFileError
 from comrec.formats import cmr
 from comrec.inference import store, tiles
 from comrec.learned import files, refinement
 from comrec.learned.hyperprior import ALIGN, Networks
-from comrec.metrics import MS_SSIM_SIDE, luma
+from comrec.learned.pixels import pixels_of, planes_of
+from comrec.metrics import MS_SSIM_SIDE
 from comrec.options import option
 from comrec.picture import Picture
 from comrec.preparation.header import Header
@@ -93,10 +94,9 @@ class Liu2018(Codec):
     def _encoder(self, picture: Picture) -> _Encoder:
         self.check(picture)
         networks = Networks.trained_for(self.id, self.metric)
-        rows, columns = (-side % ALIGN for side in (picture.height, picture.width))
-        padded = np.pad(picture.rgb, ((0, rows), (0, columns), (0, 0)), mode="edge")
-        large = min(padded.shape[:2]) >= _LEAST.get(self.metric, 1)
-        return _Encoder(self.id, picture, padded.transpose(2, 0, 1), networks, large)
+        planes = planes_of(picture, ALIGN)
+        large = min(planes.shape[1:]) >= _LEAST.get(self.metric, 1)
+        return _Encoder(self.id, picture, planes, networks, large)
 
     def encode_within(self, picture: Picture, budget: int) -> OperatingPoint:
         """Searches without refinement, then refines once, at the quality that fills the budget.
@@ -142,9 +142,7 @@ class Liu2018(Codec):
 
     def decode(self, data: bytes, *, partial: bool = False) -> Picture:
         file = cmr.parse(data)
-        head = file.header
-        if head.codec != self.id:
-            raise UnknownFormatError(f"input: a .cmr file of the codec {head.codec}, not {self.id}")
+        head = files.of_codec(file, self.id)
         if head.payloads != 1:
             raise DamagedFileError(f"input: {head.payloads} payloads, not one")
         networks = Networks.named(self.id, head.network)
@@ -153,11 +151,7 @@ class Liu2018(Codec):
         (planes,) = tiles.apply(
             networks.g_s, y, head.quality, np.ascontiguousarray, tiles.to_pixels
         )
-        # Much faster than a contiguous array of the transpose.
-        pixels = np.stack([*planes[:, : head.height, : head.width]], axis=2)
-        if head.channels == 1:
-            pixels = np.rint(luma(pixels)).astype(np.uint8)
-        return files.picture(file, pixels)
+        return files.picture(file, pixels_of(planes, head))
 
     def header(self, data: bytes) -> Header:
         return files.header(data)

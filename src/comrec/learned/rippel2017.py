@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 
 from comrec.codec import Encode, check_quality, effort_option
 from comrec.entropy.planes import LATTICES, PLANES, Integers, Known, PlaneModel
-from comrec.errors import DamagedFileError, UnknownFormatError, WeightsError
+from comrec.errors import DamagedFileError, WeightsError
 from comrec.formats import cmr
 from comrec.inference import session, store, tiles
 from comrec.inference.store import Network
 from comrec.learned import files, progressive
+from comrec.learned.networks import Together
+from comrec.learned.pixels import pixels_of, planes_of
 from comrec.learned.progressive import ProgressiveCodec, Stream
-from comrec.metrics import luma
 from comrec.picture import Picture
 from comrec.preparation.header import Header
 
@@ -39,12 +40,14 @@ _BAND = 64  # rows of a lattice that the predictors take at once
 
 
 @dataclass(frozen=True)
-class Networks:
-    """The networks that were trained together, and their entropy model.
+class Networks(Together):
+    """The networks of the codec, and their entropy model.
 
     Attributes:
         planes: the predictors; files name this one.
     """
+
+    role, down, not_one = "planes", 2, "codes no planes"
 
     g_a: Network
     g_s: Network
@@ -52,41 +55,16 @@ class Networks:
     model: PlaneModel
 
     @classmethod
-    def trained_for(cls, family: str, metric: str) -> Self:
-        """The current ones.
-
-        Raises:
-            WeightsError: none are in the package.
-        """
-        planes = store.find(family, metric, "planes", down=2)
-        if planes is None:
-            raise WeightsError(f"{family}: this version ships no networks for {metric}")
-        return cls._around(planes)
-
-    @classmethod
-    def named(cls, family: str, network_id: str) -> Self:
-        """Those that a file names.
-
-        Raises:
-            WeightsError: they are not in this version.
-            DamagedFileError: the file names something else.
-        """
-        planes = store.by_id(network_id)
-        if (planes.family, planes.role) != (family, "planes"):
-            raise DamagedFileError(f"input: damaged: it names {planes.name}, which codes no planes")
-        return cls._around(planes)
-
-    @classmethod
-    def _around(cls, planes: Network) -> Self:
-        told: dict[str, str] = session.session(planes).get_modelmeta().custom_metadata_map
+    def _around(cls, named: Network) -> Self:
+        told: dict[str, str] = session.session(named).get_modelmeta().custom_metadata_map
         try:
             model = _model(told["model"])
             g_a, g_s = (store.by_id(told[role]) for role in ("g_a", "g_s"))
         except (KeyError, binascii.Error):
-            raise WeightsError(f"{planes.name} lacks its tables; reinstall comrec") from None
+            raise WeightsError(f"{named.name} lacks its tables; reinstall comrec") from None
         if len(model.order) != g_s.channels:
-            raise WeightsError(f"{planes.name}: its tables are of other channels; reinstall comrec")
-        return cls(g_a, g_s, planes, model)
+            raise WeightsError(f"{named.name}: its tables are of other channels; reinstall comrec")
+        return cls(g_a, g_s, named, model)
 
     def predict(
         self, number: int, levels: NDArray[np.uint8], channels: NDArray[np.int64]
@@ -132,9 +110,7 @@ class Rippel2017(ProgressiveCodec):
     def encoder(self, picture: Picture) -> Encode:
         self.check(picture)
         networks = Networks.trained_for(self.id, _METRIC)
-        rows, columns = (-side % _ALIGN for side in (picture.height, picture.width))
-        padded = np.pad(picture.rgb, ((0, rows), (0, columns), (0, 0)), mode="edge")
-        (y,) = tiles.apply(networks.g_a, padded.transpose(2, 0, 1), 0.0, tiles.from_pixels)
+        (y,) = tiles.apply(networks.g_a, planes_of(picture, _ALIGN), 0.0, tiles.from_pixels)
         least = _least_bytes(picture.width, picture.height)
 
         def encode(quality: float) -> bytes:
@@ -149,14 +125,10 @@ class Rippel2017(ProgressiveCodec):
     def decode(self, data: bytes, *, partial: bool = False) -> Picture:
         file = cmr.parse(data, partial=partial)
         networks, known = self._known(file)
-        head = file.header
         (planes,) = tiles.apply(
             networks.g_s, known.latents, 100 * known.place, np.ascontiguousarray, tiles.to_pixels
         )
-        pixels = np.stack([*planes[:, : head.height, : head.width]], axis=2)
-        if head.channels == 1:
-            pixels = np.rint(luma(pixels)).astype(np.uint8)
-        return files.picture(file, pixels)
+        return files.picture(file, pixels_of(planes, file.header))
 
     def header(self, data: bytes) -> Header:
         return files.header(data)
@@ -176,9 +148,7 @@ class Rippel2017(ProgressiveCodec):
 
     def _known(self, file: cmr.Container) -> tuple[Networks, Known]:
         """The latents of a file, as far as it has them."""
-        head = file.header
-        if head.codec != self.id:
-            raise UnknownFormatError(f"input: a .cmr file of the codec {head.codec}, not {self.id}")
+        head = files.of_codec(file, self.id)
         stream = _stream(file)
         networks = Networks.named(self.id, head.network)
         height, width = (

@@ -111,7 +111,7 @@ def _sums(values: Tensor) -> list[Tensor]:
 
 def _before(missed: Tensor) -> Tensor:
     """Sums over all earlier groups at the same place; channels in coding order."""
-    groups = torch.split(missed.clamp_max(8), list(_groups(missed.shape[1])), 1)
+    groups = torch.split(missed.clamp_max(8), list(groups_of(missed.shape[1])), 1)
     total = torch.zeros_like(missed[:, :1])
     sums = []
     for group in groups:
@@ -138,7 +138,7 @@ def fit(pair: nn.ModuleDict, photos: PhotoStore, device: str) -> ContextModel:
     surrogate = pair["contexts"]
     assert isinstance(surrogate, Surrogate)
     order = surrogate.order.cpu().numpy()
-    groups = _groups(len(order))
+    groups = groups_of(len(order))
 
     def ordered(crops: int) -> Iterator[Latents]:
         for y, index, mean in _crops(pair, photos, device, crops):
@@ -158,7 +158,8 @@ def fit(pair: nn.ModuleDict, photos: PhotoStore, device: str) -> ContextModel:
     )
 
 
-def _groups(channels: int) -> tuple[int, ...]:
+def groups_of(channels: int) -> tuple[int, ...]:
+    """Number of channels of each group, by `GROUPS`."""
     sizes = [max(1, round(share * channels)) for share in GROUPS]
     return (*sizes, channels - sum(sizes))
 

@@ -327,7 +327,9 @@ def _enter_learned(
         up=up,
         down=down,
         channels=channels,
-        conditioned=role in ("g_s", "gradient") or (recipe.family, role) == ("liu2018", "g_a"),
+        conditioned=any(
+            given.name == "quality" for given in onnx.load_from_string(data).graph.input
+        ),
         geometry=LEARNED_GEOMETRY[recipe.family][role],
         base=base,
     )

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from comrec.blocks import RGB_TO_YCC
+
 _YCBCR_WEIGHTS = (6.0, 1.0, 1.0)
 _SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
@@ -60,10 +62,8 @@ def _dissimilarity_ycbcr(prediction: Tensor, target: Tensor) -> Tensor:
 
 def to_ycbcr(rgb: Tensor) -> Tensor:
     """(N, 3, H, W) in 0..1 to JFIF's YCbCr, all in 0..1."""
-    luma = torch.tensor([0.299, 0.587, 0.114], device=rgb.device).view(1, 3, 1, 1)
-    y = (rgb * luma).sum(1, keepdim=True)
-    cb, cr = (rgb[:, 2:] - y) / 1.772 + 0.5, (rgb[:, :1] - y) / 1.402 + 0.5
-    return torch.cat([y, cb, cr], 1)
+    ycc = torch.einsum("kc,nchw->nkhw", torch.from_numpy(RGB_TO_YCC).to(rgb), rgb)
+    return ycc + torch.tensor([0.0, 0.5, 0.5], device=rgb.device).view(1, 3, 1, 1)
 
 
 def ms_ssim(prediction: Tensor, target: Tensor) -> Tensor:

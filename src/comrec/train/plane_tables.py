@@ -11,20 +11,17 @@ from comrec.entropy.planes import (
     CONTEXTS,
     INDICES,
     PLANES,
-    Encoding,
     Integers,
     Part,
     PlaneModel,
     Predict,
+    Wanted,
     parts_until,
 )
-from comrec.entropy.queue import QueueEncoder
 from comrec.entropy.tables import Table
 from comrec.progress import progress
 from comrec.train.clusters import Counts, clustered, smoothed
-
-GROUPS = (1 / 32, 1 / 16, 3 / 32, 3 / 16, 5 / 16)
-"""Shares of the channels in each group; the last has the rest."""
+from comrec.train.contexts import groups_of
 
 _REACH = 40  # symbols of the first plane beyond are escapes
 _TABLES = {"first": 24, "significance": 40, "refinement": 24}
@@ -33,8 +30,8 @@ _FLAG_TABLES = 12
 Latents = NDArray[np.float32]
 
 
-class _Counting(Encoding):
-    """Counts symbols by context, without coding them.
+class _Counting:
+    """Counts symbols by context.
 
     Attributes:
         counts: (PLANES, CONTEXTS, 2 _REACH + 2), of symbols -_REACH.._REACH, and of escapes.
@@ -42,19 +39,19 @@ class _Counting(Encoding):
         significant: (PLANES, index bins, 2) the same of latents.
     """
 
-    def __init__(self, model: PlaneModel, y: Latents) -> None:
-        super().__init__(model, QueueEncoder(), y)
+    def __init__(self, y: Latents) -> None:
+        self._wanted = Wanted(y)
         self.counts = np.zeros((PLANES, CONTEXTS, 2 * _REACH + 2))
         self.flags = np.zeros((PLANES, len(y), 2))
         self.significant = np.zeros((PLANES, INDICES // 2, 2))
 
     def active(self, plane: int, channels: Integers) -> NDArray[np.bool_]:
-        found = self.becoming(plane, channels)
+        found = self._wanted.active(plane, channels)
         np.add.at(self.flags[plane], (channels, found.astype(int)), 1)
         return found
 
     def symbols(self, part: Part) -> tuple[Integers, None]:
-        symbols = self.wanted(part)
+        symbols = self._wanted.symbols(part)
         near = np.abs(symbols) <= _REACH
         column = np.where(near, symbols + _REACH, 2 * _REACH + 1)
         np.add.at(self.counts[part.plane], (part.contexts, column), 1)
@@ -71,15 +68,13 @@ def fit(crops: Sequence[Latents], order: NDArray[np.int64], predict: Predict) ->
         crops: latents (M, h, w) each.
         order: of the channels, the strongest first.
     """
-    channels = len(order)
-    sizes = [max(1, round(share * channels)) for share in GROUPS]
-    groups = (*sizes, channels - sum(sizes))
+    groups = groups_of(len(order))
     one = Table.from_counts([1], 0)
     model = PlaneModel(
         order,
         groups,
         np.zeros((PLANES, INDICES // 2), np.int64),
-        np.zeros((PLANES, channels), np.uint8),
+        np.zeros((PLANES, len(order)), np.uint8),
         np.zeros((PLANES, CONTEXTS), np.uint8),
         (one,),
     )
@@ -94,7 +89,7 @@ def fit(crops: Sequence[Latents], order: NDArray[np.int64], predict: Predict) ->
 def _counted(model: PlaneModel, crops: Sequence[Latents], predict: Predict) -> _Counting:
     total: _Counting | None = None
     for y in progress(crops, len(crops), "planes"):
-        one = _Counting(model, y)
+        one = _Counting(y)
         model.walk(y.shape[1:], predict, one, parts_until(1.0, len(model.groups)))
         if total is None:
             total = one

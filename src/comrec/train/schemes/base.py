@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from comrec.inference.store import Network
-from comrec.train import export, precision
+from comrec.train import export, losses, precision
 from comrec.train.data import PhotoStore
 from comrec.train.families import FAMILIES, Family
 from comrec.train.recipe import Recipe
@@ -76,6 +76,27 @@ class Scheme(ABC):
 
     def autocast(self) -> torch.autocast:
         return precision.autocast(self.device)
+
+
+class Learned(Scheme):
+    """Trains networks throughout, by rate and distortion."""
+
+    def loss(
+        self, original: Tensor, reconstruction: Tensor, bits: Tensor, quality: Tensor
+    ) -> Tensor:
+        """The mean of (bits per pixel + lambda * distortion) / sqrt(lambda), lambda by quality.
+
+        The root keeps the high qualities' gradients from drowning the low ones'. Bits and quality
+        are (N,).
+        """
+        lmbda = losses.price(quality, self.recipe.lambdas)
+        bpp = bits / (original.shape[2] * original.shape[3])
+        distortion = self.distortion(reconstruction, original)
+        return ((bpp + lmbda * distortion) / lmbda.sqrt()).mean()
+
+    def distortion(self, reconstruction: Tensor, original: Tensor) -> Tensor:
+        """(N,) in the unit that the recipe's lambdas are for."""
+        return losses.distortion(self.recipe.codec)(reconstruction, original)
 
 
 class Sandwich(Scheme):

@@ -16,7 +16,7 @@ from comrec.train import export, losses, plane_tables, rippel2017
 from comrec.train.learned import latents
 from comrec.train.planes import Planes, truncated
 from comrec.train.recipe import Recipe
-from comrec.train.schemes.base import VALIDATION_SEED, Scheme, psnr
+from comrec.train.schemes.base import VALIDATION_SEED, Learned, psnr
 
 _COUNTED, _COUNTED_SIDE = 300, 256
 """Crops on which tables are counted."""
@@ -27,11 +27,8 @@ WARM_UP = 300
 """Steps at the start in which only the entropy model learns."""
 
 
-class BitPlanes(Scheme):
-    """Every crop is cut at a random place of its file.
-
-    loss = (bits per pixel + lambda * distortion) / sqrt(lambda), lambda by the place.
-    """
+class BitPlanes(Learned):
+    """Every crop is cut at a random place of its file, which is its quality in the loss."""
 
     families = ("rippel2017",)
 
@@ -115,16 +112,6 @@ class BitPlanes(Scheme):
             along[..., top::2, left::2] += number
         reached = 2 * len(LATTICES) * share.view(-1, 1, 1, 1)
         return torch.where(early, along < reached, along + len(LATTICES) < reached)
-
-    def loss(self, original: Tensor, reconstruction: Tensor, bits: Tensor, place: Tensor) -> Tensor:
-        lmbda = losses.price(place, self.recipe.lambdas)
-        bpp = bits / (original.shape[2] * original.shape[3])
-        distortion = self.distortion(reconstruction, original)
-        return ((bpp + lmbda * distortion) / lmbda.sqrt()).mean()
-
-    def distortion(self, reconstruction: Tensor, original: Tensor) -> Tensor:
-        """(N,) in the unit that the recipe's lambdas are for."""
-        return losses.distortion(self.recipe.codec)(reconstruction, original)
 
     def validate(self) -> dict[str, float]:
         """After each plane: estimated bits per pixel, PSNR, and MS-SSIM in dB."""

@@ -16,15 +16,13 @@ from comrec.learned.hyperprior import Z_LIMIT
 from comrec.train import contexts, export, learned, losses, perceptual, rate
 from comrec.train.integer import bound, rounded
 from comrec.train.recipe import Recipe
-from comrec.train.schemes.base import VALIDATION_SEED, Scheme, psnr
+from comrec.train.schemes.base import VALIDATION_SEED, Learned, psnr
 
 
-class Curriculum(Scheme):
+class Curriculum(Learned):
     """One stage of Liu et al. 2018's curriculum: distortion, quantisation, rate, then the metric.
 
-    loss = (bits per pixel + lambda * distortion) / sqrt(lambda), lambda by each crop's quality. The
-    root keeps the high qualities' gradients from drowning the low ones'. Without a rate term:
-    the distortion.
+    Without a rate term the loss is the distortion.
     """
 
     families = ("liu2018",)
@@ -81,16 +79,9 @@ class Curriculum(Scheme):
     def loss(
         self, original: Tensor, reconstruction: Tensor, bits: Tensor, quality: Tensor
     ) -> Tensor:
-        distortion = self.distortion(reconstruction, original)
         if not self.has_rate:
-            return distortion.mean()
-        lmbda = losses.price(quality, self.recipe.lambdas)
-        bpp = bits / (original.shape[2] * original.shape[3])
-        return ((bpp + lmbda * distortion) / lmbda.sqrt()).mean()
-
-    def distortion(self, reconstruction: Tensor, original: Tensor) -> Tensor:
-        """(N,) in the unit that the recipe's lambdas are for."""
-        return losses.distortion(self.recipe.codec)(reconstruction, original)
+            return self.distortion(reconstruction, original).mean()
+        return super().loss(original, reconstruction, bits, quality)
 
     def validate(self) -> dict[str, float]:
         """At four qualities: estimated bits per pixel, PSNR, and MS-SSIM where trained for it."""

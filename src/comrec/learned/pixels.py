@@ -1,0 +1,30 @@
+"""The pixels of pictures as the planes that networks take and give."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from comrec.formats.cmr import Header
+from comrec.metrics import luma
+from comrec.picture import Picture, Pixels
+
+
+def planes_of(picture: Picture, align: int) -> NDArray[np.uint8]:
+    """(3, H, W): RGB, extended to sides in multiples of ``align`` by repeating its edges."""
+    rows, columns = (-side % align for side in (picture.height, picture.width))
+    padded = np.pad(picture.rgb, ((0, rows), (0, columns), (0, 0)), mode="edge")
+    return padded.transpose(2, 0, 1)
+
+
+def pixels_of(planes: NDArray[Any], head: Header) -> Pixels:
+    """The pixels of a file's picture: (H, W, 3), or (H, W) of a gray one.
+
+    Args:
+        planes: uint8 (3, h, w), at least as large as the picture.
+    """
+    # Much faster than a contiguous array of the transpose.
+    pixels = np.stack([*planes[:, : head.height, : head.width]], axis=2)
+    return np.rint(luma(pixels)).astype(np.uint8) if head.channels == 1 else pixels
