@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from comrec.entropy.coder import Decoder, Encoder
 from comrec.entropy.packing import Packed, unpacked
-from comrec.entropy.tables import Table
+from comrec.entropy.tables import Table, code_lengths
 
 Integers = NDArray[np.integer[Any]]
 
@@ -271,8 +271,7 @@ class ContextModel:
 
     @cached_property
     def _code_lengths(self) -> NDArray[np.float32]:
-        values = np.arange(-_CHARTED, _CHARTED + 1)
-        return np.array([table.bits(values) for table in self.tables], np.float32)
+        return code_lengths(self.tables, _CHARTED)
 
     def pack(self) -> bytes:
         """As `packing` has it; its own arrays: coefficients (2 bytes each, signed), table_of."""

@@ -110,6 +110,12 @@ class Table:
         return cls.from_counts(counts, minimum, max(0, (1 << 40) - sum(counts)))
 
 
+def code_lengths(tables: Sequence[Table], most: int) -> NDArray[np.float32]:
+    """(tables, 2 most + 1): bits of -most, ..., most under each table."""
+    values = np.arange(-most, most + 1)
+    return np.array([table.bits(values) for table in tables], np.float32)
+
+
 def coder_model(frequencies: Sequence[int]) -> Any:
     """A model of exactly these frequencies, whose sum is `TOTAL`, for the library ``constriction``.
 

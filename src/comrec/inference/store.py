@@ -29,11 +29,11 @@ class Network:
 
     Attributes:
         name: its job, such as "comrec-jpeg-rec1"; networks of later releases share it.
-        family: the system it belongs to: "jiang2017", "comrec" or "liu2018".
-        variant: of the family: the standard codec it was trained around, by id; of "liu2018" what
-            it was optimised for: "mse", "ms-ssim" or "perceptual".
-        role: in its system: "com" (ComCNN) or "rec" (RecCNN); of "liu2018" "g_a", "h_a", "h_s",
-            "g_s" or "gradient".
+        family: the system it belongs to: "jiang2017", "comrec", "liu2018" or "rippel2017".
+        variant: of the family: the standard codec it was trained around, by id; of the learned
+            codecs what it was optimised for: "mse", "ms-ssim" or "perceptual".
+        role: in its system: "com" (ComCNN) or "rec" (RecCNN); of the learned codecs "g_a", "h_a",
+            "h_s", "g_s", "gradient" or "planes".
         up, down: its output's sides are up / down times its input's; one of them is 1.
         channels: of its input; 1 (luma) or 3 (RGB) where that is a picture.
         conditioned: whether it takes a quality beside the picture.
@@ -200,6 +200,12 @@ def com_of(rec: Network, codec: str) -> Network:
     if rec.com is not None:
         return by_id(rec.com[: len(rec.id)])
     return serving(rec.family, codec, "com", down=rec.up)
+
+
+def gradient_of(g_s: Network) -> Network | None:
+    """The network that refines latents for a synthesis, as a patch of which it is stored."""
+    fitting = [n for n in networks() if (n.role, n.patch_of) == ("gradient", g_s.sha256)]
+    return fitting[-1] if fitting else None
 
 
 def by_id(network_id: str) -> Network:

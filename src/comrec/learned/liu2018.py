@@ -26,6 +26,7 @@ from comrec.errors import DamagedFileError
 from comrec.formats import cmr
 from comrec.inference import store, tiles
 from comrec.learned import files, refinement
+from comrec.learned.codings import Residuals
 from comrec.learned.hyperprior import ALIGN, Networks
 from comrec.learned.pixels import pixels_of, planes_of
 from comrec.metrics import MS_SSIM_SIDE
@@ -36,8 +37,6 @@ from comrec.ratecontrol import OperatingPoint, QualitySearch, too_small
 
 Metric = Literal["mse", "ms-ssim", "perceptual"]
 
-_STEPS = (0, 0, 0, 0, 0, 3, 4, 8, 16, 40)
-"""Of refinement, by effort from 1."""
 _LEAST = {"mse": 1, "ms-ssim": MS_SSIM_SIDE}
 """Pixels that the distortion to refine for needs, along each side."""
 
@@ -82,7 +81,7 @@ class Liu2018(Codec):
     @property
     def steps(self) -> int:
         """Of refinement."""
-        return _STEPS[self.effort - 1]
+        return refinement.STEPS[self.effort - 1]
 
     def encode(self, picture: Picture, quality: float) -> bytes:
         return self._encoder(picture).encode(quality, self.steps)
@@ -186,8 +185,7 @@ class _Encoder:
         y, z = networks.analysed(self.planes, quality)
         parameters = networks.entropy_parameters(z, y.shape[1], y.shape[2])
         if steps and self.large and networks.gradient is not None:
-            y = refinement.refined(
-                networks.gradient, networks.contexts, y, self.planes, *parameters, quality, steps
-            )
+            coding = Residuals(networks.contexts, *parameters)
+            y = refinement.refined(networks.gradient, coding, y, self.planes, quality, steps).y
         payload = networks.encode(y, z, parameters)
         return files.write(self.picture, self.codec_id, networks.h_s.id, quality, [payload])

@@ -41,7 +41,14 @@ class ProgressiveCodec(Codec):
 
     def encode_within(self, picture: Picture, budget: int) -> OperatingPoint:
         """Encodes once, and cuts."""
-        whole = self.encode(picture, 100)
+        return self.cut_within(self.encode(picture, 100), budget)
+
+    def cut_within(self, whole: bytes, budget: int) -> OperatingPoint:
+        """As much of a file as fits.
+
+        Raises:
+            TargetError: too little to be decoded.
+        """
         data = cmr.cut(whole, budget)
         if data is None or not self.enough(data):
             raise too_small(budget, self.id, self._smallest(whole))

@@ -2,8 +2,8 @@
 
 g_a was trained on all pictures. For a single one, gradient descent on its own rate-distortion cost,
 bits + lambda * distortion, finds better latents, as in Y. Yang, R. Bamler, S. Mandt, "Improving
-Inference for Neural Image Compression" (NeurIPS 2020). Each residual is replaced by a soft rounding
-between its two nearest integers, whose temperature falls in every step (their stochastic Gumbel
+Inference for Neural Image Compression" (NeurIPS 2020). Each latent is replaced by a soft rounding
+between its two nearest values, whose temperature falls in every step (their stochastic Gumbel
 annealing, without sampling). So both the reconstruction and the code length have gradients.
 Decoders do not change.
 """
@@ -13,17 +13,20 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from comrec.entropy.contexts import MEAN_STEPS, ContextModel, Integers
 from comrec.inference import session, tiles
 from comrec.inference.store import Network
 
 Floats = NDArray[np.float32]
 
-_RATE = 0.6  # Adam's first learning rate times the number of steps, in quantisation steps
+STEPS = (0, 0, 0, 0, 0, 3, 4, 8, 16, 40)
+"""Of a descent, by effort from 1."""
+
+_RATE = 0.6  # Adam's first learning rate times the number of steps, in units of places
 _MOMENTS = 0.9, 0.99  # Adam's betas
 _TINY = np.float32(1e-16)
 _ANNEALING = 2.5  # the temperature falls from 1 to exp(-2.5)
@@ -32,43 +35,89 @@ _EDGE = np.float32(1e-4)  # fractional parts are clipped to _EDGE..1 - _EDGE
 _log = logging.getLogger(__name__)
 
 
+class Values(Protocol):
+    """The values that latents (M, h, w) can take, by number: integers, as float32."""
+
+    @property
+    def place(self) -> Floats:
+        """Where each latent is among the numbers; coding rounds it."""
+        ...
+
+    def between(self, lower: Floats, share: Floats | float) -> Floats:
+        """The decoded latent at a share, 0..1, of the way from a number to the next."""
+        ...
+
+    def gap(self, lower: Floats) -> Floats | float:
+        """By how much the decoded latents of a number and the next differ."""
+        ...
+
+    def rise(self, lower: Floats) -> Floats:
+        """The bits that the next number costs more."""
+        ...
+
+    def bits(self, number: Floats) -> float:
+        """What numbers cost together, from any zero that stays."""
+        ...
+
+
+class Coding(Protocol):
+    """How latents are coded."""
+
+    def inside(self, window: tiles.Window) -> Coding:
+        """That of a window of the latents."""
+        ...
+
+    def values(self, y: Floats) -> Values:
+        """Where latents are; a step of 1 in one of them is a step of 1 in its place."""
+        ...
+
+
+class Refined(NamedTuple):
+    """Latents after a descent.
+
+    Attributes:
+        y: (M, h, w).
+        saved: by how much lambda * distortion is less than before, in bits; of large pictures
+            roughly.
+    """
+
+    y: Floats
+    saved: float
+
+
 def refined(
     network: Network,
-    contexts: ContextModel,
+    coding: Coding,
     y: Floats,
     pixels: NDArray[np.uint8],
-    scale_index: Integers,
-    mean: Integers,
     quality: float,
     steps: int,
-) -> Floats:
-    """Refined latents of a picture, to be coded with the same scale index and mean.
+) -> Refined:
+    """Refined latents of a picture.
 
     Large pictures are cut into tiles; each is refined together with its surroundings.
 
     Args:
         network: of role "gradient": gradient of lambda * distortion, in bits, with respect to
             latents.
-        y: (M, h, w), the output of g_a.
+        y: (M, h, w), as ``coding`` takes them.
         pixels: (3, 16h, 16w).
-        scale_index, mean: (M, h, w), see `ContextModel.encode`.
         quality: 0..100.
         steps: of Adam. The time is about that of decoding 3 * (steps + 2) times.
-    Returns:
-        (M, h, w).
     """
-    better = np.empty_like(y)
+    better, saved = np.empty_like(y), 0.0
     scale = pixels.shape[1] // y.shape[1]
     windows = list(tiles.windows(y.shape[1], y.shape[2], network))
     for done, (outer, inner, place) in enumerate(windows, 1):
         rows, columns = (slice(scale * side.start, scale * side.stop) for side in outer)
         picture = tiles.from_pixels(pixels[:, rows, columns])
-        parameters = scale_index[:, *outer], mean[:, *outer]
-        descent = _Descent(network, contexts, picture, *parameters, quality)
-        better[:, *place] = descent.run(y[:, *outer], steps)[:, *inner]
+        descent = _Descent(network, coding.inside(outer), picture, quality)
+        found = descent.run(y[:, *outer], steps)
+        better[:, *place] = found.y[:, *inner]
+        saved += found.saved
         if len(windows) > 1:
             _log.info("quality %g: %d of %d tiles refined", quality, done, len(windows))
-    return better
+    return Refined(better, saved)
 
 
 @dataclass(frozen=True)
@@ -76,16 +125,14 @@ class _Descent:
     """The refinement of one tile; as the arguments of `refined`, but picture is in 0..1."""
 
     network: Network
-    contexts: ContextModel
+    coding: Coding
     picture: Floats
-    scale_index: Integers
-    mean: Integers
     quality: float
 
-    def run(self, y: Floats, steps: int) -> Floats:
+    def run(self, y: Floats, steps: int) -> Refined:
         """Adam, with a learning rate in proportion to sqrt(1 - step / steps).
 
-        Returns y unchanged if that did not reduce its cost. This is rare; it happens when many
+        Gives y unchanged if that did not reduce its cost. This is rare; it happens when many
         latents change their contexts.
         """
         start, before = y, self._cost(y)
@@ -98,35 +145,31 @@ class _Descent:
             even, size = 1 - keep ** (step + 1), 1 - spread ** (step + 1)
             rate = _RATE / steps * math.sqrt(1 - step / steps)
             y = y - np.float32(rate / even) * first / np.sqrt(second / np.float32(size) + _TINY)
-        return y if self._cost(y) < before else start
+        after = self._cost(y)
+        if sum(after) < sum(before):
+            return Refined(y, before[1] - after[1])
+        return Refined(start, 0.0)
 
     def _slope(self, y: Floats, temperature: float) -> Floats:
-        """The gradient of the cost, in bits per quantisation step."""
-        mean, table = self._surroundings(y)
-        residuals = y - mean
-        lower = np.floor(residuals)
-        part = np.clip(residuals - lower, _EDGE, 1 - _EDGE)
-        # Weight of the upper integer: softmax of -arctanh(distance) / temperature over the two.
+        """The gradient of the cost, in bits, by the latents' places."""
+        values = self.coding.values(y)
+        lower = np.floor(values.place)
+        part = np.clip(values.place - lower, _EDGE, 1 - _EDGE)
+        # Weight of the upper value: softmax of -arctanh(distance) / temperature over the two.
         logits = (np.arctanh(part) - np.arctanh(1 - part)) / np.float32(temperature)
-        upper = 1 / (1 + np.exp(-np.clip(logits, -80, 80)))
+        upper = np.asarray(1 / (1 + np.exp(-np.clip(logits, -80, 80))), np.float32)
         derivative = 1 / (1 - part * part) + 1 / (part * (2 - part))
         derivative *= upper * (1 - upper) / np.float32(temperature)
-        slope, _ = self._distortion(mean + lower + upper)
-        more_bits = self.contexts.bits(table, lower + 1) - self.contexts.bits(table, lower)
-        gradient: Floats = (slope + more_bits) * derivative
-        return gradient
+        slope, _ = self._distortion(values.between(lower, upper))
+        gradient = (slope * values.gap(lower) + values.rise(lower)) * derivative
+        return np.asarray(gradient, np.float32)
 
-    def _cost(self, y: Floats) -> float:
-        """Bits + lambda * distortion of the rounded latents, in bits."""
-        mean, table = self._surroundings(y)
-        residuals = np.rint(y - mean)
-        _, distortion = self._distortion(mean + residuals)
-        return float(self.contexts.bits(table, residuals).sum(dtype=np.float64)) + distortion
-
-    def _surroundings(self, y: Floats) -> tuple[Floats, NDArray[np.uint8]]:
-        """Corrected means, in quantisation steps, and numbers of tables."""
-        mean, table = self.contexts.surroundings(y, self.scale_index, self.mean)
-        return mean.astype(np.float32) * np.float32(1 / MEAN_STEPS), table
+    def _cost(self, y: Floats) -> tuple[float, float]:
+        """Bits of the rounded latents, and their lambda * distortion, in bits."""
+        values = self.coding.values(y)
+        number = np.rint(values.place)
+        _, distortion = self._distortion(values.between(number, 0.0))
+        return values.bits(number), distortion
 
     def _distortion(self, latents: Floats) -> tuple[Floats, float]:
         """Lambda * distortion in bits: its gradient and its value."""

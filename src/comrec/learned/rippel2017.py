@@ -19,17 +19,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from comrec.codec import Encode, check_quality, effort_option
+from comrec.entropy.plane_costs import costs
 from comrec.entropy.planes import LATTICES, PLANES, Integers, Known, PlaneModel
 from comrec.errors import DamagedFileError, WeightsError
 from comrec.formats import cmr
 from comrec.inference import session, store, tiles
 from comrec.inference.store import Network
-from comrec.learned import files, progressive
+from comrec.learned import files, progressive, refinement
+from comrec.learned.codings import Intervals
 from comrec.learned.networks import Together
 from comrec.learned.pixels import pixels_of, planes_of
 from comrec.learned.progressive import ProgressiveCodec, Stream
+from comrec.metrics import MS_SSIM_SIDE
 from comrec.picture import Picture
 from comrec.preparation.header import Header
+from comrec.ratecontrol import OperatingPoint
 
 _METRIC = "ms-ssim"  # what its networks were trained for
 _ALIGN = 32
@@ -45,6 +49,7 @@ class Networks(Together):
 
     Attributes:
         planes: the predictors; files name this one.
+        gradient: for refining y; None where there is none.
     """
 
     role, down, not_one = "planes", 2, "codes no planes"
@@ -53,6 +58,7 @@ class Networks(Together):
     g_s: Network
     planes: Network
     model: PlaneModel
+    gradient: Network | None
 
     @classmethod
     def _around(cls, named: Network) -> Self:
@@ -64,7 +70,7 @@ class Networks(Together):
             raise WeightsError(f"{named.name} lacks its tables; reinstall comrec") from None
         if len(model.order) != g_s.channels:
             raise WeightsError(f"{named.name}: its tables are of other channels; reinstall comrec")
-        return cls(g_a, g_s, named, model)
+        return cls(g_a, g_s, named, model, store.gradient_of(g_s))
 
     def predict(
         self, number: int, levels: NDArray[np.uint8], channels: NDArray[np.int64]
@@ -89,6 +95,10 @@ class Rippel2017(ProgressiveCodec):
     """Features of six scales, coded by bit-planes: every prefix of a file is a picture.
 
     Its networks were trained for MS-SSIM. A file names those that made it.
+
+    Attributes:
+        effort: from 6 on, latents are refined for the picture (`learned.refinement`) at the quality
+            asked, in more steps with more effort. Decoding takes no longer for it.
     """
 
     id = "rippel2017"
@@ -97,30 +107,47 @@ class Rippel2017(ProgressiveCodec):
     quality_step = 100 / ((PLANES - 1) * len(LATTICES) * 6)
     bench_qualities = (10, 25, 40, 50, 60, 75, 90, 100)
 
-    effort: int = effort_option("changes nothing")
+    effort: int = effort_option("from 6 on, latents are refined for the picture")
 
     @property
     def networks(self) -> tuple[str, ...]:
         mine = (self.id, _METRIC)
         return tuple(n.sha256 for n in store.networks() if (n.family, n.variant) == mine)
 
+    @property
+    def steps(self) -> int:
+        """Of refinement."""
+        return refinement.STEPS[self.effort - 1]
+
     def encode(self, picture: Picture, quality: float) -> bytes:
         return self.encoder(picture)(quality)
 
     def encoder(self, picture: Picture) -> Encode:
-        self.check(picture)
-        networks = Networks.trained_for(self.id, _METRIC)
-        (y,) = tiles.apply(networks.g_a, planes_of(picture, _ALIGN), 0.0, tiles.from_pixels)
-        least = _least_bytes(picture.width, picture.height)
+        encoder = self._encoder(picture)
 
         def encode(quality: float) -> bytes:
             quality = round(check_quality(quality), 2)  # as the file holds it
-            stream = networks.model.encode(y, networks.predict, quality / 100)
-            stream = stream.ljust(least, b"\0")
-            parts = progressive.payloads(stream)
-            return files.write(picture, self.id, networks.planes.id, quality, parts)
+            return encoder.encode(encoder.refined(quality, self.steps), quality)
 
         return encode
+
+    def _encoder(self, picture: Picture) -> _Encoder:
+        self.check(picture)
+        networks = Networks.trained_for(self.id, _METRIC)
+        planes = planes_of(picture, _ALIGN)
+        (y,) = tiles.apply(networks.g_a, planes, 0.0, tiles.from_pixels)
+        return _Encoder(self.id, picture, planes, networks, y)
+
+    def encode_within(self, picture: Picture, budget: int) -> OperatingPoint:
+        """Encodes once, and cuts; where latents are refined, once more, for the quality that fits
+        before."""
+        encoder = self._encoder(picture)
+        plain = self.cut_within(encoder.encode(encoder.y, 100), budget)
+        better = encoder.refined(plain.quality, self.steps)
+        if better is encoder.y:
+            return plain
+        point = self.cut_within(encoder.encode(better, 100), budget)
+        return OperatingPoint(point.data, point.quality, plain.encodes + point.encodes)
 
     def decode(self, data: bytes, *, partial: bool = False) -> Picture:
         file = cmr.parse(data, partial=partial)
@@ -158,6 +185,45 @@ class Rippel2017(ProgressiveCodec):
             stream.data, networks.predict, height, width, head.quality / 100, stream.cut
         )
         return networks, known
+
+
+@dataclass(frozen=True)
+class _Encoder:
+    """The encoding of one picture.
+
+    Attributes:
+        codec_id: that the file names.
+        picture: the picture.
+        planes: (3, H, W) uint8, its pixels with sides in multiples of `_ALIGN`.
+        networks: that code it.
+        y: the latents, as g_a gives them.
+    """
+
+    codec_id: str
+    picture: Picture
+    planes: NDArray[np.uint8]
+    networks: Networks
+    y: NDArray[np.float32]
+
+    def refined(self, quality: float, steps: int) -> NDArray[np.float32]:
+        """The latents for a quality, in so many steps; `y` where that costs less, or there is no
+        gradient of the distortion."""
+        gradient, model = self.networks.gradient, self.networks.model
+        if not steps or gradient is None or min(self.planes.shape[1:]) < MS_SSIM_SIDE:
+            return self.y
+        before = costs(model, self.y, self.networks.predict, quality / 100)
+        intervals, place = Intervals.of(self.y, before)
+        found = refinement.refined(gradient, intervals, place, self.planes, quality, steps)
+        better = intervals.moved(self.y, found.y)
+        after = costs(model, better, self.networks.predict, quality / 100)
+        return better if after.bits - before.bits < found.saved else self.y
+
+    def encode(self, y: NDArray[np.float32], quality: float) -> bytes:
+        """The file of a quality."""
+        stream = self.networks.model.encode(y, self.networks.predict, quality / 100)
+        least = _least_bytes(self.picture.width, self.picture.height)
+        parts = progressive.payloads(stream.ljust(least, b"\0"))
+        return files.write(self.picture, self.codec_id, self.networks.planes.id, quality, parts)
 
 
 def _stream(file: cmr.Container) -> Stream:

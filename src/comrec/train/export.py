@@ -60,6 +60,7 @@ LEARNED_GEOMETRY = {
     "rippel2017": {
         "g_a": (32, 448, 1024),
         "g_s": (2, 26, 64),
+        "gradient": (2, 4, 64),  # further away it is too small to matter
         "planes": (1, 1, 64),
     },
 }

@@ -1,6 +1,6 @@
 """Gradients as ONNX graphs: reverse mode over an exported network, so that encoding needs no torch.
 
-Of the operations that `liu2018`'s synthesis and its distortions are made of. Each is turned into
+Of the operations that the learned codecs are made of, and their distortions. Each is turned into
 nodes that carry the gradient from its output to its inputs (the vector-Jacobian product).
 """
 
@@ -149,11 +149,19 @@ def _gate(tape: _Tape, node: NodeProto, given: str) -> None:
 
 
 def _convolve(tape: _Tape, node: NodeProto, given: str) -> None:
-    """With the kernels turned round: their transposition, of stride 1."""
+    """The transposed convolution; of stride 1, a convolution with the kernels turned round, which
+    runs faster."""
     found = {a.name: helper.get_attribute_value(a) for a in node.attribute}
     rows, columns = found["kernel_shape"]
-    if any(side != 1 for side in [*found["strides"], *found["dilations"], found["group"]]):
-        raise NotImplementedError("gradient of convolutions with a stride, dilation or groups")
+    if any(side != 1 for side in [*found["dilations"], found["group"]]):
+        raise NotImplementedError("gradient of convolutions with a dilation or groups")
+    if found["strides"] == [2, 2] and found["pads"] == [1, 1, 1, 1] and rows == columns == 3:
+        # Sides are even, so that the last row and column are beyond the last kernel's middle.
+        more = {"strides": [2, 2], "pads": [1, 1, 1, 1], "output_padding": [1, 1]}
+        tape.add(node.input[0], tape.node("ConvTranspose", given, node.input[1], **more))
+        return
+    if found["strides"] != [1, 1]:
+        raise NotImplementedError("gradient of convolutions with a stride, but for 3x3 by 2")
     backwards = tape.node("Transpose", node.input[1], perm=[1, 0, 2, 3])
     if (rows, columns) != (1, 1):
         ends = [-(1 << 31)] * 2
