@@ -1,7 +1,8 @@
-"""Latents of `liu2018` refined for one picture: the gradients, and what is gained."""
+"""Latents refined for one picture: the gradients, and what is gained."""
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from typing import Any
 
@@ -22,11 +23,13 @@ from comrec.formats import cmr
 from comrec.learned import refinement
 from comrec.learned.liu2018 import Liu2018, Metric
 from comrec.picture import Picture
-from comrec.train import export, learned, losses
+from comrec.train import export, learned, losses, rippel2017
 from comrec.train import recipe as recipes
 from comrec.train.gradient import differentiate
 
 RECIPES = {"mse": "liu2018-3-rate", "ms-ssim": "liu2018-4-msssim"}
+PROGRESSIVE = "rippel2017-1-msssim"
+REFINING = ["liu2018", "rippel2017"]
 of_each_refined = pytest.mark.parametrize("metric", RECIPES)
 
 
@@ -35,10 +38,10 @@ def coffee() -> Picture:
     return Picture(photograph("coffee")[60:316, 40:424].copy())
 
 
-def cost(metric: str, picture: Picture, data: bytes) -> float:
+def cost(metric: str, picture: Picture, data: bytes, recipe: str = "") -> float:
     """The rate-distortion cost that the networks were trained to minimise, in bits per pixel."""
     decoded = np.asarray(comrec.decode(data))
-    low, high = recipes.load(RECIPES[metric]).lambdas
+    low, high = recipes.load(recipe or RECIPES[metric]).lambdas
     weight = low * (high / low) ** (cmr.header(data).quality / 100)
     if metric == "ms-ssim":
         distortion = 1 - metrics.ms_ssim(decoded, picture.pixels)
@@ -61,8 +64,17 @@ def test_more_effort_makes_better_files(metric: str, quality: float, coffee: Pic
     assert costs[0] - costs[2] > 0.02 * 8 * len(files[0]) / (coffee.width * coffee.height)
 
 
-def test_efforts_below_six_do_not_refine(coffee: Picture) -> None:
-    assert len({comrec.encode(coffee, "liu2018", 40, effort=e) for e in range(1, 6)}) == 1
+@pytest.mark.parametrize("quality", [20, 50, 80])
+def test_more_effort_makes_better_bit_planes(quality: float, coffee: Picture) -> None:
+    files = [comrec.encode(coffee, "rippel2017", quality, effort=e) for e in (PLAIN, 6, 9)]
+    costs = [cost("ms-ssim", coffee, data, PROGRESSIVE) for data in files]
+    assert costs == sorted(costs, reverse=True)
+    assert costs[0] - costs[2] > 0.03 * 8 * len(files[0]) / (coffee.width * coffee.height)
+
+
+@pytest.mark.parametrize("codec", REFINING)
+def test_efforts_below_six_do_not_refine(codec: str, coffee: Picture) -> None:
+    assert len({comrec.encode(coffee, codec, 40, effort=e) for e in range(1, 6)}) == 1
 
 
 @pytest.mark.skipif("perceptual" not in METRICS, reason="no such networks in this version")
@@ -79,12 +91,28 @@ def test_efforts_out_of_range_are_refused(effort: Any) -> None:
         comrec.codec.get("liu2018", effort=effort)
 
 
-def test_what_is_not_cheaper_is_not_taken(coffee: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("codec", REFINING)
+def test_what_is_not_cheaper_is_not_taken(
+    codec: str, coffee: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Were the gradients wrong, files would be those without them."""
     slope = refinement._Descent._slope
     monkeypatch.setattr(refinement._Descent, "_slope", lambda *given: -slope(*given))
-    plain, wrong = (comrec.encode(coffee, "liu2018", 40, effort=e) for e in (PLAIN, 8))
+    plain, wrong = (comrec.encode(coffee, codec, 40, effort=e) for e in (PLAIN, 8))
     assert plain == wrong
+
+
+def test_bit_planes_that_cost_more_than_was_expected_are_not_taken(
+    coffee: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What changes for the contexts counts too."""
+    plain = comrec.encode(coffee, "rippel2017", 40, effort=PLAIN)
+    monkeypatch.setattr(refinement._Descent, "_cost", lambda self, y: (0.0, 0.0 * y.sum()))
+    assert comrec.encode(coffee, "rippel2017", 40, effort=6) == plain
+    costs = iter([(0.0, 10.0), (0.0, 9.0)])  # saves one bit
+    monkeypatch.setattr(refinement._Descent, "_cost", lambda *_: next(costs))
+    monkeypatch.setattr(refinement._Descent, "_slope", lambda self, y, _: -np.sign(y))
+    assert comrec.encode(coffee, "rippel2017", 40, effort=6) == plain
 
 
 @of_each_refined
@@ -93,6 +121,15 @@ def test_pictures_of_any_size_can_be_refined(metric: Metric, height: int, width:
     picture = large(height, width)
     decoded = Liu2018().decode(Liu2018(metric, effort=8).encode(picture, 60))
     assert decoded.pixels.shape == picture.pixels.shape
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (160, 400), (161, 162), (200, 170)])
+def test_pictures_of_any_size_are_refined_in_bit_planes(height: int, width: int) -> None:
+    """From 161 pixels on, which the distortion needs."""
+    picture = large(height, width)
+    plain, refined = (comrec.encode(picture, "rippel2017", 60, effort=e) for e in (PLAIN, 6))
+    assert (refined == plain) == (min(height, width) <= 160)
+    assert np.asarray(comrec.decode(refined)).shape == picture.pixels.shape
 
 
 def test_tiles_cost_next_to_nothing_more_than_one_piece(
@@ -113,19 +150,26 @@ def test_tiles_cost_next_to_nothing_more_than_one_piece(
 # --- the parts --------------------------------------------------------------------------------
 
 
-@of_each_refined
+@pytest.mark.parametrize(
+    ("name", "metric"),
+    [*((name, metric) for metric, name in RECIPES.items()), (PROGRESSIVE, "ms-ssim-ycbcr")],
+)
 @pytest.mark.parametrize(("rows", "columns"), [(11, 16), (14, 11)])
 def test_the_runtime_finds_the_gradient_that_pytorch_finds(
-    metric: str, rows: int, columns: int
+    name: str, metric: str, rows: int, columns: int
 ) -> None:
     torch.manual_seed(3)
     width = 32
-    g_s = learned.networks(width)["g_s"]
+    if name == PROGRESSIVE:  # which takes even sides
+        rows, columns = rows + rows % 2, columns + columns % 2
+        g_s: torch.nn.Module = rippel2017.Synthesis(width)
+    else:
+        g_s = learned.networks(width)["g_s"]
     with torch.no_grad():
         for parameter in g_s.parameters():  # that are float16, as they will be stored
             parameter.add_(0.1 * parameter.abs().mean() * torch.randn_like(parameter))
             parameter.copy_(parameter.half().float())
-    recipe = recipes.load(RECIPES[metric])
+    recipe = dataclasses.replace(recipes.load(name), codec=metric)
     data = export.gradient_to_onnx(g_s, recipe, learned.latents(width))
     latents = torch.randn(1, learned.latents(width), rows, columns, requires_grad=True)
     quality = torch.tensor([0.4])

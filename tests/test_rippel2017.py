@@ -31,9 +31,13 @@ def wide() -> Picture:
     return Picture(np.ascontiguousarray(pixels[20:276, 40:424]))
 
 
+PLAIN = Rippel2017(effort=5)
+"""Does not refine: all files of a picture are prefixes of one."""
+
+
 @pytest.fixture(scope="module")
 def whole(wide: Picture) -> bytes:
-    return Rippel2017().encode(wide, 100)
+    return PLAIN.encode(wide, 100)
 
 
 def distance(decoded: Picture, original: Picture) -> float:
@@ -62,7 +66,7 @@ def test_flat_pictures_of_any_size_stay_about_flat(shape: tuple[int, ...], value
 
 
 def test_files_grow_and_pictures_improve_with_quality(wide: Picture) -> None:
-    encode = Rippel2017().encoder(wide)
+    encode = PLAIN.encoder(wide)
     found = [encode(quality) for quality in range(0, 101, 10)]
     sizes = [len(data) for data in found]
     assert sizes == sorted(sizes)
@@ -109,7 +113,7 @@ def test_more_bytes_show_more(whole: bytes, wide: Picture) -> None:
 
 def test_a_prefix_is_as_good_as_a_file_of_that_size(whole: bytes, wide: Picture) -> None:
     for quality in (30, 55, 80):
-        data = Rippel2017().encode(wide, quality)
+        data = PLAIN.encode(wide, quality)
         cut = files.decode(whole[: len(data)], partial=True)
         own = distance(Rippel2017().decode(data), wide)
         assert distance(cut, wide) < 1.05 * own
@@ -118,13 +122,33 @@ def test_a_prefix_is_as_good_as_a_file_of_that_size(whole: bytes, wide: Picture)
 @given(budget=st.integers(420, 20_000))
 @settings(max_examples=25)
 def test_a_size_is_one_encode_and_a_cut(budget: int, wide: Picture, whole: bytes) -> None:
-    point = Rippel2017().encode_within(wide, budget)
+    point = PLAIN.encode_within(wide, budget)
     assert point.encodes == 1
     assert 0.995 * min(budget, len(whole)) - 1 <= len(point.data) <= budget
     assert files.decode(point.data).pixels.shape == wide.pixels.shape  # a whole file
     assert 0 <= point.quality <= 100
-    again = len(Rippel2017().encode(wide, point.quality))
+    again = len(PLAIN.encode(wide, point.quality))
     assert abs(again - len(point.data)) < 0.05 * len(point.data) + 60
+
+
+@pytest.mark.parametrize("budget", [600, 1500, 2500, 5000])
+def test_refined_for_a_size_a_picture_is_better(budget: int, wide: Picture) -> None:
+    plain = PLAIN.encode_within(wide, budget)
+    refined = Rippel2017().encode_within(wide, budget)
+    assert refined.encodes == 2
+    assert 0.995 * budget - 1 <= len(refined.data) <= budget
+    errors = [distance(files.decode(point.data), wide) for point in (plain, refined)]
+    assert errors[1] < 0.99 * errors[0]
+    assert abs(refined.quality - plain.quality) < 5
+
+
+def test_prefixes_of_a_refined_file_are_pictures_too(wide: Picture, whole: bytes) -> None:
+    """Hardly worse than if it had been refined for none."""
+    refined = Rippel2017().encode(wide, 80)
+    for share in (0.1, 0.3, 0.6):
+        length = int(share * len(refined))
+        ours, plain = (files.decode(data[:length], partial=True) for data in (refined, whole))
+        assert distance(ours, wide) < 1.1 * distance(plain, wide)
 
 
 def test_sizes_that_no_picture_fits_are_told(wide: Picture) -> None:

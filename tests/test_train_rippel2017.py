@@ -21,7 +21,7 @@ from comrec.entropy.planes import LATTICES, PLANES, PlaneModel, network_of
 from comrec.errors import OptionError
 from comrec.inference import session as runtime
 from comrec.inference import store
-from comrec.learned.rippel2017 import Rippel2017
+from comrec.learned.rippel2017 import Networks, Rippel2017
 from comrec.metrics import psnr
 from comrec.picture import Picture
 from comrec.train import export, learned, plane_tables, planes, rippel2017, run
@@ -342,12 +342,13 @@ def test_a_run_exports_what_codes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert main(["train", recipe, "--data", str(folder), "-o", str(out)]) == 0
 
     entries = json.loads((out / "weights" / "manifest.json").read_text())["networks"]
-    assert [entry["role"] for entry in entries] == ["g_a", "g_s", "planes"]
+    assert [entry["role"] for entry in entries] == ["g_a", "g_s", "gradient", "planes"]
     with exported(out / "weights"):
         pixels = np.asarray(skimage.data.astronaut(), np.uint8)[:150, 60:260].copy()
         coder = Rippel2017()
         data = coder.encode(Picture(pixels), 100)
         assert psnr(coder.decode(data).pixels, pixels) > 25
+        assert Networks.trained_for("rippel2017", "ms-ssim").gradient is not None
     pair = build(recipes.load(recipe))
     run.go_on_from(pair, out)
 

@@ -265,7 +265,9 @@ def write_planes(
 
     * "g_a": "picture" (1, 3, H, W) to the latents y, in finest steps.
     * "g_s": decoded "latents", and "quality", how many planes are there, to the picture.
-    * "planes": see `planes.to_onnx`. Files name this one; its metadata names the others by id, and
+    * "gradient", of the scheme "bit-planes": as `write_learned` has it. Being a patch of g_s, it
+      is found by that (`store.gradient_of`).
+    * "planes": see `planes.to_onnx`. Files name this one; its metadata names g_a and g_s by id, and
       has "model" in base64, how planes are coded, as `entropy.planes.PlaneModel` packs itself.
 
     Args:
@@ -275,17 +277,20 @@ def write_planes(
     assert isinstance(predictors, planes.Planes)
     latents = len(predictors.order)
     model = fit(predictor(planes.to_onnx(predictors, {})))
-    networks = {
-        "g_a": _enter_learned(folder, recipe, training, "g_a", 3, to_onnx(g_a, False, 3)),
-        "g_s": _enter_learned(
-            folder, recipe, training, "g_s", latents, to_onnx(g_s, True, latents, "latents")
-        ),
-    }
-    metadata = {role: network.id for role, network in networks.items()}
+    networks: list[Network] = []
+
+    def enter(role: str, channels: int, data: bytes, base: bytes | None = None) -> None:
+        networks.append(_enter_learned(folder, recipe, training, role, channels, data, base))
+
+    enter("g_a", 3, to_onnx(g_a, False, 3))
+    decoder = to_onnx(g_s, True, latents, "latents")
+    enter("g_s", latents, decoder)
+    metadata = {network.role: network.id for network in networks}
     metadata["model"] = base64.b64encode(model.pack()).decode()
-    data = planes.to_onnx(predictors, metadata)
-    last = _enter_learned(folder, recipe, training, "planes", 2 * latents, data)
-    return [*networks.values(), last]
+    if recipe.scheme == "bit-planes":
+        enter("gradient", latents, gradient_to_onnx(g_s, recipe, latents), decoder)
+    enter("planes", 2 * latents, planes.to_onnx(predictors, metadata))
+    return networks
 
 
 def predictor(model: bytes) -> Predict:

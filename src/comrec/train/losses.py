@@ -62,8 +62,8 @@ def _dissimilarity_ycbcr(prediction: Tensor, target: Tensor) -> Tensor:
 
 def to_ycbcr(rgb: Tensor) -> Tensor:
     """(N, 3, H, W) in 0..1 to JFIF's YCbCr, all in 0..1."""
-    ycc = torch.einsum("kc,nchw->nkhw", torch.from_numpy(RGB_TO_YCC).to(rgb), rgb)
-    return ycc + torch.tensor([0.0, 0.5, 0.5], device=rgb.device).view(1, 3, 1, 1)
+    weight = torch.from_numpy(RGB_TO_YCC).to(rgb)[:, :, None, None]
+    return F.conv2d(rgb, weight) + rgb.new_tensor([0.0, 0.5, 0.5]).view(1, 3, 1, 1)
 
 
 def ms_ssim(prediction: Tensor, target: Tensor) -> Tensor:
