@@ -124,7 +124,9 @@ def test_a_prefix_is_as_good_as_a_file_of_that_size(whole: bytes, wide: Picture)
 def test_a_size_is_one_encode_and_a_cut(budget: int, wide: Picture, whole: bytes) -> None:
     point = PLAIN.encode_within(wide, budget)
     assert point.encodes == 1
-    assert 0.995 * min(budget, len(whole)) - 1 <= len(point.data) <= budget
+    most = min(budget, len(whole))
+    # What is left may be too little for one more chunk.
+    assert min(0.995 * most, most - 12) <= len(point.data) <= budget
     assert files.decode(point.data).pixels.shape == wide.pixels.shape  # a whole file
     assert 0 <= point.quality <= 100
     again = len(PLAIN.encode(wide, point.quality))
@@ -136,7 +138,7 @@ def test_refined_for_a_size_a_picture_is_better(budget: int, wide: Picture) -> N
     plain = PLAIN.encode_within(wide, budget)
     refined = Rippel2017().encode_within(wide, budget)
     assert refined.encodes == 2
-    assert 0.995 * budget - 1 <= len(refined.data) <= budget
+    assert min(0.995 * budget, budget - 12) <= len(refined.data) <= budget
     errors = [distance(files.decode(point.data), wide) for point in (plain, refined)]
     assert errors[1] < 0.99 * errors[0]
     assert abs(refined.quality - plain.quality) < 5
