@@ -213,7 +213,7 @@ def test_refined_bit_planes_beat_others_at_equal_bytes() -> None:
     ours, plain = (
         [within("rippel2017", rate, effort=effort) for rate in LOW_RATES] for effort in (7, 1)
     )
-    check_gain(ms_ssim_decibels, ours, plain, margin=0.15)
+    check_gain(ms_ssim_decibels, ours, plain, margin=0.32)  # measured: 0.53
 
 
 def test_liu2018_for_the_eye_beats_webp_in_ms_ssim_at_a_low_rate() -> None:
