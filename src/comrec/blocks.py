@@ -65,6 +65,13 @@ def halve(plane: Float) -> Float:
     return squares
 
 
+def means(plane: Float, side: int) -> Float:
+    """Mean of each square of ``side``; the plane's sides must be its multiples."""
+    rows, columns = (length // side for length in plane.shape)
+    squares: Float = plane.reshape(rows, side, columns, side).mean(axis=(1, 3))
+    return squares
+
+
 def to_coefficients(plane: Float) -> Float:
     """(8m, 8n) samples in 0..255 to (m, n, 64) orthonormal DCT coefficients, zigzag order."""
     rows, columns = plane.shape[0] // 8, plane.shape[1] // 8

@@ -199,10 +199,19 @@ class Codec(ABC):
         Raises:
             UnsupportedPictureError: naming what helps.
         """
-        if picture.importance is not None and not self.uses_importance:
+        if picture.importance is not None:
+            self.check_importance()
+
+    def check_importance(self) -> None:
+        """Refuse importance where the codec makes no use of it.
+
+        Raises:
+            UnsupportedPictureError: naming the codecs that do.
+        """
+        if not self.uses_importance:
             raise UnsupportedPictureError(
                 f"{self.id} cannot make one part of a picture better than others: leave the "
-                "importance map out, or choose a codec that uses it"
+                f"importance map (--roi) out, or choose a codec that can: {', '.join(_weighing())}"
             )
 
     def with_mark(self, data: bytes, mark: bytes) -> bytes:
@@ -360,6 +369,11 @@ def parse(text: str, defaults: Mapping[str, Any] | None = None, **given: Any) ->
         if name in declared and name not in values and name not in given
     }
     return get(codec_id, **assumed, **values, **given)
+
+
+def _weighing() -> list[str]:
+    """The ids of the codecs that make use of importance."""
+    return [codec_id for codec_id, factory in _factories.items() if factory().uses_importance]
 
 
 def others(name: str) -> str:

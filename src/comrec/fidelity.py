@@ -51,6 +51,34 @@ def psnr(decoded: Picture, original: Picture) -> float:
     return max(0.0, 10 * math.log10(255**2 * 3 * seen / squares))
 
 
+def weighted_psnr(decoded: Picture, original: Picture, weights: NDArray[np.float32]) -> float:
+    """PSNR of RGB in dB, squared errors weighted; by the alpha of the original, too.
+
+    Args:
+        weights: (H, W), 0 or more: such as of the parts of a picture that matter.
+    Returns:
+        infinity where nothing differs that has a weight.
+    Raises:
+        OptionError: the sizes differ.
+    """
+    if not decoded.pixels.shape[:2] == original.pixels.shape[:2] == weights.shape:
+        raise OptionError(
+            f"pictures and weights must have one size; these are {decoded.pixels.shape[:2]}, "
+            f"{original.pixels.shape[:2]} and {weights.shape}"
+        )
+    squares = whole = 0.0
+    alpha = _alpha(original)
+    rows = zip(decoded.rgb, original.rgb, alpha, weights, strict=True)
+    for ours, theirs, opacity, of_row in rows:
+        weighing = of_row * opacity
+        errors = np.square(np.subtract(ours, theirs, dtype=np.float32)).sum(axis=1)
+        squares += float((errors * weighing).sum(dtype=np.float64))
+        whole += 3 * float(weighing.sum(dtype=np.float64))
+    if squares == 0:
+        return math.inf
+    return 10 * math.log10(255**2 * whole / squares)
+
+
 def ssim(decoded: Picture, original: Picture) -> float:
     """SSIM of BT.601 luma rounded to 8 bits, see `_seen`; -1..1, 1 where nothing can be seen.
 

@@ -200,13 +200,13 @@ class QualitySearch:
         wanted = _crossing(sizes, low, high, 0.0, _LOG_BYTES)
         return min(_grid(self._step), key=lambda quality: abs(quality - wanted))
 
-    def within(self, budget: int, codec_id: str) -> OperatingPoint:
+    def within(self, budget: int, codec_id: str, tolerance: float = TOLERANCE) -> OperatingPoint:
         """As `largest_within`.
 
         Raises:
             TargetError: even quality 0 is too large.
         """
-        found = self.largest_within(budget)
+        found = self.largest_within(budget, tolerance=tolerance)
         if found is None:
             raise too_small(budget, codec_id, self.smallest)
         return found

@@ -6,9 +6,10 @@ import math
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
+from comrec import codec as registry
 from comrec import fidelity, options, ssimulacra2
 from comrec.codec import Codec, check_quality
 from comrec.errors import OptionError, TargetError
@@ -149,12 +150,62 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Match:
+    """A limit of bytes: those of another codec's file of the same picture.
+
+    Attributes:
+        codec: the other codec. It knows nothing of importance.
+        quality: its quality, 0..100.
+    Raises:
+        OptionError: the quality is out of range.
+    """
+
+    codec: Codec
+    quality: float
+
+    def __post_init__(self) -> None:
+        check_quality(self.quality)
+
+    def __str__(self) -> str:
+        return f"{self.codec}:{self.quality:g}"
+
+    @classmethod
+    def parse(cls, text: str) -> Match:
+        """Of the text form of a codec, a colon and a quality: "jpeg:50".
+
+        Raises:
+            OptionError: the text is none.
+            UnknownCodecError: there is no such codec.
+        """
+        spec, colon, quality = text.rpartition(":") if isinstance(text, str) else ("", "", "")
+        try:
+            number = float(quality)
+        except ValueError:
+            colon = ""
+        if not colon:
+            raise OptionError(
+                f"match must be a codec and a quality such as jpeg:50, not {options.shown(text)}"
+            )
+        return cls(registry.parse(spec), number)
+
+    def bytes(self, picture: Picture) -> int:
+        """The size of the other codec's file of a picture."""
+        return len(self.codec.encode(replace(picture, importance=None), self.quality))
+
+
+MATCH = "largest file of at most the size of another codec's at a quality: jpeg:50; within 1 %%"
+"""Help of the command line."""
+_MATCHED = 0.01
+
+
+@dataclass(frozen=True)
 class Outcome:
     """A file as it was wanted.
 
     Attributes:
         point: the file, its quality, and the number of encodes.
-        value: what the file reaches, in the target's unit; the quality, where that was wanted.
+        value: what the file reaches, in the target's unit; the quality, where that was wanted; its
+            bytes, where another codec's were.
     """
 
     point: OperatingPoint
@@ -170,31 +221,42 @@ class _Fidelity(NamedTuple):
     close: float  # a search stops within this many decibels above the target
 
 
-def choose(quality: float | None, given: Mapping[str, Any]) -> Target | float:
-    """The target that was given as ``target_KIND``; otherwise the quality.
+Wanted = Target | Match | float
+"""What a file is to be: of a target, as large as another, or of a quality, 0..100."""
+
+
+def choose(quality: float | None, given: Mapping[str, Any]) -> Wanted:
+    """The target that was given as ``target_KIND``, or as ``match``; otherwise the quality.
 
     Args:
         quality: 0..100; `DEFAULT_QUALITY` where neither it nor a target is given.
         given: values by name; None where not given. Other names are ignored.
     Raises:
         OptionError: more than one was given, or a value is out of range.
+        UnknownCodecError: there is no codec to match.
     """
     found = {kind: given.get(f"target_{kind}") for kind in KINDS}
-    asked = [Target(kind, value) for kind, value in found.items() if value is not None]
+    asked: list[Target | Match] = [
+        Target(kind, value) for kind, value in found.items() if value is not None
+    ]
+    names = ", ".join(f"target_{kind}" for kind, value in found.items() if value is not None)
+    match = given.get("match")
+    if match is not None:
+        asked.append(match if isinstance(match, Match) else Match.parse(match))
+        names = ", ".join(filter(None, (names, "match")))
     if len(asked) + (quality is not None) > 1:
-        names = ", ".join(f"target_{target.kind}" for target in asked)
         raise OptionError(f"give either quality or one target; given: {names}")
     return asked[0] if asked else check_quality(DEFAULT_QUALITY if quality is None else quality)
 
 
-def encode(coder: Codec, picture: Picture, wanted: Target | float) -> Outcome:
+def encode(coder: Codec, picture: Picture, wanted: Wanted) -> Outcome:
     """The file of a quality; the best file within a size; the smallest one found of a fidelity.
 
     Lossy codecs get other samples where alpha is 0 (see `comrec.preparation.hidden`), unless the
     picture is ``exact``.
 
     Args:
-        wanted: a target, or a quality, 0..100.
+        wanted: a target, another codec's file to match, or a quality, 0..100.
     Raises:
         TargetError: no file of this picture meets the target, or the picture is too small for
             its metric.
@@ -203,6 +265,9 @@ def encode(coder: Codec, picture: Picture, wanted: Target | float) -> Outcome:
     """
     if not (picture.exact or coder.lossless):
         picture = hidden.cleaned(picture)
+    if isinstance(wanted, Match):
+        point = _matching(coder, picture, wanted.bytes(picture))
+        return Outcome(point, len(point.data))
     if not isinstance(wanted, Target):
         return Outcome(OperatingPoint(coder.encode(picture, wanted), wanted, 1), wanted)
     pixels = picture.width * picture.height
@@ -225,6 +290,18 @@ def _within(coder: Codec, picture: Picture, budget: int) -> OperatingPoint:
         raise TargetError(
             f"{error}, of which metadata is about {carried:,}: --metadata none leaves it out"
         ) from None
+
+
+def _matching(coder: Codec, picture: Picture, budget: int) -> OperatingPoint:
+    """As `_within`, nearer."""
+    point = _within(coder, picture, budget)
+    if len(point.data) >= (1 - _MATCHED) * budget or coder.quality_step is None:
+        return point
+    search = coder.search(picture)
+    nearer = search.largest_within(budget, point.quality, tolerance=_MATCHED)
+    if nearer is None or len(nearer.data) <= len(point.data):
+        return point
+    return replace(nearer, encodes=point.encodes + nearer.encodes)
 
 
 def _reach(coder: Codec, picture: Picture, target: Target) -> Outcome:

@@ -21,13 +21,14 @@ from comrec.cli import (
     info,
     models,
     process,
+    roi,
     terminal,
     train,
 )
 from comrec.errors import OptionError, UnknownCodecError
 from comrec.text import printable
 
-_VERBS = (encode, decode, info, compare, bench, codecs, models, train, demo)
+_VERBS = (encode, decode, info, compare, roi, bench, codecs, models, train, demo)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -8,11 +8,13 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from comrec import codec as registry
-from comrec import files, targets
-from comrec.cli import paths, preparing, targeting, terminal, writing
+from comrec import fidelity, files, roi, targets
+from comrec.cli import paths, preparing, region, targeting, terminal, writing
 from comrec.cli.writing import Taken
 from comrec.errors import OptionError
 from comrec.formats import cmr, detection
@@ -25,11 +27,15 @@ from comrec.picture import Picture
 from comrec.progress import progress
 from comrec.targets import parse_size
 
+Plane = NDArray[np.float32]
+
 CODECS = "jpeg,jpeg2000,webp,avif,comrec-jpeg,comrec-webp"
 PROGRESSIVE = "rippel2017"
 """With --prefixes."""
 
 _SCORES = ("PSNR dB", "MS-SSIM", "SSIMULACRA2")
+_REGION_SCORES = ("inside dB", "outside dB")
+"""With --roi."""
 _PERCENT = ", ".join(map(str, prefixes.PERCENT))
 
 
@@ -62,6 +68,11 @@ def add(verbs: Any) -> None:
         f"{CODECS}; with --prefixes one, by default {PROGRESSIVE}",
     )
     verb.add_argument("-o", "--output", metavar="PNG", help="write a sheet of crops, side by side")
+    region.add_arguments(
+        verb,
+        "for codecs that can, which part of the picture matters; PSNR is also given inside and "
+        "outside of it",
+    )
     preparing.add_arguments(verb)
     verb.add_argument("--json", action="store_true", help="print one JSON object per codec")
     verb.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -71,6 +82,7 @@ def add(verbs: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     if options.output and not options.output.endswith(".png"):
         raise OptionError(f"{options.output}: the sheet of crops must be a .png file")
+    region.check_values(options)
     if options.prefixes:
         return _prefixes(options)
     given = CODECS if options.codecs is None else options.codecs
@@ -80,28 +92,34 @@ def run(options: argparse.Namespace) -> int:
     budget = options.bytes
     if budget is None:
         budget = len(registry.get("jpeg").encode(picture, options.quality))
-    results = at_equal_bytes(picture, asked, budget)
+    results = at_equal_bytes(region.marked(options, picture), asked, budget)
     found = list(progress(results, len(asked), "compare", options.quiet))
+    plane = roi.stored(picture, region.source(options)) if region.given(options) else None
     entries = [entry for entry in found if isinstance(entry, Entry)]
     if options.json:
         for entry in entries:
-            terminal.report(_row(picture, entry))
+            terminal.report(_row(picture, entry, plane))
     else:
         terminal.show(
             f"{options.photo}: {picture.width}x{picture.height}, at most {budget:,} bytes",
-            *text(picture, found).split("\n"),
+            *text(picture, found, plane).split("\n"),
         )
     if options.output:
         _write(sheet(picture, entries), options)
     return 0
 
 
-def text(picture: Picture, found: list[Entry | str]) -> str:
-    """The results as a table."""
+def text(picture: Picture, found: list[Entry | str], plane: Plane | None = None) -> str:
+    """The results as a table.
+
+    Args:
+        plane: which part of the picture matters, (H, W) in 0..1.
+    """
     rows: list[Sequence[str]] = []
+    heads = () if plane is None else _REGION_SCORES
     for entry in found:
         if isinstance(entry, str):
-            rows.append((entry, "too large", "", "", "", "", "", ""))
+            rows.append((entry, "too large", *[""] * (len(_SCORES) + len(heads) + 3)))
             continue
         size = len(entry.data)
         rows.append(
@@ -111,21 +129,34 @@ def text(picture: Picture, found: list[Entry | str]) -> str:
                 f"{size:,}",
                 f"{_bpp(size, picture):.3f}",
                 *_cells(entry.scores),
+                *(f"{value:.2f}" for value in _region_psnr(picture, entry, plane).values()),
                 f"{entry.decode_seconds:.2f}",
             )
         )
-    return terminal.table(("codec", "quality", "bytes", "bpp", *_SCORES, "decode s"), rows)
+    return terminal.table(("codec", "quality", "bytes", "bpp", *_SCORES, *heads, "decode s"), rows)
 
 
-def _row(picture: Picture, entry: Entry) -> dict[str, Any]:
+def _row(picture: Picture, entry: Entry, plane: Plane | None) -> dict[str, Any]:
     size = len(entry.data)
+    within = _region_psnr(picture, entry, plane)
     return {
         "codec": entry.codec,
         "quality": entry.quality,
         "bytes": size,
         "bpp": round(_bpp(size, picture), 4),
         **_facts(entry.scores),
+        **{name: round(value, 3) for name, value in within.items()},
         "decode_s": round(entry.decode_seconds, 3),
+    }
+
+
+def _region_psnr(picture: Picture, entry: Entry, plane: Plane | None) -> dict[str, float]:
+    """PSNR weighted by what matters, and by what does not."""
+    if plane is None:
+        return {}
+    return {
+        "psnr_inside": fidelity.weighted_psnr(entry.decoded, picture, plane),
+        "psnr_outside": fidelity.weighted_psnr(entry.decoded, picture, 1 - plane),
     }
 
 

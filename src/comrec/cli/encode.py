@@ -9,13 +9,13 @@ from dataclasses import asdict
 from typing import Any
 
 from comrec import files, targets
-from comrec.cli import coding, jobs, paths, preparing, targeting, terminal, writing
+from comrec.cli import coding, jobs, paths, preparing, region, targeting, terminal, writing
 from comrec.cli.paths import Job
 from comrec.cli.writing import Taken
 from comrec.codec import Codec
 from comrec.errors import ComrecError, OptionError
 from comrec.preparation import Preparation
-from comrec.targets import Target
+from comrec.targets import Match, Target, Wanted
 
 
 def add(verbs: Any) -> None:
@@ -30,6 +30,7 @@ def add(verbs: Any) -> None:
         help="output file, folder, or - for standard output",
     )
     targeting.add_arguments(verb)
+    region.add_arguments(verb)
     coding.add_arguments(verb)
     preparing.add_arguments(verb)
     jobs.add_arguments(verb, quiet="no progress bar, no report")
@@ -39,6 +40,7 @@ def add(verbs: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     wanted = targeting.from_options(options)
     coder = coding.from_options(options, options.output)
+    region.check(options, coder)
     how = preparing.from_options(options)
     plan = paths.plan(options.inputs, options.output, coder.extension)
     _check_extension(options.output, coder)
@@ -59,7 +61,7 @@ def _check_extension(output: str, coder: Codec) -> None:
 
 def _encode_one(
     coder: Codec,
-    wanted: Target | float,
+    wanted: Wanted,
     how: Preparation,
     job: Job,
     taken: Taken,
@@ -72,12 +74,16 @@ def _encode_one(
     picture = files.read(given, name, how)
     started = time.perf_counter()
     try:
+        picture = region.marked(options, picture)
         outcome = targets.encode(coder, picture, wanted)
         data, quality, target = outcome.point.data, outcome.point.quality, None
         if isinstance(wanted, Target):
             # JSON has no infinity: null stands for a lossless result.
             reached = None if math.isinf(outcome.value) else round(outcome.value, 5)
             target = asdict(wanted) | {"met": reached, "encodes": outcome.point.encodes}
+        elif isinstance(wanted, Match):
+            target = {"kind": "match", "value": str(wanted), "met": outcome.value}
+            target["encodes"] = outcome.point.encodes
     except ComrecError as error:
         raise error.naming(name) from None
     seconds = time.perf_counter() - started
@@ -117,6 +123,8 @@ def _line(report: dict[str, Any]) -> str:
         kind, value, met = (report["target"][key] for key in ("kind", "value", "met"))
         if kind == "size":
             parts[1] += f" (target {value:,})"
+        elif kind == "match":
+            parts[1] += f" (match {value})"
         elif kind == "bpp":
             parts[2] += f" (target {value:g})"
         else:

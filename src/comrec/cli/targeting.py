@@ -9,7 +9,7 @@ from typing import Any
 from comrec import targets
 from comrec.cli.typed import as_typed
 from comrec.errors import OptionError
-from comrec.targets import DEFAULT_QUALITY, Target
+from comrec.targets import DEFAULT_QUALITY, Match, Wanted
 
 
 def add_arguments(verb: Any) -> None:
@@ -25,9 +25,10 @@ def add_arguments(verb: Any) -> None:
         one.add_argument(
             f"--target-{kind}", type=value(unit.parse), metavar=unit.metavar, help=unit.help
         )
+    one.add_argument("--match", type=value(Match.parse), metavar="CODEC:Q", help=targets.MATCH)
 
 
-def from_options(options: argparse.Namespace) -> Target | float:
+def from_options(options: argparse.Namespace) -> Wanted:
     """The target that was given; otherwise the quality.
 
     Raises:

@@ -1,8 +1,10 @@
-"""An optimised encoder of standard JPEG files."""
+"""Optimised encoders of standard JPEG files."""
 
 from comrec.codec import register
+from comrec.jpegtuning.msroi import MsroiJpeg
 from comrec.jpegtuning.tuned import TunedJpeg
 
-register(TunedJpeg.id, TunedJpeg)
+for each in (TunedJpeg, MsroiJpeg):
+    register(each.id, each)
 
-__all__ = ["TunedJpeg"]
+__all__ = ["MsroiJpeg", "TunedJpeg"]

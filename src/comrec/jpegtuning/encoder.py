@@ -43,6 +43,11 @@ _SAMPLED = 5
 """Every so many blocks are looked at for an estimate of the bytes."""
 _HEADERS = 600
 """Bytes of tables and markers, roughly."""
+_DEAD = 0.34
+"""By how much more than 1 level is worth its bits, twice the coefficient must be, in steps, where
+all blocks weigh the same."""
+_LEAST = 1e-4
+"""The least weight of a block: nothing is coded at any price."""
 _FLAT = 64.0
 """AC energy per coefficient, in squared grey levels, below which blocks mask nothing more."""
 
@@ -91,15 +96,37 @@ class Encoder:
 
     @cached_property
     def masking(self) -> list[Float]:
-        """How much error each block hides: (rows, columns) of each component; the geometric mean
-        of luma's is 1."""
+        """How much error each block may have: (rows, columns) of each component. Texture hides it,
+        with a geometric mean of 1 in luma; where the picture is less important, it weighs less."""
         energy = np.empty(self.shapes[0], np.float32)
         for rows, parts in self.coefficients:
             energy[rows[0]] = np.square(parts[0][..., 1:]).mean(axis=2)
         luma = (energy + np.float32(_FLAT)) ** np.float32(self.tuning.masking)
         luma /= np.exp(np.log(luma).mean())
         chroma = blocks.halve(luma) if self._unit == 16 else luma
+        masking = [luma, *[chroma] * (len(self.shapes) - 1)]
+        if self.importance is None:
+            return masking
+        return [each / weight for each, weight in zip(masking, self.importance, strict=True)]
+
+    @cached_property
+    def importance(self) -> list[Float] | None:
+        """Mean weight of the errors of each block, above 0: (rows, columns) of each component."""
+        plane = self.picture.importance
+        if plane is None:
+            return None
+        luma = blocks.means(blocks.pad_to(plane, self._unit), 8)
+        luma = np.maximum(luma, np.float32(_LEAST), dtype=np.float32)
+        chroma = blocks.halve(luma) if self._unit == 16 else luma
         return [luma, *[chroma] * (len(self.shapes) - 1)]
+
+    def _zero_below(self, component: int) -> Float | None:
+        """Of each block, (N,): the dead zone in steps, by importance."""
+        if self.importance is None:
+            return None
+        weights = self.importance[component].reshape(-1)
+        zones: Float = np.float32(0.5) + np.float32(_DEAD / 2) / weights
+        return zones
 
     @property
     def weights(self) -> tuple[float, ...]:
@@ -118,7 +145,11 @@ class Encoder:
         levels = [np.empty((*shape, 64), np.int16) for shape in self.shapes]
         for rows, parts in coefficients:
             for i, part in enumerate(parts):
-                levels[i][rows[i]] = dead_zone(part.reshape(-1, 64), steps[i]).reshape(part.shape)
+                zones = self._zero_below(i)
+                if zones is not None:
+                    zones = zones.reshape(self.shapes[i])[rows[i]].reshape(-1)
+                found = dead_zone(part.reshape(-1, 64), steps[i], zero_below=zones)
+                levels[i][rows[i]] = found.reshape(part.shape)
         if not self.trellis:
             return levels
         bits = [symbol_bits(of_one.reshape(-1, 64)) for of_one in levels]
@@ -146,8 +177,10 @@ class Encoder:
     def estimate(self, quality: float) -> float:
         """Bytes, from every fifth block without the trellis; within a quarter of the file's."""
         bits = 0.0
-        for sample, steps in zip(self._sample, self.steps(quality), strict=True):
-            bits += _SAMPLED * estimated_bits(dead_zone(sample, steps, 0.25))
+        for i, (sample, steps) in enumerate(zip(self._sample, self.steps(quality), strict=True)):
+            zones = self._zero_below(i)
+            zones = None if zones is None else zones[::_SAMPLED]
+            bits += _SAMPLED * estimated_bits(dead_zone(sample, steps, 0.25, zones))
         return bits / 8 + sum(len(body) + 4 for _, body in self._segments) + _HEADERS
 
     @cached_property

@@ -33,12 +33,15 @@ def magnitude_category(values: NDArray[np.number]) -> NDArray[np.uint8]:
     return np.frexp(magnitude)[1].astype(np.uint8)
 
 
-def dead_zone(coefficients: Float, steps: Float, offset: float = 0.33) -> Int:
+def dead_zone(
+    coefficients: Float, steps: Float, offset: float = 0.33, zero_below: Float | None = None
+) -> Int:
     """Quantise: floor(|c| / step + offset) for AC coefficients, plain rounding for DC.
 
     Args:
         coefficients: (N, 64) orthonormal DCT coefficients, zigzag order.
         steps: (64,) quantisation steps, zigzag order.
+        zero_below: (N,), of each block: AC coefficients below so many steps become 0.
     Returns:
         (N, 64) levels.
     """
@@ -46,6 +49,8 @@ def dead_zone(coefficients: Float, steps: Float, offset: float = 0.33) -> Int:
     for part in _parts(len(coefficients)):
         scaled = coefficients[part] / steps
         magnitudes = np.floor(np.abs(scaled) + offset)
+        if zero_below is not None:
+            magnitudes[np.abs(scaled) < zero_below[part, None]] = 0
         magnitudes[:, 0] = np.floor(np.abs(scaled[:, 0]) + 0.5)
         levels[part] = np.sign(scaled) * magnitudes
     return levels

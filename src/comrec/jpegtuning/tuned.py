@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import get_args
 
-from comrec.codec import check_quality, effort_option
+from comrec.codec import Encode, check_quality, effort_option
 from comrec.jpegtuning.encoder import Encoder
 from comrec.jpegtuning.tunings import TUNINGS, Tune, Tuning
 from comrec.options import option
@@ -20,7 +20,8 @@ class TunedJpeg(JpegEncoder):
     """JPEG, optimised for PSNR or for eyes; any JPEG decoder reads the files.
 
     Flatter quantisation tables than those of Annex K and finer chroma (`tunings`), rate-distortion
-    optimised quantisation (`trellis`), and progressive scans optimised by mozjpeg.
+    optimised quantisation (`trellis`), and progressive scans optimised by mozjpeg. Where a
+    picture has an importance map, the trellis weighs the errors of each block by it.
 
     Attributes:
         effort: 1..10; below 4 a dead zone replaces the trellis.
@@ -33,6 +34,7 @@ class TunedJpeg(JpegEncoder):
     summary = "plain JPEG, tables and coefficients optimised"
     packages = ("Pillow", "mozjpeg-lossless-optimization")
     quality_step = 0.1
+    uses_importance = True
     bench_qualities = (2, 8, 15, 25, 40, 60, 78, 90)
 
     effort: int = effort_option("below 4 a dead zone replaces the trellis")
@@ -46,7 +48,7 @@ class TunedJpeg(JpegEncoder):
     def encode(self, picture: Picture, quality: float) -> bytes:
         return self.encoder(picture)(quality)
 
-    def encoder(self, picture: Picture) -> TunedEncoder:
+    def encoder(self, picture: Picture) -> Encode:
         self.check(picture)
         return TunedEncoder(self, picture)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -70,12 +70,16 @@ class Entry:
 def at_equal_bytes(
     picture: Picture, codecs: Sequence[Variant], budget: int
 ) -> Iterator[Entry | str]:
-    """The best file of each codec of at most ``budget`` bytes; its label if there is none."""
+    """The best file of each codec of at most ``budget`` bytes; its label if there is none.
+
+    Codecs that make no use of importance get the picture without it.
+    """
     target = Target("size", budget)
     for variant in codecs:
         coder = variant.codec
+        given = picture if coder.uses_importance else replace(picture, importance=None)
         try:
-            point = targets.encode(coder, picture, target).point
+            point = targets.encode(coder, given, target).point
         except TargetError:
             yield variant.label
             continue

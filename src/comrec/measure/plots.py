@@ -28,6 +28,7 @@ _COLOURS = {
     "jpeg": "#3f86c9",
     "jpeg-tuned": "#7a9cc0",
     "jpegli": "#2b5f93",
+    "msroi-jpeg": "#4f7fd9",
     "jpeg2000": "#8f6bc4",
     "webp": "#3d9a50",
     "avif": "#d0564b",

@@ -5,6 +5,8 @@ all: the coefficients c descend on
 
     J = squared error after RecCNN + lambda * bits
 
+where squared errors are weighted by the picture's importance, if it has one.
+
 Each round codes, decodes and applies RecCNN, as comrec will; moves the targets by what is missing
 in the coefficients T of the result,
 
@@ -100,7 +102,8 @@ def _targets(
 
 
 def _error(encoder: Encoder, missing: Iterable[Band]) -> float:
-    """Squared error in grey levels of luma, and in what weighs as much, where masking is 1."""
+    """Squared error in grey levels of luma, and in what weighs as much, where masking is 1 (which
+    importance is a part of)."""
     squares = [np.empty(shape, np.float32) for shape in encoder.shapes]
     for rows, parts in missing:
         for i, part in enumerate(parts):

@@ -6,7 +6,7 @@ Each standard file is made once and decoded once, whatever is asked of it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -55,7 +55,8 @@ class Candidate:
         data: the file.
         quality: of the standard file in it, 0..100.
         picture: what decoding it gives, without metadata.
-        psnr: of what alpha shows of it, RGB, dB (see `comrec.fidelity`).
+        psnr: of what alpha shows of it, RGB, dB (see `comrec.fidelity`), weighted by the importance
+            of the original, where it has one.
     """
 
     data: bytes
@@ -101,7 +102,7 @@ class Sources:
         if plain == payload and not self._filtered:
             self.unmarked = self.full
         else:
-            self.unmarked = self._once(plain.encoder(picture))
+            self.unmarked = self._once(plain.encoder(replace(picture, importance=None)))
         self._compact: dict[float, Encode] = {}
 
     @property
@@ -321,7 +322,11 @@ class Contest:
         return self._candidate(data, payload.quality, shown)
 
     def _candidate(self, data: bytes, quality: float, picture: Picture) -> Candidate:
-        psnr = fidelity.psnr(picture, self._sources.picture)
+        original = self._sources.picture
+        if original.importance is None:
+            psnr = fidelity.psnr(picture, original)
+        else:
+            psnr = fidelity.weighted_psnr(picture, original, original.importance)
         return Candidate(data, quality, picture, psnr)
 
 

@@ -29,11 +29,15 @@ ROUNDS = {6: 1, 7: 2, 8: 3, 9: 4, 10: 8}
 class ComrecJpeg(ComrecSubsampled):
     """See `ComrecSubsampled`. With a network, too, "auto" chooses by picture and quality.
 
+    Where a picture has an importance map, coefficients are chosen by it, and so is the candidate.
+
     Attributes:
         effort: below 4 a dead zone replaces the trellis; from 6 up also how long the coefficients
             are improved for RecCNN (`aware`).
         tune: "perceptual", or "psnr": see `comrec.jpegtuning.tunings`.
     """
+
+    uses_importance = True
 
     base: str = "jpeg"
     effort: int = effort_option("from 6 up coefficients descend on the error after the network")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from comrec.codec import Codec, check_quality
@@ -126,7 +126,7 @@ class JpegEncoder(Codec):
 
     def check(self, picture: Picture) -> None:
         super().check(picture)
-        Jpeg().check(picture)
+        Jpeg().check(replace(picture, importance=None))
 
     def decode(self, data: bytes, *, partial: bool = False) -> Picture:
         return Jpeg().decode(data, partial=partial)

@@ -27,6 +27,7 @@ from comrec.entropy.planes import Integers, PlaneModel, Predict
 from comrec.entropy.tables import pack
 from comrec.inference import patch
 from comrec.inference.store import Network, file_name, manifest, patch_name
+from comrec.roi.network import ALIGN, LONGEST, PITCH
 from comrec.train import integer, losses, planes, quantised, rate
 from comrec.train.families import Family
 from comrec.train.gradient import differentiate
@@ -291,6 +292,26 @@ def write_planes(
         enter("gradient", latents, gradient_to_onnx(g_s, recipe, latents), decoder)
     enter("planes", 2 * latents, planes.to_onnx(predictors, metadata))
     return networks
+
+
+def write_importance(
+    folder: Path, name: str, module: nn.Module, training: dict[str, Any]
+) -> Network:
+    """Export the network of importance maps, as ``write`` does."""
+    return _enter(
+        folder,
+        to_onnx(module, False, 3),
+        training,
+        name=name,
+        family="roi",
+        variant="activation",
+        role="map",
+        up=1,
+        down=PITCH,
+        channels=3,
+        conditioned=False,
+        geometry=(ALIGN, LONGEST, LONGEST),  # it sees all of a small picture at once
+    )
 
 
 def predictor(model: bytes) -> Predict:

@@ -21,6 +21,7 @@ Scheme = Literal[
     "bit-planes",
     "adaptive",
     "paired",
+    "imitation",
 ]
 Quantiser = Literal["none", "noise", "rounding"]
 
@@ -43,16 +44,17 @@ class Recipe:
 
     Attributes:
         name: of the run; exported networks are named after it.
-        family: "jiang2017", "comrec", "liu2018" or "rippel2017".
-        codec: the standard codec, by id; of the last two what it is optimised for: "mse", "ms-ssim"
-            or "perceptual".
+        family: "jiang2017", "comrec", "liu2018", "rippel2017" or "roi".
+        codec: the standard codec, by id; of the learned codecs what they are optimised for: "mse",
+            "ms-ssim" or "perceptual"; of "roi" what is imitated: "activation".
         scheme: "filter": RecCNN on the real codec's output, ComCNN as the package has it.
             "quantised": a trained RecCNN brought to 8 bits, on the same pictures.
             "alternating": ComCNN and RecCNN in turn, real codec in the forward pass. "joint":
             both at once, the JPEG proxy for the gradient, with a rate term. "curriculum": one stage
             of the learned codec's curriculum, each run starting from the one before. "perceptual":
             its last stage. "bit-planes": rippel2017 at all rates. "adaptive": at one, as published.
-            "paired": against a discriminator that sees pairs.
+            "paired": against a discriminator that sees pairs. "imitation": the network of
+            importance maps, taught by a classifier.
         scale: 1 or 2; 16 for the learned codec, whose latents' sides are so much smaller.
         channels: 1 (luma) or 3 (RGB).
         crop: side of the training crops of the full picture, pixels.
@@ -89,7 +91,7 @@ class Recipe:
     """
 
     name: str
-    family: Literal["jiang2017", "comrec", "liu2018", "rippel2017"]
+    family: Literal["jiang2017", "comrec", "liu2018", "rippel2017", "roi"]
     codec: str
     scheme: Scheme
     scale: int

@@ -11,6 +11,7 @@ from comrec.train.schemes.alternating import Alternating
 from comrec.train.schemes.base import Scheme
 from comrec.train.schemes.bitplanes import BitPlanes
 from comrec.train.schemes.filter import Filter
+from comrec.train.schemes.importance import Imitation
 from comrec.train.schemes.joint import Joint
 from comrec.train.schemes.learned import Curriculum, Perceptual
 from comrec.train.schemes.paired import Paired
@@ -26,6 +27,7 @@ SCHEMES: dict[str, type[Scheme]] = {
     "bit-planes": BitPlanes,
     "adaptive": Adaptive,
     "paired": Paired,
+    "imitation": Imitation,
 }
 
 
