@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +50,8 @@ def test_every_source_gives_a_map_of_every_size(given: roi.Given, width: int, he
     assert marked.importance is not None
     assert marked.importance.shape == (height, width)
     least = 10 ** (-roi.DEFAULT_STRENGTH / 10)
-    assert least - 1e-6 <= marked.importance.min() <= marked.importance.max() == pytest.approx(1)
+    assert least - 1e-6 <= marked.importance.min() <= marked.importance.max() <= 1
+    assert marked.importance.max() > least
 
 
 def test_rectangles_are_grown_to_whole_blocks() -> None:
@@ -122,7 +122,7 @@ def test_a_flat_picture_matters_everywhere_alike() -> None:
 
 @pytest.mark.parametrize("given", ["", "1,2,3", "0,0,0x5", "1,2,3x4;", "-1,0,5x5", 7, None])
 def test_what_is_no_region_is_refused(given: Any, photo: Picture) -> None:
-    with pytest.raises(OptionError, match="region of interest|no rectangle"):
+    with pytest.raises(OptionError, match=r"region of interest|no rectangle"):
         roi.marked(photo, given)
 
 
@@ -142,12 +142,12 @@ def test_masks_of_other_kinds_are_refused(mask: NDArray[Any], message: str, phot
 
 
 def test_a_rectangle_outside_of_the_picture_is_refused(photo: Picture) -> None:
-    with pytest.raises(OptionError, match="256,0,5x5 lies outside .* 256x192"):
+    with pytest.raises(OptionError, match=r"256,0,5x5 lies outside .* 256x192"):
         roi.marked(photo, "256,0,5x5")
 
 
 def test_a_missing_mask_is_told_with_the_other_sources(photo: Picture) -> None:
-    with pytest.raises(InputError, match="nowhere.png: No such file.*auto, centre"):
+    with pytest.raises(InputError, match=r"nowhere.png: No such file.*auto, centre"):
         roi.marked(photo, "nowhere.png")
 
 
@@ -175,9 +175,11 @@ def test_a_region_gets_better_and_the_rest_worse(
     codec_id: str, options: dict[str, Any], photo: Picture
 ) -> None:
     image = photo.to_pil()
-    match = f"jpeg:{40}"
+    match = "jpeg:40"
     plain = comrec.encode(image, codec_id, match=match, roi="0,0,1x1", roi_strength=0, **options)
-    data = comrec.encode(image, codec_id, match=match, roi="96,64,96x80", **options)
+    data = comrec.encode(
+        image, codec_id, match=match, roi="96,64,96x80", roi_strength=12, **options
+    )
 
     def errors(file: bytes) -> tuple[float, float]:
         squares = (np.asarray(comrec.decode(file), float) - photo.pixels) ** 2
@@ -227,8 +229,8 @@ def test_encode_refuses_regions(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    out = tmp_path / "out"
-    assert main(["encode", photo_file, "-o", str(out), *arguments]) == code
+    out = f"{tmp_path}/out/"
+    assert main(["encode", photo_file, "-o", out, *arguments]) == code
     told = capsys.readouterr().err.strip()
     assert message in told
     assert "\n" not in told
@@ -283,7 +285,7 @@ def test_the_other_codec_can_have_options(photo: Picture) -> None:
 
 @pytest.mark.parametrize("match", ["jpeg", "jpeg:", "jpeg:high", "jpeg:120", "50", 50])
 def test_what_names_no_file_to_match_is_refused(match: Any, photo: Picture) -> None:
-    with pytest.raises(OptionError, match="match must be|quality must be"):
+    with pytest.raises(OptionError, match=r"match must be|quality must be"):
         comrec.encode(photo.to_pil(), "jpeg-tuned", match=match)
     with pytest.raises(OptionError, match="either quality or one target"):
         comrec.encode(photo.to_pil(), "jpeg-tuned", 40, match="jpeg:50")

@@ -27,7 +27,7 @@ from comrec.formats.detection import Brand, Signature
 from comrec.options import Option, option
 from comrec.picture import Picture
 from comrec.preparation.header import Header
-from comrec.ratecontrol import OperatingPoint, QualitySearch
+from comrec.ratecontrol import TOLERANCE, OperatingPoint, QualitySearch
 
 ENTRY_POINTS = "comrec.codecs"
 
@@ -179,14 +179,18 @@ class Codec(ABC):
         channels = (1 if picture.is_gray else 3) + (picture.alpha is not None)
         return Header(picture.width, picture.height, channels=channels)
 
-    def encode_within(self, picture: Picture, budget: int) -> OperatingPoint:
+    def encode_within(
+        self, picture: Picture, budget: int, tolerance: float = TOLERANCE
+    ) -> OperatingPoint:
         """The best file of at most ``budget`` bytes; no smaller than it need be (`ratecontrol`).
 
+        Args:
+            tolerance: a search among files ends within this fraction below the budget.
         Raises:
             TargetError: the smallest file is larger.
             UnsupportedPictureError: the codec cannot carry this picture.
         """
-        return self.search(picture).within(budget, self.id)
+        return self.search(picture).within(budget, self.id, tolerance)
 
     def search(self, picture: Picture) -> QualitySearch:
         """A search among the files of a picture by quality."""

@@ -15,7 +15,7 @@ from comrec.codec import Codec, check_quality
 from comrec.errors import OptionError, TargetError
 from comrec.picture import Picture
 from comrec.preparation import hidden
-from comrec.ratecontrol import Decoding, OperatingPoint
+from comrec.ratecontrol import TOLERANCE, Decoding, OperatingPoint
 
 DEFAULT_QUALITY = 50.0
 """Where neither a quality nor a target is given."""
@@ -266,7 +266,7 @@ def encode(coder: Codec, picture: Picture, wanted: Wanted) -> Outcome:
     if not (picture.exact or coder.lossless):
         picture = hidden.cleaned(picture)
     if isinstance(wanted, Match):
-        point = _matching(coder, picture, wanted.bytes(picture))
+        point = _within(coder, picture, wanted.bytes(picture), _MATCHED)
         return Outcome(point, len(point.data))
     if not isinstance(wanted, Target):
         return Outcome(OperatingPoint(coder.encode(picture, wanted), wanted, 1), wanted)
@@ -280,9 +280,11 @@ def encode(coder: Codec, picture: Picture, wanted: Wanted) -> Outcome:
     return _reach(coder, picture, wanted)
 
 
-def _within(coder: Codec, picture: Picture, budget: int) -> OperatingPoint:
+def _within(
+    coder: Codec, picture: Picture, budget: int, tolerance: float = TOLERANCE
+) -> OperatingPoint:
     try:
-        return coder.encode_within(picture, budget)
+        return coder.encode_within(picture, budget, tolerance)
     except TargetError as error:
         carried = picture.metadata.size
         if not carried:
@@ -290,18 +292,6 @@ def _within(coder: Codec, picture: Picture, budget: int) -> OperatingPoint:
         raise TargetError(
             f"{error}, of which metadata is about {carried:,}: --metadata none leaves it out"
         ) from None
-
-
-def _matching(coder: Codec, picture: Picture, budget: int) -> OperatingPoint:
-    """As `_within`, nearer."""
-    point = _within(coder, picture, budget)
-    if len(point.data) >= (1 - _MATCHED) * budget or coder.quality_step is None:
-        return point
-    search = coder.search(picture)
-    nearer = search.largest_within(budget, point.quality, tolerance=_MATCHED)
-    if nearer is None or len(nearer.data) <= len(point.data):
-        return point
-    return replace(nearer, encodes=point.encodes + nearer.encodes)
 
 
 def _reach(coder: Codec, picture: Picture, target: Target) -> Outcome:

@@ -65,8 +65,10 @@ class MsroiJpeg(TunedJpeg):
             return TunedEncoder(self, picture)
         return _Composite(Jpeg(effort=self.effort, subsampling=self.subsampling), picture)
 
-    def encode_within(self, picture: Picture, budget: int) -> OperatingPoint:
-        return self.search(picture).within(budget, self.id, _TOLERANCE)
+    def encode_within(
+        self, picture: Picture, budget: int, tolerance: float = _TOLERANCE
+    ) -> OperatingPoint:
+        return super().encode_within(picture, budget, tolerance)
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from comrec.metrics import MS_SSIM_SIDE
 from comrec.options import option
 from comrec.picture import Picture
 from comrec.preparation.header import Header
-from comrec.ratecontrol import OperatingPoint, QualitySearch, too_small
+from comrec.ratecontrol import TOLERANCE, OperatingPoint, QualitySearch, too_small
 
 Metric = Literal["mse", "ms-ssim", "perceptual"]
 
@@ -97,7 +97,9 @@ class Liu2018(Codec):
         large = min(planes.shape[1:]) >= _LEAST.get(self.metric, 1)
         return _Encoder(self.id, picture, planes, networks, large)
 
-    def encode_within(self, picture: Picture, budget: int) -> OperatingPoint:
+    def encode_within(
+        self, picture: Picture, budget: int, tolerance: float = TOLERANCE
+    ) -> OperatingPoint:
         """Searches without refinement, then refines once, at the quality that fills the budget.
 
         A refinement costs as much as a dozen encodes. How much smaller it makes files depends on
@@ -107,7 +109,7 @@ class Liu2018(Codec):
         pixels = picture.width * picture.height
         plain = QualitySearch(lambda quality: encoder.encode(quality, 0), self.quality_step, pixels)
         if not (self.steps and encoder.can_refine):
-            return plain.within(budget, self.id)
+            return plain.within(budget, self.id, tolerance)
         near = plain.largest_within(round(budget / _REFINED), tolerance=0.1)
         ratio = self._refined_part(picture, 0.0 if near is None else near.quality)
         refined: dict[float, bytes] = {}

@@ -11,7 +11,7 @@ from comrec.codec import Codec
 from comrec.errors import DamagedFileError
 from comrec.formats import cmr
 from comrec.picture import Picture
-from comrec.ratecontrol import OperatingPoint, too_small
+from comrec.ratecontrol import TOLERANCE, OperatingPoint, too_small
 
 _LENGTH = struct.Struct(">I")
 _FIRST, _GROWTH = 512, 1.4  # bytes of the first payload, and of each relative to the one before
@@ -39,7 +39,9 @@ class ProgressiveCodec(Codec):
     extension = cmr.EXTENSION
     container = cmr.FORMAT
 
-    def encode_within(self, picture: Picture, budget: int) -> OperatingPoint:
+    def encode_within(
+        self, picture: Picture, budget: int, tolerance: float = TOLERANCE
+    ) -> OperatingPoint:
         """Encodes once, and cuts."""
         return self.cut_within(self.encode(picture, 100), budget)
 

@@ -51,17 +51,22 @@ def activation(rgb: NDArray[np.uint8]) -> Plane:
     return found
 
 
+def fine(rgb: NDArray[np.uint8]) -> Plane:
+    """The same for each pixel, smoothly enlarged: (H, W)."""
+    height, width = rgb.shape[:2]
+    coarse = Image.fromarray(activation(rgb))
+    return np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC))
+
+
 def importance(rgb: NDArray[np.uint8]) -> Plane:
     """The importance map of an upright picture, (H, W, 3): (H, W) in 0..1.
 
-    The network's map, smoothly enlarged, stretched: the least important half of the picture is 0,
-    the most important fifth 1.
+    The network's map, stretched: the least important half of the picture is 0, the most important
+    fifth 1.
     """
-    height, width = rgb.shape[:2]
-    coarse = Image.fromarray(activation(rgb))
-    fine: Plane = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC))
-    low, high = np.percentile(fine, (_LOW, _HIGH))
+    plane = fine(rgb)
+    low, high = np.percentile(plane, (_LOW, _HIGH))
     if not high > low:  # such as of a picture of a few pixels
-        return np.ones((height, width), np.float32)
-    stretched: Plane = np.clip((fine - np.float32(low)) / np.float32(high - low), 0, 1)
+        return np.ones(plane.shape, np.float32)
+    stretched: Plane = np.clip((plane - np.float32(low)) / np.float32(high - low), 0, 1)
     return stretched

@@ -20,7 +20,7 @@ from comrec.formats.mark import SIZE as MARK_SIZE
 from comrec.inference import store
 from comrec.inference.store import Network
 from comrec.picture import Picture
-from comrec.ratecontrol import Estimating, OperatingPoint, QualitySearch, too_small
+from comrec.ratecontrol import TOLERANCE, Estimating, OperatingPoint, QualitySearch, too_small
 from comrec.sandwich import conditions, marked
 from comrec.sandwich.reconstruct import apply, reconstruct
 
@@ -221,28 +221,31 @@ class Contest:
     def at(self, quality: float) -> Candidate:
         """The best candidate that is no larger than that of a quality with the network.
 
-        Where it is coarser than the plain codec at that quality: the plain codec's file.
+        Where it is coarser than the plain codec at that quality: the plain codec's file, unless
+        parts of the picture may be coarser.
         """
         if self._scale == "1/2":
             first = self._marked(self._compact_for(quality).at(quality), scale=2)
             return self._winner(len(first.data), quality, first)
         first = self._marked(self._full.at(quality), scale=1)
         winner = self._winner(len(first.data), quality, first)
+        if self._sources.picture.importance is not None:  # what matters little may be coarser
+            return winner
         plain = self._unmarked(self._plain.at(quality))
         return plain if plain.psnr > winner.psnr else winner
 
-    def within(self, budget: int) -> Candidate:
+    def within(self, budget: int, tolerance: float = TOLERANCE) -> Candidate:
         """The best candidate of at most so many bytes.
 
         Raises:
             TargetError: not even the smallest is within the budget.
         """
         payload = budget - self._mark_size
-        point = self._rough.largest_within(payload)
+        point = self._rough.largest_within(payload, tolerance=tolerance)
         if point is not None and self._rough is not self._full:
             # Each improved file takes several runs of the network: few are made.
             start = self._rough.expected(round(payload / _IMPROVED))
-            point = self._full.largest_within(payload, start) or point
+            point = self._full.largest_within(payload, start, tolerance=tolerance) or point
         quality = 0.0 if point is None else point.quality
         first = None
         if self._scale == "1/2":

@@ -18,7 +18,7 @@ from comrec import codec
 from comrec.codec import Codec, Encode, check_quality
 from comrec.options import option
 from comrec.picture import Picture
-from comrec.ratecontrol import OperatingPoint
+from comrec.ratecontrol import TOLERANCE, OperatingPoint
 from comrec.sandwich.base import Sandwich
 from comrec.sandwich.contest import Candidate, Contest, Scale, Shown, Sources
 from comrec.standard.chroma import Subsampling, subsampling_option
@@ -60,10 +60,12 @@ class Comrec(Sandwich):
         self.check(picture)
         return _Encoder(self, self._sources(picture))
 
-    def encode_within(self, picture: Picture, budget: int) -> OperatingPoint:
+    def encode_within(
+        self, picture: Picture, budget: int, tolerance: float = TOLERANCE
+    ) -> OperatingPoint:
         self.check(picture)
         sources = self._sources(picture)
-        winner = Contest(sources, self.scale, self.id).within(budget)
+        winner = Contest(sources, self.scale, self.id).within(budget, tolerance)
         return OperatingPoint(winner.data, winner.quality, sources.encodes)
 
     def improved(self, encode: Encode, shown: Shown) -> Encode:

@@ -79,7 +79,7 @@ class Imitation(Scheme):
         loss: Tensor = (1 - correlation(maps, wanted)).mean() + (maps - wanted).square().mean()
         dims = (0, 2, 3)
         seen = (seen - seen.mean(dims, keepdim=True)) / seen.std(dims, keepdim=True)
-        loss = loss + _BESIDE * (beside.float() - seen).square().mean()
+        loss += _BESIDE * (beside.float() - seen).square().mean()
         return loss
 
     def validate(self) -> dict[str, float]:
