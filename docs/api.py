@@ -22,6 +22,7 @@ MODULES: dict[str, tuple[str, ...] | None] = {
     "comrec": None,
     "comrec.codec": ("Codec", "get", "parse", "register", "names"),
     "comrec.picture": ("Picture", "Metadata"),
+    "comrec.roi": ("Given", "marked", "stored", "shown"),
     "comrec.errors": None,
 }
 """The modules of the page, and which of their names are public: None for `__all__`, or where a

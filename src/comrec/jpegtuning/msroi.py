@@ -68,7 +68,7 @@ class MsroiJpeg(TunedJpeg):
     def encode_within(
         self, picture: Picture, budget: int, tolerance: float = _TOLERANCE
     ) -> OperatingPoint:
-        return super().encode_within(picture, budget, tolerance)
+        return super().encode_within(picture, budget, min(tolerance, _TOLERANCE))
 
 
 @dataclass(frozen=True)
