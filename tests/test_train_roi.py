@@ -97,7 +97,7 @@ def test_a_damaged_store_is_told(scheme: Imitation, photos: PhotoStore, tmp_path
     path.write_bytes(whole[:-1])
     try:
         with pytest.raises(DamagedFileError, match=path.name):
-            Taught(photos, int(folder.name.rpartition("-")[2]), iter)  # type: ignore[arg-type]
+            Taught(photos, int(folder.name.rpartition("-")[2]), iter)
     finally:
         path.write_bytes(whole)
 

@@ -11,15 +11,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from comrec import codec as registry
-from comrec import files, preparation, targets
-from comrec import roi as regions
+from comrec import files, preparation, roi, targets
 from comrec.buffers import BYTES, bytes_of
 from comrec.codec import Codec
 from comrec.errors import InputError, OptionError
 from comrec.options import shown
 from comrec.picture import Picture
 from comrec.preparation import Preparation
-from comrec.roi import Given
 from comrec.sandwich.enhancement import check_strength
 
 DEFAULT_CODEC = "comrec-jpeg"
@@ -41,9 +39,6 @@ def encode(
     image: Encodable,
     codec: str | Codec = DEFAULT_CODEC,
     quality: float | None = None,
-    *,
-    roi: Given | None = None,
-    roi_strength: float | None = None,
     **options: Any,
 ) -> bytes:
     """Compress a picture.
@@ -54,10 +49,6 @@ def encode(
             such as deep samples.
         codec: an id of `codecs`, optionally with options: "liu2018:metric=ms-ssim"; or a `Codec`.
         quality: 0 (smallest) to 100 (best); by default 50, unless there is a target.
-        roi: which part of the picture matters, for codecs that can make it better than the rest:
-            "auto", "centre", rectangles or a mask (see `comrec.roi.Given`).
-        roi_strength: by how many dB errors count less where the picture matters least, 0..30; 6 by
-            default. Alone it implies ``roi="auto"``.
         options: ``target_size`` or ``target_bpp``: the best file of at most this many bytes, or
             bits per pixel. ``target_psnr``, ``target_ssim``, ``target_msssim`` or
             ``target_ssimulacra2``: the smallest file found with at least this fidelity (see
@@ -65,6 +56,10 @@ def encode(
             codec's of this quality has. ``background``, ``depth``, ``colorspace``, ``frame``,
             ``metadata``: conversions of pictures that the codec cannot store, and the metadata to
             keep (see `preparation.Preparation`).
+            ``roi``: which part of the picture matters, for codecs that can make it better than the
+            rest: "auto", "centre", rectangles or a mask (see `roi.Given`); ``roi_strength``: by how
+            many dB errors count less where it matters least, 0..30, 6 by default; alone it implies
+            "auto".
             ``exact=True``: keep fully transparent colours, also in lossy codecs.
             All others are options of the codec, such as ``effort=9``.
     Returns:
@@ -79,6 +74,7 @@ def encode(
     for kind in targets.KINDS:
         options.pop(f"target_{kind}", None)
     options.pop("match", None)
+    region, strength = (options.pop(name, None) for name in ("roi", "roi_strength"))
     how = Preparation(**{name: options.pop(name) for name in _PREPARATION if name in options})
     if isinstance(codec, str):
         coder = registry.parse(codec, **options)
@@ -88,12 +84,13 @@ def encode(
         raise OptionError(f"options of {codec} are already set; unexpected: {', '.join(options)}")
     else:
         coder = codec
-    if roi is not None or roi_strength is not None:
+    if region is None and strength is None:
+        picture = _picture(image, how)
+    else:
         coder.check_importance()
-    picture = _picture(image, how)
-    if roi is not None or roi_strength is not None:
-        strength = regions.DEFAULT_STRENGTH if roi_strength is None else roi_strength
-        picture = regions.marked(picture, regions.AUTO if roi is None else roi, strength)
+        region = roi.AUTO if region is None else region
+        strength = roi.DEFAULT_STRENGTH if strength is None else strength
+        picture = roi.marked(_picture(image, how), region, strength)
     return targets.encode(coder, picture, wanted).point.data
 
 

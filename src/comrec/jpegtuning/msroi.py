@@ -57,7 +57,7 @@ class MsroiJpeg(TunedJpeg):
     def networks(self) -> tuple[str, ...]:
         return (roi.network.network().sha256,)
 
-    def encoder(self, picture: Picture) -> Encode:
+    def encoder(self, picture: Picture) -> Encode:  # type: ignore[override]
         self.check(picture)
         if picture.importance is None:
             picture = roi.marked(picture, roi.AUTO)

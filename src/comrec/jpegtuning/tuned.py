@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import get_args
 
-from comrec.codec import Encode, check_quality, effort_option
+from comrec.codec import check_quality, effort_option
 from comrec.jpegtuning.encoder import Encoder
 from comrec.jpegtuning.tunings import TUNINGS, Tune, Tuning
 from comrec.options import option
@@ -48,7 +48,7 @@ class TunedJpeg(JpegEncoder):
     def encode(self, picture: Picture, quality: float) -> bytes:
         return self.encoder(picture)(quality)
 
-    def encoder(self, picture: Picture) -> Encode:
+    def encoder(self, picture: Picture) -> TunedEncoder:
         self.check(picture)
         return TunedEncoder(self, picture)
 

@@ -27,9 +27,10 @@ def heat(rgb: Pixels, plane: Plane) -> Pixels:
         rgb: (H, W, 3).
         plane: (H, W) in 0..1.
     """
-    places = np.linspace(0, 1, len(_COLOURS))
-    colour = np.stack([np.interp(plane, places, channel) for channel in _COLOURS.T], axis=2)
-    gray = rgb.mean(axis=2, keepdims=True)
+    levels, places = np.arange(256) / 255, np.linspace(0, 1, len(_COLOURS))
+    table = np.stack([np.interp(levels, places, channel) for channel in _COLOURS.T], axis=1)
+    colour = table.astype(np.float32)[np.rint(plane * 255).astype(np.uint8)]
+    gray = rgb.mean(axis=2, keepdims=True, dtype=np.float32)
     mixed: Pixels = np.rint(_SHARE * colour + (1 - _SHARE) * gray).astype(np.uint8)
     return mixed
 

@@ -8,6 +8,7 @@ summed over the likeliest classes. It sees whole pictures of any shape.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -21,7 +22,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from comrec.errors import DamagedFileError
-from comrec.roi.network import PITCH, sides
+from comrec.roi.network import PITCH
 from comrec.train.data import PhotoStore
 from comrec.train.perceptual import classifier
 
@@ -45,7 +46,7 @@ class Teacher(nn.Module):
         super().__init__()
         self.network = classifier("importance maps")
         generator = torch.Generator().manual_seed(16)
-        last: nn.Linear = self.network._fc  # type: ignore[assignment]
+        last: nn.Linear = self.network._fc
         projection = torch.randn(last.in_features, FEATURES, generator=generator)
         self.register_buffer("projection", projection / last.in_features**0.5)
         self.requires_grad_(False)
@@ -72,12 +73,12 @@ class Teacher(nn.Module):
     def _features(self, pictures: Tensor) -> Tensor:
         """(N, 1280, H/32, W/32)."""
         padded = F.pad(pictures * 2 - 1, (_STRIDE,) * 4, mode="reflect")
-        features: Tensor = self.network.extract_features(padded)  # type: ignore[operator]
+        features: Tensor = self.network.extract_features(padded)
         return features[..., 1:-1, 1:-1]
 
     def _activation(self, features: Tensor) -> Tensor:
         """(N, 1, H/32, W/32)."""
-        last: nn.Linear = self.network._fc  # type: ignore[assignment]
+        last: nn.Linear = self.network._fc
         best, classes = last(features.mean((2, 3))).topk(_CLASSES, dim=1)
         weights = torch.einsum("nk,nkc->nc", best.softmax(1), last.weight[classes])
         maps: Tensor = torch.einsum("nc,nchw->nhw", weights, features)[:, None]
@@ -216,8 +217,8 @@ class Taught:
                 part = photos.original[index]
                 if number:
                     part = _crop(part, random)
-                shape = min(range(len(_SHAPES)), key=lambda i: _unlike(part.shape, _SHAPES[i]))
-                small = resized(part, _SHAPES[shape])
+                small = fitted(part)
+                shape = _SHAPES.index(small.shape[:2])
                 with torch.inference_mode():
                     maps, seen = (part[0].numpy() for part in teacher(tensor(small[None])))
                 taught = small, np.rint(maps * 255), seen
@@ -268,22 +269,17 @@ def _crop(pixels: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.
     return pixels[top : top + sizes[0], left : left + sizes[1]]
 
 
-def _unlike(shape: tuple[Any, ...], other: tuple[int, int]) -> float:
-    """How far two aspects are apart."""
-    return abs(float(np.log(shape[0] / shape[1]) - np.log(other[0] / other[1])))
+def fitted(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(H, W, 3) at the nearest of `_SHAPES`, as `comrec.roi.network` makes pictures small."""
 
+    def unlike(shape: tuple[int, int]) -> float:
+        return abs(math.log(pixels.shape[0] * shape[1] / (pixels.shape[1] * shape[0])))
 
-def resized(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """(H, W, 3) at another height and width, antialiased, as `comrec.roi.network` does it."""
+    height, width = min(_SHAPES, key=unlike)
     image = Image.fromarray(np.ascontiguousarray(pixels))
-    return np.asarray(image.resize((size[1], size[0]), Image.Resampling.BILINEAR))
+    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
 
 
 def tensor(pictures: NDArray[np.uint8]) -> Tensor:
     """(N, H, W, 3) to (N, 3, H, W) in 0..1, channels last."""
     return torch.from_numpy(pictures.astype(np.float32) / 255).permute(0, 3, 1, 2)
-
-
-def small(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(H, W, 3) at the size that the network sees a picture at."""
-    return resized(pixels, sides(pixels.shape[0], pixels.shape[1]))

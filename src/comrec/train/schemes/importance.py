@@ -20,7 +20,7 @@ from comrec.train.importance import (
     Taught,
     Teacher,
     correlation,
-    small,
+    fitted,
     tensor,
 )
 from comrec.train.recipe import Recipe
@@ -54,11 +54,11 @@ class Imitation(Scheme):
         self.scored = self._scored()
 
     def _scored(self) -> list[tuple[Tensor, Tensor]]:
-        """Validation pictures as the network sees them, with the teacher's maps."""
+        """Whole validation pictures, about as the network sees them, with the teacher's maps."""
         teacher = Teacher()
         pairs = []
         for index in range(len(self.validation.shapes)):
-            picture = tensor(small(self.validation.original[index])[None])
+            picture = tensor(fitted(self.validation.original[index])[None])
             with torch.inference_mode():
                 pairs.append((picture, teacher(picture)[0]))
         return pairs
