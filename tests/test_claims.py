@@ -188,8 +188,8 @@ def face_psnr(data: bytes) -> float:
 
 @pytest.mark.parametrize(
     ("codec", "options", "face", "least"),
-    # Least and most that face and whole gain, dB; measured: 2.2 and -0.7, 1.5 and -0.6.
-    [("jpeg-tuned", {}, 1.0, -1.2), ("comrec-jpeg", {"tune": "psnr"}, 0.9, -1.2)],
+    # What face and whole gain at least, dB; measured: 1.27 and -0.50, 0.99 and -0.47.
+    [("jpeg-tuned", {}, 0.75, -0.8), ("comrec-jpeg", {"tune": "psnr"}, 0.6, -0.8)],
 )
 def test_a_region_of_interest_wins_at_equal_bytes(
     codec: str, options: dict[str, Any], face: float, least: float
@@ -206,8 +206,8 @@ def test_what_the_network_finds_wins_at_equal_bytes() -> None:
         [within(codec, rate, **options) for rate in RATES]
         for codec, options in (("msroi-jpeg", {}), ("jpeg-tuned", {}), ("jpeg", BASELINE))
     )
-    check_gain(salient_psnr, ours, rivals, 0.6)
-    check_gain(salient_psnr, ours, jpeg, 1.5)
+    check_gain(salient_psnr, ours, rivals, 0.4)  # measured: 0.67
+    check_gain(salient_psnr, ours, jpeg, 1.6)  # measured: 2.65
 
 
 def salient_psnr(data: bytes) -> float:
