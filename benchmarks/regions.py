@@ -131,9 +131,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows: list[dict[str, Any]] = []
     for path in progress(paths, len(paths), "regions", given.quiet):
         rows += measured(path, given.codecs)
-    found = means(rows, given.codecs)
-    content = {"facts": machine.facts(), "means": found, "rows": rows}
-    given.output.write_text(json.dumps(content, indent=1) + "\n")
+        found = means(rows, given.codecs)
+        content = {"facts": machine.facts(), "means": found, "rows": rows}
+        given.output.write_text(json.dumps(content, indent=1) + "\n")
     print("\n".join(table(found)))
 
 
