@@ -33,7 +33,7 @@ from comrec.learned.progressive import ProgressiveCodec, Stream
 from comrec.metrics import MS_SSIM_SIDE
 from comrec.picture import Picture
 from comrec.preparation.header import Header
-from comrec.ratecontrol import OperatingPoint
+from comrec.ratecontrol import TOLERANCE, OperatingPoint
 
 _METRIC = "ms-ssim"  # what its networks were trained for
 _ALIGN = 32
@@ -138,7 +138,9 @@ class Rippel2017(ProgressiveCodec):
         (y,) = tiles.apply(networks.g_a, planes, 0.0, tiles.from_pixels)
         return _Encoder(self.id, picture, planes, networks, y)
 
-    def encode_within(self, picture: Picture, budget: int) -> OperatingPoint:
+    def encode_within(
+        self, picture: Picture, budget: int, tolerance: float = TOLERANCE
+    ) -> OperatingPoint:
         """Encodes once, and cuts; where latents are refined, once more, for the quality that fits
         before."""
         encoder = self._encoder(picture)
