@@ -277,7 +277,7 @@ def coders(kind: str, base: str) -> list[tuple[str, dict[str, Any]]]:
     if kind.startswith(BEFORE_CODECS) or "16 bits" in kind or "PQ" in kind or "HLG" in kind:
         return found
     if base == "jpeg" and not half:
-        found += [("jpeg-tuned", {}), ("jpegli", {}), ("msroi-jpeg", {})]
+        found += [("jpeg-tuned", {}), ("jpegli", {}), ("msroi-jpeg", {}), ("deepn-jpeg", {})]
     if f"comrec-{base}" in comrec.codecs():
         found.append((f"comrec-{base}", {"effort": 1, "scale": "1/2" if half else "1"}))
     if half or "transparent" not in kind:

@@ -80,7 +80,7 @@ def variants(photo: Picture, metadata: Metadata) -> list[tuple[str, str, bytes]]
         (f"{c}-gray", c, codec.get(c).encode(Picture(pixels[..., 0].copy()), 50))
         for c in CONTAINERS
     ]
-    for name in ("jpeg-tuned", "jpegli", "msroi-jpeg"):
+    for name in ("jpeg-tuned", "jpegli", "msroi-jpeg", "deepn-jpeg"):
         files.append((name, "jpeg", codec.get(name).encode(full, 50)))
     bare = Picture(pixels, clear.alpha)
     for name, picture in (("webp-lossless", plain), ("webp-lossless-alpha", bare)):

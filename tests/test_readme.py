@@ -23,7 +23,7 @@ from comrec.pillow_io import PLUGIN
 
 ROOT = Path(__file__).parent.parent
 PAGES = ("README.md", "CONTRIBUTING.md")
-SLOW = ("bench", "demo")
+SLOW = ("bench", "demo", "tables")
 """Verbs whose arguments are parsed only."""
 
 

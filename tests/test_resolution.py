@@ -22,8 +22,8 @@ from comrec.preparation import Preparation, from_image, read
 RGB = sources.smooth(3)
 IMAGE = Image.fromarray(RGB)
 CODERS = [
-    "jpeg", "jpeg-tuned", "jpegli", "comrec-jpeg:scale=1", "comrec-jpeg:scale=1/2", "jpeg2000",
-    "png",
+    "jpeg", "jpeg-tuned", "deepn-jpeg", "jpegli", "comrec-jpeg:scale=1", "comrec-jpeg:scale=1/2",
+    "jpeg2000", "png",
 ]  # fmt: skip
 
 
@@ -75,7 +75,9 @@ def test_exif_without_a_resolution_changes_no_other_byte(coder: str, stated: byt
     assert b"resc" not in data
 
 
-@pytest.mark.parametrize("codec_id", ["jpeg", "jpeg-tuned", "jpegli", "jpeg2000", "png"])
+@pytest.mark.parametrize(
+    "codec_id", ["jpeg", "jpeg-tuned", "deepn-jpeg", "jpegli", "jpeg2000", "png"]
+)
 def test_nothing_changes_without_a_resolution(codec_id: str) -> None:
     data = codec.get(codec_id).encode(Picture(RGB), 60)
     assert data == codec.get(codec_id).encode(Picture(RGB, None, Metadata(resolution=None)), 60)

@@ -92,7 +92,7 @@ def test_alpha_is_carried(codec_id: str, gray: bool, photo: Picture) -> None:
     assert np.abs(back.alpha.astype(int) - alpha).mean() < 4
 
 
-@pytest.mark.parametrize("codec_id", ["jpeg", "jpeg-tuned", "jpegli"])
+@pytest.mark.parametrize("codec_id", ["jpeg", "jpeg-tuned", "deepn-jpeg", "jpegli"])
 def test_jpeg_refuses_alpha_and_says_who_carries_it(codec_id: str) -> None:
     picture = Picture(np.zeros((4, 4), np.uint8), np.zeros((4, 4), np.uint8))
     with pytest.raises(UnsupportedPictureError, match="webp"):
@@ -104,6 +104,7 @@ def test_jpeg_refuses_alpha_and_says_who_carries_it(codec_id: str) -> None:
     [
         ("jpeg", 65_500),
         ("jpeg-tuned", 65_500),
+        ("deepn-jpeg", 65_500),
         ("jpegli", 65_500),
         ("webp", 16_383),
         ("avif", 32_768),
@@ -157,7 +158,7 @@ def test_full_chroma_costs_bytes_and_keeps_red_edges() -> None:
 
 def test_custom_tables_end_up_in_the_file(photo: Picture) -> None:
     luma, chroma = list(range(1, 65)), [9] * 64
-    data = codec.get("jpeg", tables=[luma, chroma]).encode(photo, 50)
+    data = codec.get("jpeg", tables=[luma, chroma]).encode(photo, 90)
     image = Image.open(io.BytesIO(data))
     assert isinstance(image, JpegImageFile)
     stored = image.quantization

@@ -289,7 +289,7 @@ def test_damaged_extended_xmp_is_left_out_with_a_note(kind: str) -> None:
     assert (found.metadata.xmp or b"").split() == packet("", CREATOR).split()
 
 
-@pytest.mark.parametrize("codec_id", ["jpeg", "jpeg-tuned", "jpegli", "comrec-jpeg"])
+@pytest.mark.parametrize("codec_id", ["jpeg", "jpeg-tuned", "deepn-jpeg", "jpegli", "comrec-jpeg"])
 def test_jpeg_has_long_xmp_as_extended_xmp(codec_id: str) -> None:
     long = packet(
         'tiff:Make="a"' + f' dc:source="{"x" * 90_000}"',

@@ -20,6 +20,7 @@ _WORDS = {
     float: "a number",
     bool: "true or false",
     dict: "an object",
+    list: "a list",
     NoneType: "null",
 }
 
@@ -37,7 +38,8 @@ def loads(text: str | bytes) -> Any:
 
 
 def record(kind: type[Record], values: Any) -> Record:
-    """An instance of a dataclass whose fields are str, int, float, bool, dicts, or None or these.
+    """An instance of a dataclass whose fields are str, int, float, bool, dicts, lists, or None or
+    these.
 
     A whole number is a float too; infinity is one, NaN none.
 

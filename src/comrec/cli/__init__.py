@@ -22,13 +22,14 @@ from comrec.cli import (
     models,
     process,
     roi,
+    tables,
     terminal,
     train,
 )
 from comrec.errors import OptionError, UnknownCodecError
 from comrec.text import printable
 
-_VERBS = (encode, decode, info, compare, roi, bench, codecs, models, train, demo)
+_VERBS = (encode, decode, info, compare, roi, bench, codecs, models, train, tables, demo)
 
 
 class _Parser(argparse.ArgumentParser):

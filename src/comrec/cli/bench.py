@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
         raise OptionError(f"--jobs must be 1 or more, not {options.jobs}")
     if not all(map(importlib.util.find_spec, ("matplotlib", "scipy"))):
         raise MissingExtraError("comrec bench", "bench")  # before the measurements, not after
-    anchor = _variants(options.anchor, options.effort)
+    anchor = variants_of(options.anchor, options.effort)
     series = _series(options, anchor)
     overlaid = [published.load(name) for name in _items(options.anchors)]
     sources = bench.sources_in(options.folder)
@@ -183,13 +183,13 @@ def _series(options: argparse.Namespace, anchor: list[Variant]) -> list[Series]:
     if options.codecs is None:
         wanted = [*anchor, *_installed(options.effort)]
     else:
-        wanted = [*anchor, *_variants(options.codecs, options.effort)]
+        wanted = [*anchor, *variants_of(options.codecs, options.effort)]
     unique = {variant.label: variant for variant in wanted}.values()
-    asked = _qualities(options.qualities)
+    asked = qualities(options.qualities)
     return [Series(variant, variants.qualities_of(variant, asked)) for variant in unique]
 
 
-def _variants(text: str, effort: int | None) -> list[Variant]:
+def variants_of(text: str, effort: int | None) -> list[Variant]:
     with as_typed():
         found = [variants.parse(item, effort) for item in _items(text)]
     for variant in found:
@@ -221,7 +221,7 @@ def _missing(coder: Codec) -> MissingExtraError:
     return MissingExtraError(coder.id, coder.extra or coder.id)
 
 
-def _qualities(asked: list[str]) -> dict[str, list[float]]:
+def qualities(asked: list[str]) -> dict[str, list[float]]:
     """Qualities by codec; the key "" applies to all codecs."""
     lists = {}
     for text in asked:

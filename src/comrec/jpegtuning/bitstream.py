@@ -67,13 +67,15 @@ class Component:
     Attributes:
         levels: (rows, columns, 64) quantised coefficients, zigzag order; rows and columns
             are multiples of ``sampling``.
-        table: 0 for luma, 1 for chroma (quantisation and Huffman tables).
+        table: 0 for luma, 1 for chroma: of Huffman tables.
         sampling: 2 for luma of 4:2:0, otherwise 1 (both directions).
+        steps: which quantisation table; by default that of the same number as ``table``.
     """
 
     levels: Int
     table: int
     sampling: int
+    steps: int | None = None
 
 
 def write_jpeg(
@@ -84,7 +86,7 @@ def write_jpeg(
     Args:
         width, height: size of the picture before padding, pixels, 1..65535.
         components: Y; or Y, Cb, Cr.
-        steps: one (64,) quantisation table per table number, zigzag order, steps 1..255.
+        steps: the (64,) quantisation tables, at most four, zigzag order, steps 1..255.
     """
     out = bytearray(b"\xff\xd8")
 
@@ -96,9 +98,10 @@ def write_jpeg(
         segment(0xDB, bytes([number]) + table.astype(np.uint8).tobytes())
     frame = struct.pack(">BHHB", 8, height, width, len(components))
     for number, component in enumerate(components, start=1):
-        frame += bytes([number, component.sampling * 17, component.table])
+        used = component.table if component.steps is None else component.steps
+        frame += bytes([number, component.sampling * 17, used])
     segment(0xC0, frame)
-    for number in range(len(steps)):
+    for number in sorted({component.table for component in components}):
         for kind, tables in (("dc", 0), ("ac", 16)):
             huffman = _TABLES[kind][number]
             segment(0xC4, bytes([tables + number]) + huffman.counts + huffman.symbols)

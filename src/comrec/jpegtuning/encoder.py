@@ -15,7 +15,7 @@ from comrec.codec import check_quality
 from comrec.formats import resolution, segments
 from comrec.jpegtuning.bitstream import Component, write_jpeg
 from comrec.jpegtuning.trellis import dead_zone, estimated_bits, quantise, symbol_bits
-from comrec.jpegtuning.tunings import Tuning
+from comrec.jpegtuning.tunings import Quantiser
 from comrec.picture import Picture
 from comrec.standard.chroma import Sampling
 
@@ -62,7 +62,7 @@ class Encoder:
     """
 
     picture: Picture
-    tuning: Tuning
+    tuning: Quantiser
     subsampling: Sampling
     trellis: bool
 
@@ -130,13 +130,14 @@ class Encoder:
 
     @property
     def weights(self) -> tuple[float, ...]:
-        return _WEIGHTS[self.subsampling]
+        return (1.0,) * 3 if self.tuning.relative else _WEIGHTS[self.subsampling]
 
     def __call__(self, quality: float) -> bytes:
         return self.write(self.quantise(self.coefficients, quality), quality)
 
     def lmbda(self, quality: float) -> float:
-        """Lambda in squared grey levels of luma per bit, where masking is 1."""
+        """Lambda in squared grey levels of luma per bit, or in squared steps where the tuning says
+        so; where masking is 1."""
         return self.tuning.lmbda * self.tuning.luma_step(quality) ** 2
 
     def quantise(self, coefficients: Iterable[Band], quality: float) -> Levels:
@@ -158,18 +159,27 @@ class Encoder:
             for i, part in enumerate(parts):
                 hidden = self.masking[i][rows[i]] * (lmbda / np.float32(self.weights[i]))
                 flat = part.reshape(-1, 64)
-                found = quantise(flat, steps[i], hidden.reshape(-1), *bits[i])
+                unit = steps[i]
+                if self.tuning.relative:
+                    flat, unit = flat / unit, np.ones_like(unit)
+                found = quantise(flat, unit, hidden.reshape(-1), *bits[i])
                 levels[i][rows[i]] = found.reshape(part.shape)
         return levels
 
     def write(self, levels: Levels, quality: float) -> bytes:
         """The file of the levels that belong to a quality."""
         across = self._unit // 8
+        tables: list[Float] = []
+        used = []  # of each component: equal ones are stored once
+        for table in self.steps(quality):
+            same = [at for at, other in enumerate(tables) if np.array_equal(table, other)]
+            used.append(same[0] if same else len(tables))
+            tables += [] if same else [table]
         components = [
-            Component(values, min(i, 1), across if i == 0 else 1) for i, values in enumerate(levels)
+            Component(values, min(i, 1), across if i == 0 else 1, used[i])
+            for i, values in enumerate(levels)
         ]
-        used = self.steps(quality)[:2]
-        plain = write_jpeg(self.picture.width, self.picture.height, components, used)
+        plain = write_jpeg(self.picture.width, self.picture.height, components, tables)
         data = mozjpeg_lossless_optimization.optimize(plain)
         metadata = self.picture.metadata
         return segments.insert(resolution.in_jfif(data, metadata), self._segments)
@@ -195,8 +205,8 @@ class Encoder:
 
     def steps(self, quality: float) -> list[Float]:
         """The table of each component."""
-        luma, chroma = self.tuning.tables(quality, self.subsampling)
-        return [luma, chroma, chroma][: len(self.shapes)]
+        luma, *chroma = self.tuning.tables(quality, self.subsampling)
+        return [luma, chroma[0], chroma[-1]][: len(self.shapes)]
 
     @cached_property
     def _segments(self) -> list[tuple[int, bytes]]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import get_args
+from typing import Protocol, get_args
 
 from comrec.codec import check_quality, effort_option
 from comrec.jpegtuning.encoder import Encoder
-from comrec.jpegtuning.tunings import TUNINGS, Tune, Tuning
+from comrec.jpegtuning.tunings import TUNINGS, Quantiser, Tune, Tuning
 from comrec.options import option
 from comrec.picture import Picture
 from comrec.standard import chroma
@@ -53,10 +53,23 @@ class TunedJpeg(JpegEncoder):
         return TunedEncoder(self, picture)
 
 
+class Tuned(Protocol):
+    """A codec that `TunedEncoder` encodes for."""
+
+    @property
+    def tuning(self) -> Quantiser: ...
+
+    @property
+    def effort(self) -> int: ...
+
+    @property
+    def subsampling(self) -> Subsampling: ...
+
+
 class TunedEncoder:
     """The encoder of one picture."""
 
-    def __init__(self, coder: TunedJpeg, picture: Picture) -> None:
+    def __init__(self, coder: Tuned, picture: Picture) -> None:
         self._coder = coder
         self._picture = picture
         self._sample = chroma.Sample(picture)
@@ -65,7 +78,7 @@ class TunedEncoder:
     def at(self, quality: float) -> Encoder:
         """With the subsampling of a quality."""
         coder, picture = self._coder, self._picture
-        luma, _ = coder.tuning.tables(quality, "4:2:0")
+        luma, *_ = coder.tuning.tables(quality, "4:2:0")
         step = chroma_step(float(luma[:LOWEST].mean()))
         full = self._sample.chosen(coder.subsampling, step) == "4:4:4"
         sampling: Sampling = "4:4:4" if full else "4:2:0"

@@ -4,7 +4,7 @@ quality, each fitted on validation photographs."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,35 @@ Tune = Literal["psnr", "perceptual", "network", "network-perceptual"]
 _QUALITIES = (0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 100)
 
 
+class Quantiser(Protocol):
+    """What the encoder is told about quantisation.
+
+    Attributes:
+        lmbda: of the trellis; in squared `luma_step` per bit, or, where ``relative``, per bit.
+        masking: a. A block's lambda grows with the a-th power of its AC energy.
+        relative: an error counts by the step of its own frequency and component, whose square is
+            the unit; otherwise as squared error in RGB.
+    """
+
+    @property
+    def lmbda(self) -> float: ...
+
+    @property
+    def masking(self) -> float: ...
+
+    @property
+    def relative(self) -> bool: ...
+
+    def luma_step(self, quality: float) -> float:
+        """The unit of lambda at a quality in 0..100."""
+
+    def tables(self, quality: float, subsampling: Sampling) -> tuple[Float, ...]:
+        """Tables of luma and chroma, or of Y, Cb and Cr: (64,) in 1..255, zigzag order."""
+
+
 @dataclass(frozen=True)
 class Tuning:
-    """A way to quantise.
+    """A way to quantise, for pictures as people or our networks see them.
 
     Attributes:
         lmbda: lambda of the trellis, in squared luma DC steps per bit.
@@ -36,6 +62,7 @@ class Tuning:
     chroma: dict[Sampling, float]
     masking: float
     steps: tuple[float, ...]
+    relative = False
 
     def luma_step(self, quality: float) -> float:
         """The luma DC step at a quality in 0..100, geometric between those of `steps`."""

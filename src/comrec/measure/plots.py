@@ -19,6 +19,7 @@ AXES = {
     "ms-ssim-rgb": "MS-SSIM (RGB), dB",
     "ssimulacra2": "SSIMULACRA2",
 }
+BITS = "bits per pixel"
 
 INK = "#202020"
 GROUND = "#ffffff"
@@ -27,6 +28,7 @@ GROUND = "#ffffff"
 _COLOURS = {
     "jpeg": "#3f86c9",
     "jpeg-tuned": "#7a9cc0",
+    "deepn-jpeg": "#c77a2a",
     "jpegli": "#2b5f93",
     "msroi-jpeg": "#4f7fd9",
     "jpeg2000": "#8f6bc4",
@@ -93,11 +95,34 @@ def published_line(label: str, points: Curve, order: int) -> Line:
     return Line(label, points, "#8f8f8f", "-", 0.8, _MARKERS[order % len(_MARKERS)])
 
 
+def baseline(label: str, points: Curve, order: int) -> Line:
+    """The line of what is no codec by itself: dash-dotted, with markers."""
+    colour = _MORE_COLOURS[order % len(_MORE_COLOURS)]
+    return Line(label, points, colour, "-.", 1.2, _MARKERS[order % len(_MARKERS)])
+
+
 def draw(lines: Sequence[Line], metric: str) -> dict[str, bytes]:
     """Plot the curves of a metric, up to 1.6 bits per pixel.
 
     Args:
         metric: a key of `AXES`.
+    Returns:
+        Files by format, "svg" and "png", drawn in `INK` on `GROUND`.
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    return plotted(lines, metric, BITS, AXES[metric], _MOST_BPP)
+
+
+def plotted(
+    lines: Sequence[Line], name: str, across: str, up: str, most: float
+) -> dict[str, bytes]:
+    """Plot curves.
+
+    Args:
+        name: what is plotted; equal names and numbers give equal bytes.
+        across, up: what the axes have.
+        most: end of the axis across.
     Returns:
         Files by format, "svg" and "png", drawn in `INK` on `GROUND`.
     Raises:
@@ -109,7 +134,7 @@ def draw(lines: Sequence[Line], metric: str) -> dict[str, bytes]:
     except ImportError:
         raise MissingExtraError("plots", "bench") from None
     inked = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
-    settings = {"svg.hashsalt": metric, "font.size": 10, **dict.fromkeys(inked, INK)}
+    settings = {"svg.hashsalt": name, "font.size": 10, **dict.fromkeys(inked, INK)}
     # Default settings whatever the user's own, for the same bytes on every machine.
     with style.context(["default", settings]):
         figure = Figure(figsize=(_WIDTH, _HEIGHT), facecolor=GROUND, layout="constrained")
@@ -120,8 +145,8 @@ def draw(lines: Sequence[Line], metric: str) -> dict[str, bytes]:
                 rates, values, one.style, color=one.colour, lw=one.width, label=one.label,
                 marker=one.marker, ms=3.5, mfc="none",
             )  # fmt: skip
-        axis.set(xlabel="bits per pixel", ylabel=AXES[metric], xlim=(0, _MOST_BPP))
-        axis.set_ylim(*_limits(lines))
+        axis.set(xlabel=across, ylabel=up, xlim=(0, most))
+        axis.set_ylim(*_limits(lines, most))
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
         figure.legend(loc="outside right upper", frameon=False, fontsize=8.5)
@@ -133,9 +158,9 @@ def draw(lines: Sequence[Line], metric: str) -> dict[str, bytes]:
     return files
 
 
-def _limits(lines: Sequence[Line]) -> tuple[float, float]:
+def _limits(lines: Sequence[Line], most: float) -> tuple[float, float]:
     """Range of the axis of the metric: whole numbers around the points at the plotted rates, from
     0: SSIMULACRA2 goes far below for pictures that nobody would keep.
     """
-    shown = [value for one in lines for bpp, value in one.points if bpp <= _MOST_BPP]
+    shown = [value for one in lines for rate, value in one.points if rate <= most]
     return (max(0, math.floor(min(shown))), math.ceil(max(shown))) if shown else (0.0, 1.0)

@@ -83,14 +83,13 @@ class Jpeg(PillowCodec):
         return segments.insert(data, extra)
 
     def save_options(self, picture: Picture, quality: float) -> dict[str, Any]:
-        options: dict[str, Any] = {
-            "quality": max(1, round(quality)),
-            "optimize": True,
-        }
+        options: dict[str, Any] = {"optimize": True}
         if not picture.is_gray:
             step = chroma_step(self._luma_step(quality))
             options["subsampling"] = chroma.Sample(picture).chosen(self.subsampling, step)
-        if self.tables is not None:
+        if self.tables is None:
+            options["quality"] = max(1, round(quality))
+        else:  # without a quality, which would scale them
             options["qtables"] = [list(table) for table in self.tables]
         return options
 
