@@ -33,9 +33,16 @@ from comrec.pillow_io import from_pil
 PHOTO = 768, 512
 LARGE = 6000, 4000
 QUALITY = 50
-DECODES = {"jpeg": 10, "comrec-jpeg": 10, "jiang2017-jpeg": 3, "liu2018": 10, "rippel2017": 10}
+DECODES = {
+    "jpeg": 10,
+    "comrec-jpeg": 10,
+    "jiang2017-jpeg": 3,
+    "liu2018": 10,
+    "rippel2017": 10,
+    "toderici2017": 5,
+}
 """How often each codec decodes, after once to warm up."""
-ENCODES = {"comrec-jpeg": [5, 7], "liu2018": [1, 7, 10], "rippel2017": [7]}
+ENCODES = {"comrec-jpeg": [5, 7], "liu2018": [1, 7, 10], "rippel2017": [7], "toderici2017": [7]}
 """The efforts at which each codec encodes."""
 LARGE_BY = "comrec-jpeg", "liu2018", "rippel2017"
 STARTS = 5

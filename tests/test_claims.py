@@ -257,6 +257,23 @@ def test_refined_bit_planes_beat_others_at_equal_bytes() -> None:
     check_gain(ms_ssim_decibels, ours, plain, margin=0.32)  # measured: 0.53
 
 
+@pytest.mark.parametrize(("rival", "margin"), [("jpeg", 2.0), ("webp", 0.3)])
+def test_toderici2017_beats_others_in_ms_ssim_at_equal_bytes(rival: str, margin: float) -> None:
+    ours = [within("toderici2017", rate) for rate in LOW_RATES]
+    check_gain(ms_ssim_decibels, ours, [within(rival, rate) for rate in LOW_RATES], margin)
+
+
+@pytest.mark.parametrize("quality", [23, 50])
+def test_bits_where_they_are_needed_make_better_files_of_equal_size(quality: float) -> None:
+    """In the last iteration, against a cut."""
+    adaptive = comrec.encode(portrait(), codec="toderici2017", quality=quality)
+    uniform = comrec.encode(
+        portrait(), codec="toderici2017:adaptive=off", target_size=len(adaptive)
+    )
+    gain = ms_ssim_decibels(adaptive) - ms_ssim_decibels(uniform)
+    assert gain > 0
+
+
 def test_liu2018_for_the_eye_beats_webp_in_ms_ssim_at_a_low_rate() -> None:
     ours = within("liu2018", LOW_RATES[0], metric="perceptual", effort=1)
     webp = within("webp", LOW_RATES[0])

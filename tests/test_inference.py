@@ -25,8 +25,9 @@ Pixels = NDArray[np.uint8]
 NETWORKS = store.networks()
 PICTURES = [network for network in NETWORKS if network.role in ("com", "rec")]
 """Those that make a picture of a picture."""
-# Those that take more than an array and a quality have tests of their own.
-PARTS = [n for n in NETWORKS if n not in PICTURES and n.role not in ("gradient", "planes", "map")]
+SPECIAL = ("gradient", "planes", "encode", "decode", "bits", "map")
+"""Those that take more than an array and a quality have tests of their own."""
+PARTS = [n for n in NETWORKS if n not in PICTURES and n.role not in SPECIAL]
 """Those of learned codecs, that map an array to others."""
 PATCHED = [network for network in NETWORKS if network.patch_of is not None]
 """Those whose file is a patch of another's."""

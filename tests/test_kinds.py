@@ -27,7 +27,7 @@ from comrec.preparation import Preparation
 DOCUMENT = Path(__file__).parents[1] / "docs" / "pictures.md"
 LIBRARIES = {"bpg": "av", "heic": "pillow_heif", "jpegli": "ajpegli", "jpegxl": "pyjpegxl"}
 
-LEVELS = {"liu2018": 30, "rippel2017": 30}
+LEVELS = {"liu2018": 30, "rippel2017": 30, "toderici2017": 30}
 """By how much what comes back may differ, on average; by 9 where nothing stands here. The networks
 of liu2018 have seen photographs only; wrong pictures, turned or inverted, differ by 37 and more."""
 
@@ -271,7 +271,7 @@ def rows() -> dict[str, dict[str, str]]:
 def coders(kind: str, base: str) -> list[tuple[str, dict[str, Any]]]:
     """Ids and options of the codecs for which a cell speaks; of what never reaches a codec, one."""
     if base == "liu2018":
-        return [] if "jiang2017" in kind else [(base, {}), ("rippel2017", {})]
+        return [] if "jiang2017" in kind else [(base, {}), ("rippel2017", {}), ("toderici2017", {})]
     half = "1/2" in kind
     found: list[tuple[str, dict[str, Any]]] = [] if half else [(base, {"effort": 1})]
     if kind.startswith(BEFORE_CODECS) or "16 bits" in kind or "PQ" in kind or "HLG" in kind:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +12,11 @@ import pytest
 import skimage.data
 import torch
 from torch import Tensor, nn
-from training import WIDTH, photos, recipe_file, scheme_of, small
+from training import WIDTH, exported, photos, recipe_file, scheme_of, small
 
 from comrec.cli import main
 from comrec.entropy.planes import LATTICES, PLANES, PlaneModel, network_of
 from comrec.errors import OptionError
-from comrec.inference import session as runtime
-from comrec.inference import store
 from comrec.learned.rippel2017 import Networks, Rippel2017
 from comrec.metrics import psnr
 from comrec.picture import Picture
@@ -351,19 +347,6 @@ def test_a_run_exports_what_codes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert Networks.trained_for("rippel2017", "ms-ssim").gradient is not None
     pair = build(recipes.load(recipe))
     run.go_on_from(pair, out)
-
-
-@contextmanager
-def exported(folder: Path) -> Iterator[None]:
-    """With the networks of a folder as those of the package."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(store, "FOLDER", folder)
-        patch.setattr(store, "MANIFEST", folder / "manifest.json")
-        store.networks.cache_clear()
-        runtime.forget()
-        yield
-    store.networks.cache_clear()
-    runtime.forget()
 
 
 def test_a_start_that_is_not_there_is_refused() -> None:

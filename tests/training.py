@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import skimage.data
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from comrec.inference import session as runtime
+from comrec.inference import store
 from comrec.train import recipe as recipes
 from comrec.train.data import PhotoStore, list_photos
 from comrec.train.recipe import Recipe
@@ -62,3 +67,16 @@ def scheme_of(recipe: Recipe, folder: Path) -> Scheme:
     made = PhotoStore(folder / "s", list_photos(photos(folder / "in", 208)), "RGB", recipe.crop)
     torch.manual_seed(1)
     return SCHEMES[recipe.scheme](recipe, build(recipe), made, made, "cpu")
+
+
+@contextmanager
+def exported(folder: Path) -> Iterator[None]:
+    """With the networks of a folder as those of the package."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "FOLDER", folder)
+        patch.setattr(store, "MANIFEST", folder / "manifest.json")
+        store.networks.cache_clear()
+        runtime.forget()
+        yield
+    store.networks.cache_clear()
+    runtime.forget()

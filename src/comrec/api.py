@@ -128,6 +128,7 @@ def decode(
     strength: float | None = None,
     plain: bool = False,
     allow_partial: bool = False,
+    iterations: int | None = None,
     allow_large: bool = False,
     metadata: str = "all",
     name: str = "input",
@@ -144,13 +145,16 @@ def decode(
         strength: of that, 0 (as it is decoded) to 1 (the default; as the network gives it).
         plain: decode as other viewers do: ignore the mark, run no network.
         allow_partial: decode as much as there is of a file that is cut short.
+        iterations: decode the first 1..16 iterations of a recurrent codec's file, which is faster
+            and coarser; by default all.
         allow_large: decode files of less than 1 MB too that hold more than 200 million samples (150
             in WebP, JPEG 2000 and JPEG XL), such as large blank scans.
         metadata: which metadata to keep (see `preparation.Preparation`).
         name: name of the file in errors.
     Raises:
-        OptionError: ``data`` is of another type, there is no such metadata, or ``strength`` is out
-            of range or given without ``enhance``.
+        OptionError: ``data`` is of another type, there is no such metadata, ``strength`` is out of
+            range or given without ``enhance``, or ``iterations`` are out of range or the file's
+            codec has none.
         InputError: the file cannot be decoded.
         UnsupportedPictureError: the kind of picture cannot be converted.
         WeightsError, UnknownCodecError: its network or codec is not in this version.
@@ -159,7 +163,7 @@ def decode(
     how = Preparation(metadata=metadata)
     share = check_strength(strength, enhance=enhance)
     try:
-        file = files.parse(bytes_of(data))
+        file = files.parse(bytes_of(data), iterations)
         if not allow_large:
             file.check_density(plain=plain)
         if plain:

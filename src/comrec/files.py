@@ -40,10 +40,12 @@ class File:
     Attributes:
         data: its bytes.
         format: as `detection.format_of` names it.
+        iterations: at most so many of a recurrent codec's are decoded; None for all.
     """
 
     data: bytes
     format: str
+    iterations: int | None = None
 
     @cached_property
     def mark(self) -> Mark | None:
@@ -85,12 +87,14 @@ class File:
         Raises:
             DamagedFileError.
             UnknownCodecError: this version does not have the one named.
+            OptionError: it has no iterations, or not so many.
         """
+        given = {} if self.iterations is None else {"iterations": self.iterations}
         if self.format != cmr.FORMAT:
-            return codec.get(self.format)
+            return codec.get(self.format, **given)
         named = cmr.header(self.data).codec
         try:
-            found = codec.get(named)
+            found = codec.get(named, **given)
         except UnknownCodecError:
             raise UnknownCodecError(
                 f"input: a .cmr file of the codec {named!r}, which this comrec does not have; "
@@ -160,13 +164,15 @@ class File:
         return picture.noting(*(loss.done for loss in self.header.losses))
 
 
-def parse(data: bytes) -> File:
+def parse(data: bytes, iterations: int | None = None) -> File:
     """
+    Args:
+        iterations: see `File`.
     Raises:
         DamagedFileError: the file is empty.
         UnknownFormatError: of no codec here.
     """
-    return File(data, detection.format_of(data))
+    return File(data, detection.format_of(data), iterations)
 
 
 def decode(data: bytes, *, partial: bool = False) -> Picture:

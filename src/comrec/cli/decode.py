@@ -56,6 +56,12 @@ def add(verbs: Any) -> None:
         help="decode as much as there is of a file that is cut short",
     )
     verb.add_argument(
+        "--iterations",
+        type=int,
+        metavar="N",
+        help="decode the first N iterations of a toderici2017 file: faster, coarser",
+    )
+    verb.add_argument(
         "--allow-large",
         action="store_true",
         help="decode pictures too large for so small a file too, such as huge blank scans",
@@ -146,6 +152,7 @@ def _decode_one(
         strength=options.strength,
         plain=options.plain,
         allow_partial=options.allow_partial,
+        iterations=options.iterations,
         allow_large=options.allow_large,
         metadata=options.metadata,
         name=paths.label(source),

@@ -39,6 +39,7 @@ _COLOURS = {
     "jpegxl": "#c05a97",
     "liu2018": "#7f7f1f",
     "rippel2017": "#b8562f",
+    "toderici2017": "#6a8f1f",
 }
 _MORE_COLOURS = ("#6d7fd6", "#7d9a2f", "#b0705a", "#5f8f8a", "#a06a80")
 _MARKERS = "osD^v<>pPX*h"

@@ -8,6 +8,7 @@ no decoding.
 
 from __future__ import annotations
 
+import io
 import json
 import multiprocessing
 import os
@@ -124,6 +125,7 @@ class PhotoStore:
         self.bins: list[tuple[_Flat, list[list[float]]]] = []
         self.bin_weights: list[float] = []
         self._resident: dict[str, torch.Tensor] = {}
+        self._tiles: NDArray[np.int64] | None = None
 
     def _write_originals(
         self, photos: list[Path], load: Callable[[Path], Pixels], minimum: int
@@ -184,6 +186,27 @@ class PhotoStore:
             self.bins.append((_Flat(path, shapes, self.channels), _conditions(labels, len(shapes))))
             self.bin_weights.append(weight((index + 0.5) / count))
 
+    def choose_tiles(self, count: int, side: int, track: Track) -> None:
+        """Limit `crops` to some tiles of each photograph: those that PNG compresses worst.
+
+        Toderici et al. 2017, section 5.1: photographs are mostly smooth, and what is smooth teaches
+        little. Tiles do not overlap. They are chosen once, and stay on disk.
+
+        Args:
+            count: of the tiles of a photograph; all, where there are fewer.
+            side: of a tile, which crops must have, too.
+        """
+        path = self.folder / f"tiles-{count}of{side}.json"
+        if not path.exists():
+            found: list[tuple[int, int, int]] = []
+            for index in track(range(len(self.shapes)), len(self.shapes), "tiles"):
+                best = _worst_compressed(self.original[index], count, side)
+                found += [(index, top, left) for top, left in best]
+            part = path.with_suffix(".part")
+            part.write_text(json.dumps(found))
+            os.replace(part, path)
+        self._tiles = _places(path, side, self.shapes)
+
     def sample(
         self, random: np.random.Generator, batch: int, crop: int, scale: int = 1
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -223,10 +246,14 @@ class PhotoStore:
         """
         flat = self._on(device)
         shapes = np.array(self.shapes)
-        areas = shapes.prod(1) / shapes.prod(1).sum()
-        indices = random.choice(len(shapes), batch, p=areas)
-        height, width = shapes[indices].T
-        top, left = random.integers(height - crop + 1), random.integers(width - crop + 1)
+        if self._tiles is None:
+            areas = shapes.prod(1) / shapes.prod(1).sum()
+            indices = random.choice(len(shapes), batch, p=areas)
+            height, width = shapes[indices].T
+            top, left = random.integers(height - crop + 1), random.integers(width - crop + 1)
+        else:
+            indices, top, left = random.choice(self._tiles, batch).T
+            width = shapes[indices, 1]
         first = self.original.starts[indices] // self.channels + top * width + left
         # A step along a row and down a column of the crop; backwards from the far end if flipped.
         mirrored, upturned, turned = random.integers(2, size=(3, batch))
@@ -266,6 +293,36 @@ def _shapes(found: Any, path: Path) -> list[tuple[int, int]]:
     if not fits:
         raise _damaged(path)
     return [(height, width) for height, width in found]
+
+
+def _worst_compressed(pixels: Pixels, count: int, side: int) -> list[tuple[int, int]]:
+    """The (top, left) of these tiles, in order of their sizes as PNG files, the largest first."""
+    sizes = []
+    for top in range(0, pixels.shape[0] - side + 1, side):
+        for left in range(0, pixels.shape[1] - side + 1, side):
+            tile = pixels[top : top + side, left : left + side]
+            buffer = io.BytesIO()
+            Image.fromarray(tile[..., 0] if tile.shape[2] == 1 else tile).save(buffer, "PNG")
+            sizes.append((-buffer.tell(), top, left))
+    return [(top, left) for _, top, left in sorted(sizes)[:count]]
+
+
+def _places(path: Path, side: int, shapes: list[tuple[int, int]]) -> NDArray[np.int64]:
+    """(tiles, 3): photograph, top and left, as `PhotoStore.choose_tiles` wrote them."""
+    found = _read_json(path)
+    fits = isinstance(found, list) and bool(found)
+    fits = fits and all(
+        isinstance(place, list) and [type(value) for value in place] == [int] * 3 for place in found
+    )
+    if not fits:
+        raise _damaged(path)
+    places = np.array(found, np.int64)
+    index, corner = places[:, 0], places[:, 1:]
+    if index.min() < 0 or index.max() >= len(shapes) or corner.min() < 0:
+        raise _damaged(path)
+    if (corner + side > np.array(shapes)[index]).any():
+        raise _damaged(path)
+    return places
 
 
 def _conditions(path: Path, count: int) -> list[list[float]]:

@@ -9,7 +9,7 @@ import io
 import json
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,17 @@ LEARNED_GEOMETRY = {
         "gradient": (2, 4, 64),  # further away it is too small to matter
         "planes": (1, 1, 64),
     },
+    "toderici2017": {
+        "g_a": (32, 448, 1024),
+        "g_s": (2, 26, 64),
+        "encode": (1, 1, 64),
+        "decode": (1, 1, 64),
+        "bits": (1, 1, 64),
+        # As published. In one iteration; their states reach as far again in each.
+        "encoder": (16, 15, 512),
+        "decoder": (1, 2, 32),
+        "gain": (32, 64, 512),
+    },
 }
 
 # By how much their outputs' sides are larger, or smaller, than their inputs': up, down.
@@ -74,6 +85,12 @@ LEARNED_SCALES = {
     "g_s": (16, 1),
     "gradient": (1, 1),
     "planes": (1, 2),
+    "encode": (1, 1),
+    "decode": (1, 1),
+    "bits": (1, 1),
+    "encoder": (1, 16),
+    "decoder": (16, 1),
+    "gain": (1, 1),
 }
 
 
@@ -89,9 +106,9 @@ def to_onnx(module: nn.Module, conditioned: bool, channels: int, takes: str = "p
         inputs["quality"] = torch.rand(1)
     if isinstance(module, ComrecRec1):
         inputs["full_chroma"] = torch.ones(1)
-    model = _exported(module, inputs)
+    model = exported(module, inputs)
     quantised.to_qdq(model, module)
-    return _stored(model)
+    return stored(model)
 
 
 def gradient_to_onnx(g_s: nn.Module, recipe: Recipe, channels: int) -> bytes:
@@ -105,7 +122,7 @@ def gradient_to_onnx(g_s: nn.Module, recipe: Recipe, channels: int) -> bytes:
         "quality": torch.rand(1),
         "picture": torch.rand(1, 3, 256, 256),
     }
-    return _stored(differentiate(_exported(_Cost(g_s, recipe), inputs), "latents"))
+    return stored(differentiate(exported(_Cost(g_s, recipe), inputs), "latents"))
 
 
 class _Cost(nn.Module):
@@ -123,8 +140,10 @@ class _Cost(nn.Module):
         return losses.price(quality, self.lambdas) * pixels * distortion
 
 
-def _exported(module: nn.Module, inputs: dict[str, Tensor]) -> onnx.ModelProto:
-    """With one output, "result"; the inputs that are (N, C, H, W) of any height and width."""
+def exported(
+    module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str] = ("result",)
+) -> onnx.ModelProto:
+    """A module as an ONNX model; the inputs that are (N, C, H, W) of any height and width."""
     # The copy leaves the caller's on its device, and torch.compile behind.
     module = copy.deepcopy(module).to("cpu").eval()
     axes = {
@@ -145,13 +164,14 @@ def _exported(module: nn.Module, inputs: dict[str, Tensor]) -> onnx.ModelProto:
             # Keeps batch normalisation and parameter names, so that a run can start from the file.
             training=torch.onnx.TrainingMode.PRESERVE,
             input_names=list(inputs),
-            output_names=["result"],
+            output_names=list(outputs),
             dynamic_axes=axes,
         )
     return onnx.load_from_string(buffer.getvalue())
 
 
-def _stored(model: onnx.ModelProto) -> bytes:
+def stored(model: onnx.ModelProto) -> bytes:
+    """A model as a file, its weights as float16."""
     _halve_weights(model)
     onnx.checker.check_model(model)
     data: bytes = model.SerializeToString()
@@ -244,7 +264,7 @@ def write_learned(
     networks: dict[str, Network] = {}
 
     def enter(role: str, channels: int, data: bytes, base: bytes | None = None) -> None:
-        networks[role] = _enter_learned(folder, recipe, training, role, channels, data, base)
+        networks[role] = enter_learned(folder, recipe, training, role, channels, data, base)
 
     enter("g_a", 3, to_onnx(g_a, True, 3))
     enter("h_a", latents, to_onnx(h_a, False, latents, "latents"))
@@ -281,7 +301,7 @@ def write_planes(
     networks: list[Network] = []
 
     def enter(role: str, channels: int, data: bytes, base: bytes | None = None) -> None:
-        networks.append(_enter_learned(folder, recipe, training, role, channels, data, base))
+        networks.append(enter_learned(folder, recipe, training, role, channels, data, base))
 
     enter("g_a", 3, to_onnx(g_a, False, 3))
     decoder = to_onnx(g_s, True, latents, "latents")
@@ -332,7 +352,7 @@ def predictor(model: bytes) -> Predict:
     return predict
 
 
-def _enter_learned(
+def enter_learned(
     folder: Path,
     recipe: Recipe,
     training: dict[str, Any],

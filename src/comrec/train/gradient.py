@@ -157,7 +157,7 @@ def _convolve(tape: _Tape, node: NodeProto, given: str) -> None:
         raise NotImplementedError("gradient of convolutions with a dilation or groups")
     if found["strides"] == [2, 2] and found["pads"] == [1, 1, 1, 1] and rows == columns == 3:
         # Sides are even, so that the last row and column are beyond the last kernel's middle.
-        more = {"strides": [2, 2], "pads": [1, 1, 1, 1], "output_padding": [1, 1]}
+        more: dict[str, Any] = {"strides": [2, 2], "pads": [1, 1, 1, 1], "output_padding": [1, 1]}
         tape.add(node.input[0], tape.node("ConvTranspose", given, node.input[1], **more))
         return
     if found["strides"] != [1, 1]:

@@ -86,14 +86,38 @@ def ms_ssim(prediction: Tensor, target: Tensor) -> Tensor:
     return product
 
 
+def ssim(prediction: Tensor, target: Tensor) -> Tensor:
+    """(N, C) structural similarities of each channel.
+
+    Args:
+        prediction, target: (N, C, H, W), sides of at least 11.
+    """
+    return _similarity(prediction.float(), target.float())[0]
+
+
+def local_ssim(prediction: Tensor, target: Tensor) -> Tensor:
+    """The structural similarity around each sample; pictures go on mirrored beyond their edges.
+
+    Args:
+        prediction, target: (N, C, H, W), which the result has, too; sides of at least 6.
+    """
+    a, b = (F.pad(x.float(), (5, 5, 5, 5), "reflect") for x in (prediction, target))
+    return _similarities(a, b)[0]
+
+
 def _similarity(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Per picture and channel: mean SSIM, and mean of its contrast and structure term alone."""
+    whole, contrast = _similarities(a, b)
+    return whole.mean((2, 3)), contrast.mean((2, 3))
+
+
+def _similarities(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """SSIM, and its contrast and structure term alone, by position; shapes as of `_blur`."""
     mean_a, mean_b = _blur(a), _blur(b)
     means, powers = mean_a * mean_b, mean_a**2 + mean_b**2
     variances, covariance = _blur(a * a + b * b) - powers, _blur(a * b) - means
     contrast = (2 * covariance + 0.03**2) / (variances + 0.03**2)
-    whole = contrast * (2 * means + 0.01**2) / (powers + 0.01**2)
-    return whole.mean((2, 3)), contrast.mean((2, 3))
+    return contrast * (2 * means + 0.01**2) / (powers + 0.01**2), contrast
 
 
 def _blur(x: Tensor) -> Tensor:

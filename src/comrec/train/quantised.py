@@ -32,6 +32,8 @@ SIGNED = 128
 _TOP = 255
 _SAMPLES = 1 << 18  # of a tensor, that its step is chosen by; a sixteenth of it for a channel
 _PEAK = 0.9999  # quantile that says how large a channel gets
+_LEAST = 0.3
+"""Of the median channel's: one that is nearly silent would be amplified until it is all noise."""
 _EQUALISING = 0.5  # exponent: equal ranges throughout make the weights harder to quantise
 
 
@@ -144,8 +146,9 @@ def _scale(tensors: list[Tensor]) -> Tensor:
     peaks = []
     for values in tensors:
         channels = values.transpose(0, 1).flatten(1).abs()
-        peaks.append(_thinned(channels, _SAMPLES >> 4).quantile(_PEAK, 1).clamp_min(1e-6))
+        peaks.append(_thinned(channels, _SAMPLES >> 4).quantile(_PEAK, 1))
     peak = torch.stack(peaks).amax(0)
+    peak = peak.clamp_min(_LEAST * float(peak.median()) + 1e-6)
     scale: Tensor = (peak / peak.median()) ** _EQUALISING
     return scale
 

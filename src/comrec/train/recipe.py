@@ -22,6 +22,8 @@ Scheme = Literal[
     "adaptive",
     "paired",
     "imitation",
+    "binary",
+    "recurrent",
 ]
 Quantiser = Literal["none", "noise", "rounding"]
 
@@ -32,6 +34,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9][\w.+-]*", re.ASCII)  # what can be a part of a
 _NAMES = ("name", "codec", "start")
 _POSITIVE = {
     *("scale", "crop", "batch", "steps", "quality_bins", "period", "width", "validate_every"),
+    "iterations",
 }
 
 
@@ -44,9 +47,10 @@ class Recipe:
 
     Attributes:
         name: of the run; exported networks are named after it.
-        family: "jiang2017", "comrec", "liu2018", "rippel2017" or "roi".
+        family: "jiang2017", "comrec", "liu2018", "rippel2017", "toderici2017" or "roi".
         codec: the standard codec, by id; of the learned codecs what they are optimised for: "mse",
-            "ms-ssim" or "perceptual"; of "roi" what is imitated: "activation".
+            "ms-ssim" or "perceptual", and in the scheme "recurrent" "l1" or "ssim"; of "roi" what
+            is imitated: "activation".
         scheme: "filter": RecCNN on the real codec's output, ComCNN as the package has it.
             "quantised": a trained RecCNN brought to 8 bits, on the same pictures.
             "alternating": ComCNN and RecCNN in turn, real codec in the forward pass. "joint":
@@ -54,7 +58,8 @@ class Recipe:
             of the learned codec's curriculum, each run starting from the one before. "perceptual":
             its last stage. "bit-planes": rippel2017 at all rates. "adaptive": at one, as published.
             "paired": against a discriminator that sees pairs. "imitation": the network of
-            importance maps, taught by a classifier.
+            importance maps, taught by a classifier. "binary": toderici2017 as shipped.
+            "recurrent": as published.
         scale: 1 or 2; 16 for the learned codec, whose latents' sides are so much smaller.
         channels: 1 (luma) or 3 (RGB).
         crop: side of the training crops of the full picture, pixels.
@@ -87,11 +92,19 @@ class Recipe:
             highest quality; evenly spaced in the logarithm between; (0, 0) for no rate term.
             Distortion is the mean squared error in grey levels, or 1 - MS-SSIM.
         bpp: bits per pixel that the scheme "adaptive" is to reach.
+        unit: of a recurrent codec (`train.recurrent`).
+        reconstruction: how the scheme "recurrent" makes a picture of what its iterations give
+            (`train.residuals`).
+        iterations: of the scheme "recurrent", 1/8 bit per pixel each.
+        priming: how often its encoder and decoder run before the first iteration, without bits;
+            diffusion: the same before each later one.
+        tiles: learned codecs' crops are these so many of each photograph: those that PNG compresses
+            worst (0: any).
         validate_every: steps between validations and checkpoints.
     """
 
     name: str
-    family: Literal["jiang2017", "comrec", "liu2018", "rippel2017", "roi"]
+    family: Literal["jiang2017", "comrec", "liu2018", "rippel2017", "toderici2017", "roi"]
     codec: str
     scheme: Scheme
     scale: int
@@ -118,6 +131,12 @@ class Recipe:
     quantiser: Quantiser = "none"
     lambdas: tuple[float, float] = (0.0, 0.0)
     bpp: float = 0.0
+    unit: Literal["lstm", "gru", "residual-gru", "associative-lstm"] = "gru"
+    reconstruction: Literal["one-shot", "additive", "scaling"] = "additive"
+    iterations: int = 16
+    priming: int = 0
+    diffusion: int = 0
+    tiles: int = 0
     validate_every: int = 500
 
     def __post_init__(self) -> None:

@@ -25,7 +25,8 @@ from comrec.train.schemes import SCHEMES, build
 
 _HELD_OUT = 16  # every nth photograph is for validation, where no folder is given for it
 # Learning rates relative to the schedule's, of few parameters that have far to go.
-_FACTORS = {"prior": 10.0, "contexts": 4.0, "planes": 16.0, "discriminator": 4.0}
+_FACTORS = {"prior": 10.0, "contexts": 4.0, "planes": 16.0, "discriminator": 4.0,
+            "encode": 8.0, "decode": 8.0, "bits": 16.0}  # fmt: skip
 _FINE = 0.68  # from this part of the quality range on, recipe.fine_share applies
 
 
@@ -147,14 +148,17 @@ def _stores(
         if SCHEMES[recipe.scheme].codes_beforehand:
             _add_quality_bins(recipe, made)
         stores.append(made)
+    if recipe.tiles:
+        stores[0].choose_tiles(recipe.tiles, recipe.crop, _track)
     return stores[0], stores[1]
+
+
+def _track(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
+    return progress(items, total, label)
 
 
 def _add_quality_bins(recipe: Recipe, made: PhotoStore) -> None:
     workers = os.cpu_count() or 1
-
-    def track(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
-        return progress(items, total, label)
 
     def weight(fraction: float) -> float:
         return recipe.fine_share if fraction > _FINE else 1.0
@@ -165,7 +169,7 @@ def _add_quality_bins(recipe: Recipe, made: PhotoStore) -> None:
             recipe.family, recipe.codec, recipe.scale, *recipe.quality, subsampling=subsampling
         )
         made.add_quality_bins(
-            name, coder, recipe.quality_bins, recipe.scale, workers, track, weight
+            name, coder, recipe.quality_bins, recipe.scale, workers, _track, weight
         )
         if recipe.plain_quality_bins:
             made.add_quality_bins(
@@ -174,7 +178,7 @@ def _add_quality_bins(recipe: Recipe, made: PhotoStore) -> None:
                 recipe.plain_quality_bins,
                 recipe.scale,
                 workers,
-                track,
+                _track,
                 weight,
             )
 

@@ -9,6 +9,7 @@ from comrec.train.recipe import Recipe
 from comrec.train.schemes.adaptive import Adaptive
 from comrec.train.schemes.alternating import Alternating
 from comrec.train.schemes.base import Scheme
+from comrec.train.schemes.binary import Binary
 from comrec.train.schemes.bitplanes import BitPlanes
 from comrec.train.schemes.filter import Filter
 from comrec.train.schemes.importance import Imitation
@@ -16,6 +17,7 @@ from comrec.train.schemes.joint import Joint
 from comrec.train.schemes.learned import Curriculum, Perceptual
 from comrec.train.schemes.paired import Paired
 from comrec.train.schemes.quantised import Quantised
+from comrec.train.schemes.recurrent import Recurrent
 
 SCHEMES: dict[str, type[Scheme]] = {
     "filter": Filter,
@@ -28,6 +30,8 @@ SCHEMES: dict[str, type[Scheme]] = {
     "adaptive": Adaptive,
     "paired": Paired,
     "imitation": Imitation,
+    "binary": Binary,
+    "recurrent": Recurrent,
 }
 
 
