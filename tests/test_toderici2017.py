@@ -256,7 +256,7 @@ def test_the_file_says_which_networks_decode_it(wide: Picture, whole: bytes) -> 
 
 def test_a_size_that_its_bytes_cannot_hold_is_refused_at_once(whole: bytes) -> None:
     file = cmr.parse(whole)
-    head = cmr.Header("toderici2017", file.header.network, 16_000, 12_000, 3, 100)
+    head = cmr.Header("toderici2017", file.header.network, 16_000, 10_500, 3, 100)
     bomb = cmr.write(head, file.metadata, None, file.payloads)
     with pytest.raises(DamagedFileError, match="cannot hold a picture of the size"):
         files.decode(bomb)

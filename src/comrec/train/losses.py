@@ -57,7 +57,8 @@ def _dissimilarity_ycbcr(prediction: Tensor, target: Tensor) -> Tensor:
     """Of YCbCr, weighted 6:1:1, as in Rippel and Bourdev 2017."""
     pairs = (to_ycbcr(prediction.float()), to_ycbcr(target.float()))
     weights = torch.tensor(_YCBCR_WEIGHTS, device=target.device)
-    return 1 - (ms_ssim(*pairs) * weights).sum(1) / weights.sum()
+    shares = weights * (len(weights) / sum(_YCBCR_WEIGHTS))
+    return 1 - (ms_ssim(*pairs) * shares).mean(1)
 
 
 def to_ycbcr(rgb: Tensor) -> Tensor:
