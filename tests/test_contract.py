@@ -51,6 +51,8 @@ def values(option: Option) -> st.SearchStrategy[Any]:
         return st.booleans()
     if option.allowed is not None:
         return st.sampled_from(list(option.allowed))
+    if option.type is str:
+        return st.just(option.default)
     return st.floats(0.01, 1)
 
 
