@@ -105,7 +105,7 @@ class Decoder(nn.Module):
 
 
 def binary(x: Tensor) -> Tensor:
-    """1 or -1, the sign, with the gradient of x where it is in -1..1, and inwards outside."""
+    """1 or -1, the sign, with the gradient of x where it is in -1..1."""
     sign = torch.where(x >= 0, 1.0, -1.0)
     near = x.clamp(-1, 1)
     return near + (sign - near).detach()
