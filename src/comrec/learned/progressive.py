@@ -14,6 +14,7 @@ from comrec.picture import Picture
 from comrec.ratecontrol import TOLERANCE, OperatingPoint, too_small
 
 _LENGTH = struct.Struct(">I")
+_BYTE = 16384  # pixels: the stream of a picture has a byte for so many, at least
 _FIRST, _GROWTH = 512, 1.4  # bytes of the first payload, and of each relative to the one before
 
 
@@ -111,6 +112,29 @@ def stream(file: cmr.Container) -> Stream:
             f"input: damaged: {len(data):,} bytes of coded pixels, not {length:,}"
         )
     return Stream(data, len(data) < length)
+
+
+def least_bytes(width: int, height: int) -> int:
+    """Of a picture's stream: so that the cost of a file follows its bytes, not what its header
+    says."""
+    return -(-width * height // _BYTE)
+
+
+def sufficient(file: cmr.Container, more: int = 0) -> Stream:
+    """The stream of a file, which is long enough for its picture.
+
+    Args:
+        more: bytes that it has beyond `least_bytes`, at least.
+    Raises:
+        DamagedFileError: as `stream`, or it is too short.
+    """
+    found = stream(file)
+    if len(found.data) < least_bytes(file.header.width, file.header.height) + more:
+        raise DamagedFileError(
+            f"input: cut short: {len(found.data):,} bytes of coded pixels cannot hold a picture of "
+            "the size in its header"
+        )
+    return found
 
 
 def share(data: bytes, size: int) -> float | None:

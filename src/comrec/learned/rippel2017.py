@@ -29,7 +29,7 @@ from comrec.learned import files, progressive, refinement
 from comrec.learned.codings import Intervals
 from comrec.learned.networks import Together
 from comrec.learned.pixels import pixels_of, planes_of
-from comrec.learned.progressive import ProgressiveCodec, Stream
+from comrec.learned.progressive import ProgressiveCodec
 from comrec.metrics import MS_SSIM_SIDE
 from comrec.picture import Picture
 from comrec.preparation.header import Header
@@ -39,7 +39,6 @@ _METRIC = "ms-ssim"  # what its networks were trained for
 _ALIGN = 32
 """Sides are extended to multiples of this: a pixel of the coarsest scale."""
 _PITCH = 16  # pixels per latent, along each side
-_BYTE = 16384  # pixels: a stream has a byte for so many, at least
 _BAND = 64  # rows of a lattice that the predictors take at once
 
 
@@ -170,7 +169,7 @@ class Rippel2017(ProgressiveCodec):
 
     def enough(self, data: bytes) -> bool:
         try:
-            _stream(cmr.parse(data))
+            progressive.sufficient(cmr.parse(data))
         except DamagedFileError:
             return False
         return True
@@ -178,7 +177,7 @@ class Rippel2017(ProgressiveCodec):
     def _known(self, file: cmr.Container) -> tuple[Networks, Known]:
         """The latents of a file, as far as it has them."""
         head = files.of_codec(file, self.id)
-        stream = _stream(file)
+        stream = progressive.sufficient(file)
         networks = Networks.named(self.id, head.network)
         height, width = (
             -(-side // _ALIGN) * _ALIGN // _PITCH for side in (head.height, head.width)
@@ -223,29 +222,9 @@ class _Encoder:
     def encode(self, y: NDArray[np.float32], quality: float) -> bytes:
         """The file of a quality."""
         stream = self.networks.model.encode(y, self.networks.predict, quality / 100)
-        least = _least_bytes(self.picture.width, self.picture.height)
+        least = progressive.least_bytes(self.picture.width, self.picture.height)
         parts = progressive.payloads(stream.ljust(least, b"\0"))
         return files.write(self.picture, self.codec_id, self.networks.planes.id, quality, parts)
-
-
-def _stream(file: cmr.Container) -> Stream:
-    """The stream of a file.
-
-    Raises:
-        DamagedFileError: it is too short for the size of the picture.
-    """
-    found = progressive.stream(file)
-    if len(found.data) < _least_bytes(file.header.width, file.header.height):
-        raise DamagedFileError(
-            f"input: cut short: {len(found.data):,} bytes of coded pixels cannot hold a picture of "
-            "the size in its header"
-        )
-    return found
-
-
-def _least_bytes(width: int, height: int) -> int:
-    """Of a stream: so that the cost of a file follows its bytes, not what its header says."""
-    return -(-width * height // _BYTE)
 
 
 @cache  # so that the coder's models, which tables keep, are made once too

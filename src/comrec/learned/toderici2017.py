@@ -34,7 +34,7 @@ from comrec.inference.store import Network
 from comrec.learned import files, progressive
 from comrec.learned.networks import Together
 from comrec.learned.pixels import pixels_of, planes_of
-from comrec.learned.progressive import ProgressiveCodec, Stream
+from comrec.learned.progressive import ProgressiveCodec
 from comrec.learned.recurrence import Recurrence
 from comrec.options import option
 from comrec.picture import Picture
@@ -45,7 +45,7 @@ _METRIC = "ms-ssim"  # what its networks were trained for
 _ALIGN = 32
 """Sides are extended to multiples of this, which g_a wants."""
 _PITCH = 16  # pixels per place, along each side
-_BYTE = 16384  # pixels: a stream has a byte for so many, at least
+_HEAD = 2  # bytes
 _BAND = 64  # rows that the entropy model's network takes at once
 
 
@@ -129,7 +129,7 @@ class Toderici2017(ProgressiveCodec):
         self.check(picture)
         networks = Networks.trained_for(self.id, _METRIC)
         (y,) = tiles.apply(networks.g_a, planes_of(picture, _ALIGN), 0.0, tiles.from_pixels)
-        least = _least_bytes(picture.width, picture.height)
+        least = progressive.least_bytes(picture.width, picture.height) + _HEAD
 
         def encode(quality: float) -> bytes:
             quality = round(check_quality(quality), 2)  # as the file holds it
@@ -193,7 +193,7 @@ class Toderici2017(ProgressiveCodec):
 
     def enough(self, data: bytes) -> bool:
         try:
-            _stream(cmr.parse(data))
+            progressive.sufficient(cmr.parse(data), _HEAD)
         except DamagedFileError:
             return False
         return True
@@ -201,7 +201,7 @@ class Toderici2017(ProgressiveCodec):
     def _known(self, file: cmr.Container) -> tuple[Networks, _Known]:
         """The latents of a file, as far as it has them."""
         head = files.of_codec(file, self.id)
-        stream = _stream(file)
+        stream = progressive.sufficient(file, _HEAD)
         networks = Networks.named(self.id, head.network)
         height, width = (
             -(-side // _ALIGN) * _ALIGN // _PITCH for side in (head.height, head.width)
@@ -241,32 +241,12 @@ class _Known:
         self._iteration += 1
 
 
-def _stream(file: cmr.Container) -> Stream:
-    """The stream of a file.
-
-    Raises:
-        DamagedFileError: it is too short for the size of the picture.
-    """
-    found = progressive.stream(file)
-    if len(found.data) < _least_bytes(file.header.width, file.header.height):
-        raise DamagedFileError(
-            f"input: cut short: {len(found.data):,} bytes of coded pixels cannot hold a picture of "
-            "the size in its header"
-        )
-    return found
-
-
 def _most(energy: NDArray[np.float32], share: float) -> Flags:
     """Which places (h, w) are those of a share that have most of it; one at least."""
     order = np.argsort(-energy, axis=None, kind="stable")
     found = np.zeros(energy.size, np.bool_)
     found[order[: max(1, round(share * energy.size))]] = True
     return found.reshape(energy.shape)
-
-
-def _least_bytes(width: int, height: int) -> int:
-    """Of a stream: so that the cost of a file follows its bytes, not what its header says."""
-    return 2 + -(-width * height // _BYTE)
 
 
 @cache  # so that the coder's models, which tables keep, are made once too
