@@ -5,5 +5,7 @@ coder.py      the entropy coder, by asymmetric numeral systems (ANS)
 queue.py      a range coder for the same tables, of which a prefix decodes
 contexts.py   the context model of latents: which table codes each
 planes.py     bit-planes of latents, from the coarsest to the finest
-packing.py    the models of these two as bytes
+bits.py       binary codes by iterations
+levels.py     what is known of latents, as the networks of these two take it
+packing.py    the models of contexts and planes as bytes
 """

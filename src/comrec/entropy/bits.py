@@ -24,6 +24,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from comrec.entropy.levels import sided
 from comrec.entropy.queue import QueueDecoder, QueueEncoder
 from comrec.entropy.tables import Table, pack, unpack
 from comrec.errors import DamagedFileError, WeightsError
@@ -46,12 +47,9 @@ SHARES = 256
 """The share of places that go on in the last iteration is counted in 1 / SHARES; SHARES is all."""
 UNIT = 4
 """What is roughly known of a latent is counted in 1 / UNIT of the finest step."""
-TOP = 127
-"""Levels are 0..TOP."""
 NEIGHBOURS = ((-1, 0), (1, 0), (0, -1), (0, 1))
 """Row and column offsets."""
 
-_LEVELS = np.minimum(np.rint(8 * np.log2(1 + np.arange(1 << 16))), TOP).astype(np.uint8)
 _HEAD = struct.Struct(">H")
 
 Predict = Callable[[int, NDArray[np.uint8]], Integers]
@@ -297,7 +295,5 @@ def base_of_flags(share: int) -> int:
 
 def _leveled(known: NDArray[np.int32]) -> NDArray[np.uint8]:
     """The levels that the network takes."""
-    levels = _LEVELS[np.minimum(np.abs(known), len(_LEVELS) - 1)]
-    both = np.stack([levels * (known > 0), levels * (known < 0)], 1)
-    found: NDArray[np.uint8] = both.reshape(-1, *known.shape[1:])
-    return found
+    levels: NDArray[np.uint8] = np.stack(sided(known), 1).reshape(-1, *known.shape[1:])
+    return levels

@@ -30,6 +30,7 @@ from typing import Any, NamedTuple, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from comrec.entropy.levels import sided
 from comrec.entropy.packing import Packed, unpacked
 from comrec.entropy.queue import QueueDecoder, QueueEncoder
 from comrec.entropy.tables import Table
@@ -49,8 +50,6 @@ LEAN_STEPS = 16
 """Leans are in 1 / LEAN_STEPS of the plane's step."""
 LEAN_LIMIT = 127
 """Leans are -LEAN_LIMIT..LEAN_LIMIT."""
-TOP = 127
-"""Levels are 0..TOP."""
 EARLY = 25
 """From this index on, what is not significant is coded early in a plane: one in sixteen becomes
 so."""
@@ -68,8 +67,6 @@ _KINDS = 2  # significance and refinement; in the first plane, what is coded the
 _SHAPE = (_KINDS, _INDEX_BINS, _LEAN_BINS, _SURPRISE_BINS)
 CONTEXTS = int(np.prod(_SHAPE))
 """Contexts of each plane: a context is 0..CONTEXTS - 1."""
-
-_LEVELS = np.minimum(np.rint(8 * np.log2(1 + np.arange(1 << 16))), TOP).astype(np.uint8)
 
 
 def network_of(number: int, lattice: int) -> int:
@@ -432,7 +429,7 @@ def _leveled(values: Integers) -> NDArray[np.uint8]:
     """The levels that predictors take, of all values, with a border of zeros."""
     count, height, width = values.shape
     levels = np.zeros((2 * count, height + 2, width + 2), np.uint8)
-    levels[0::2, 1:-1, 1:-1], levels[1::2, 1:-1, 1:-1] = _sided(values)
+    levels[0::2, 1:-1, 1:-1], levels[1::2, 1:-1, 1:-1] = sided(values)
     return levels
 
 
@@ -441,12 +438,6 @@ def _update(
 ) -> None:
     """Put the levels of new values of a lattice into those of all."""
     rows, columns = (slice(1 + start, -1, 2) for start in at)
-    positive, negative = _sided(values)
+    positive, negative = sided(values)
     levels[2 * channels, rows, columns] = positive
     levels[2 * channels + 1, rows, columns] = negative
-
-
-def _sided(values: Integers) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Levels of positive and of negative values."""
-    levels = _LEVELS[np.minimum(np.abs(values), len(_LEVELS) - 1)]
-    return levels * (values > 0), levels * (values < 0)

@@ -21,11 +21,11 @@ from comrec.entropy.bits import (
     SHARES,
     STEPS,
     SYMBOLS,
-    TOP,
     UNIT,
 )
+from comrec.entropy.levels import TOP
 from comrec.train.bitplan import Plan
-from comrec.train.integer import IntegerConv, bound, rounded
+from comrec.train.integer import IntegerConv, bound, rounded, sided
 
 _FRACTION_IN, _FRACTION, _FRACTION_OUT = 4, 4, 3  # the last: STEPS = 2 ** 3
 _LARGEST = 127
@@ -97,8 +97,7 @@ class BitContexts(nn.Module):
 
     def base(self, known: Tensor, iteration: int) -> Tensor:
         """(N, SYMBOLS, h, w)"""
-        size = torch.round(8 * torch.log2(1 + known.abs())).clamp_max(TOP)
-        levels = torch.stack([size * (known > 0), size * (known < 0)], 2)
+        levels = sided(known)
         hidden = self.across(levels.flatten(1, 2)).clamp(0, TOP)
         own = self.own[iteration](levels[:, self.channel[iteration]].flatten(1, 2))
         base: Tensor = self.out[iteration](hidden)

@@ -22,11 +22,11 @@ from comrec.entropy.bits import (
     SHARES,
     STEPS,
     SYMBOLS,
-    TOP,
     BitModel,
     Integers,
     Predict,
 )
+from comrec.entropy.levels import TOP
 from comrec.entropy.tables import TOTAL, Table
 from comrec.inference.store import Network
 from comrec.train import export

@@ -24,11 +24,11 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from comrec.entropy.contexts import INDICES
+from comrec.entropy.levels import TOP
 
 MEAN_LIMIT = 256
 """In steps: means are -64..64."""
 
-_TOP = 127
 _FRACTION = 4  # bits behind the point of the activations between layers
 _OUT_FRACTION = 2  # of the last layer: means in quarters
 _FINEST = 12  # bits behind the point of weights, so that biases fit in int32
@@ -66,6 +66,12 @@ def rounded(x: Tensor) -> Tensor:
     return x + (torch.floor(x + 0.5) - x).detach()
 
 
+def sided(values: Tensor) -> Tensor:
+    """(N, M, h, w) to (N, M, 2, h, w): the levels of `entropy.levels`."""
+    size = torch.round(8 * torch.log2(1 + values.abs())).clamp_max(TOP)
+    return torch.stack([size * (values > 0), size * (values < 0)], 2)
+
+
 class IntegerConv(nn.Conv2d):
     """A convolution of integers to integers, in floats.
 
@@ -99,8 +105,8 @@ class IntegerConv(nn.Conv2d):
         assert self.bias is not None
         peak = self.weight.detach().abs().amax((1, 2, 3)).clamp_min(1e-9)
         least = max(0, self.fraction_out - self.fraction_in)
-        bits = torch.floor(torch.log2(_TOP / peak)).clamp(least, _FINEST)
-        weight = bound(rounded(self.weight * torch.exp2(bits).view(-1, 1, 1, 1)), -_TOP, _TOP)
+        bits = torch.floor(torch.log2(TOP / peak)).clamp(least, _FINEST)
+        weight = bound(rounded(self.weight * torch.exp2(bits).view(-1, 1, 1, 1)), -TOP, TOP)
         bias = rounded(self.bias * torch.exp2(bits + self.fraction_in))
         return weight, bias, bits + self.fraction_in - self.fraction_out
 
@@ -133,8 +139,8 @@ class HyperDecoder(nn.Module):
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         x = torch.cat([F.relu(z), F.relu(-z)], 1)
-        x = F.pixel_shuffle(self.conv1(x).clamp(0, _TOP), 2)
-        x = F.pixel_shuffle(self.conv2(x).clamp(0, _TOP), 2)
+        x = F.pixel_shuffle(self.conv1(x).clamp(0, TOP), 2)
+        x = F.pixel_shuffle(self.conv2(x).clamp(0, TOP), 2)
         index, mean = self.conv3(x).chunk(2, 1)
         return bound(index, 0, INDICES - 1), bound(mean, -MEAN_LIMIT, MEAN_LIMIT)
 
@@ -146,7 +152,7 @@ def to_onnx(h_s: HyperDecoder, metadata: Mapping[str, str]) -> bytes:
     """
     graph = Graph()
     graph.constant("zero", np.int32(0))
-    graph.constant("top", np.int32(_TOP))
+    graph.constant("top", np.int32(TOP))
     x = graph.node("Max", "z", "zero")
     x = graph.node("Concat", x, graph.node("Max", graph.node("Neg", "z"), "zero"), axis=1)
     for name in ("conv1", "conv2"):

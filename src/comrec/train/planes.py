@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from onnx import TensorProto
 from torch import Tensor, nn
 
+from comrec.entropy.levels import TOP
 from comrec.entropy.planes import (
     EARLY,
     INDICES,
@@ -23,10 +24,9 @@ from comrec.entropy.planes import (
     LEAN_STEPS,
     NETWORKS_PER_PLANE,
     PLANES,
-    TOP,
     network_of,
 )
-from comrec.train.integer import Choice, Graph, IntegerConv, bound
+from comrec.train.integer import Choice, Graph, IntegerConv, bound, sided
 
 _LOWEST, _HIGHEST = math.log(0.04), math.log(10.0)
 _INDEX_STEP = (_HIGHEST - _LOWEST) / (INDICES - 1)
@@ -216,9 +216,7 @@ def truncated(y: Tensor, plane: Tensor) -> Tensor:
 
 def _levels(values: Tensor) -> Tensor:
     """(N, 2M, h + 2, w + 2): as `entropy.planes` makes them."""
-    size = torch.round(8 * torch.log2(1 + values.abs())).clamp_max(TOP)
-    levels = torch.stack([size * (values > 0), size * (values < 0)], 2).flatten(1, 2)
-    return F.pad(levels, (1, 1, 1, 1))
+    return F.pad(sided(values).flatten(1, 2), (1, 1, 1, 1))
 
 
 def _bits(
