@@ -13,12 +13,10 @@ from comrec.codec import check_quality
 from comrec.errors import DamagedFileError
 from comrec.formats import cmr
 from comrec.learned import progressive
-from comrec.learned.files import header as header_of
 from comrec.learned.files import picture as picture_of
 from comrec.learned.files import write
 from comrec.learned.progressive import ProgressiveCodec
 from comrec.picture import Picture
-from comrec.preparation import Header
 
 NETWORK = "00112233445566778899"
 LEAST = 10
@@ -52,9 +50,6 @@ class BitPlanes(ProgressiveCodec):
         bits = np.unpackbits(np.frombuffer(planes, np.uint8).reshape(8, -1), axis=1)
         pixels = np.packbits(bits[:, : np.prod(shape)], axis=0)
         return picture_of(file, pixels.reshape(shape))
-
-    def header(self, data: bytes) -> Header:
-        return header_of(data)
 
     def quality_of(self, data: bytes) -> float:
         file = cmr.parse(data)

@@ -130,7 +130,7 @@ def test_the_estimate_is_what_the_coder_writes(tmp_path: Path) -> None:
             total = float(scheme.code(y, torch.tensor([count]), seen=steps.append)[1])
         flags, bits = (torch.cat(parts).numpy() for parts in zip(*steps, strict=True))
 
-        def choose(iteration: int, _: Any, flags: Any = flags, bits: Any = bits) -> Any:
+        def choose(iteration: int, flags: Any = flags, bits: Any = bits) -> Any:
             return flags[iteration, 0], bits[iteration].astype(np.int8)
 
         height, width = y.shape[2:]
@@ -171,9 +171,7 @@ def test_counted_tables_make_files_smaller(tmp_path: Path) -> None:
     coded = bits_export.Coded(flags, bits)
 
     def size(model: BitModel) -> int:
-        return len(
-            model.encode(shape, predict, ITERATIONS, SHARES, lambda t, _: (flags[t], bits[t]))
-        )
+        return len(model.encode(shape, predict, ITERATIONS, SHARES, lambda t: (flags[t], bits[t])))
 
     plain, counted = (bits_export.fit(contexts, predict, crops) for crops in ([], [coded]))
     assert size(counted) < size(plain)

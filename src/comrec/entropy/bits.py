@@ -56,9 +56,9 @@ Predict = Callable[[int, NDArray[np.uint8]], Integers]
 """The bases (SYMBOLS, h, w) of an iteration, from levels (2M, h, w): 8 log2(1 + |value|), rounded,
 of each latent's positive and then its negative values, in 1 / `UNIT` of the finest step. That of
 the flag is not used."""
-Choose = Callable[[int, NDArray[np.int8] | None], tuple[Flags, NDArray[np.int8]]]
-"""From an iteration, and the bits of the one before (None at first), to which places (h, w) go on,
-and the bits (BITS, h, w) of all. Before the last iteration all go on."""
+Choose = Callable[[int], tuple[Flags, NDArray[np.int8]]]
+"""From an iteration to which places (h, w) go on, and the bits (BITS, h, w) of all. Before the last
+iteration all go on."""
 
 
 class Visitor(Protocol):
@@ -248,11 +248,10 @@ class _Encoding:
 
     def __init__(self, coder: QueueEncoder, tables: tuple[Table, ...], choose: Choose) -> None:
         self._coder, self._tables, self._choose = coder, tables, choose
-        self._bits: NDArray[np.int8] | None = None
         self._wanted = np.empty((SYMBOLS, 0), np.int8)
 
     def begin(self, iteration: int) -> None:
-        going, bits = self._choose(iteration, self._bits)
+        going, bits = self._choose(iteration)
         flags = np.where(going, 1, -1).astype(np.int8)
         self._wanted = np.concatenate([flags[None], bits]).reshape(SYMBOLS, -1)
 
@@ -261,8 +260,7 @@ class _Encoding:
         self._coder.add((found > 0).astype(np.int32), indices, self._tables)
         return found
 
-    def end(self, bits: NDArray[np.int8]) -> None:
-        self._bits = bits
+    def end(self, bits: NDArray[np.int8]) -> None: ...
 
 
 class _Decoding:

@@ -203,6 +203,11 @@ def com_of(rec: Network, codec: str) -> Network:
     return serving(rec.family, codec, "com", down=rec.up)
 
 
+def hashes(family: str, variant: str) -> tuple[str, ...]:
+    """SHA-256 of all networks of a family and variant."""
+    return tuple(n.sha256 for n in networks() if (n.family, n.variant) == (family, variant))
+
+
 def gradient_of(g_s: Network) -> Network | None:
     """The network that refines latents for a synthesis, as a patch of which it is stored."""
     fitting = [n for n in networks() if (n.role, n.patch_of) == ("gradient", g_s.sha256)]

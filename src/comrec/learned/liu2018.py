@@ -75,8 +75,7 @@ class Liu2018(Codec):
 
     @property
     def networks(self) -> tuple[str, ...]:
-        mine = (self.id, self.metric)
-        return tuple(n.sha256 for n in store.networks() if (n.family, n.variant) == mine)
+        return store.hashes(self.id, self.metric)
 
     @property
     def steps(self) -> int:

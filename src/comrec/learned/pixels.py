@@ -19,6 +19,16 @@ def planes_of(picture: Picture, align: int) -> NDArray[np.uint8]:
     return padded.transpose(2, 0, 1)
 
 
+def grid(head: Header, align: int, pitch: int) -> tuple[int, int]:
+    """Rows and columns of the latents of a file's picture, extended as `planes_of` does.
+
+    Args:
+        pitch: pixels per latent, along each side.
+    """
+    rows, columns = (-(-side // align) * align // pitch for side in (head.height, head.width))
+    return rows, columns
+
+
 def pixels_of(planes: NDArray[Any], head: Header) -> Pixels:
     """The pixels of a file's picture: (H, W, 3), or (H, W) of a gray one.
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import struct
 from abc import abstractmethod
 from dataclasses import replace
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from comrec.codec import Codec
 from comrec.errors import DamagedFileError
 from comrec.formats import cmr
+from comrec.learned import files
 from comrec.picture import Picture
+from comrec.preparation.header import Header
 from comrec.ratecontrol import TOLERANCE, OperatingPoint, too_small
 
 _LENGTH = struct.Struct(">I")
@@ -40,6 +42,12 @@ class ProgressiveCodec(Codec):
     extension = cmr.EXTENSION
     container = cmr.FORMAT
 
+    prelude: ClassVar[int] = 0
+    """Bytes that its streams begin with, beyond `least_bytes`."""
+
+    def header(self, data: bytes) -> Header:
+        return files.header(data)
+
     def encode_within(
         self, picture: Picture, budget: int, tolerance: float = TOLERANCE
     ) -> OperatingPoint:
@@ -61,9 +69,13 @@ class ProgressiveCodec(Codec):
     def quality_of(self, data: bytes) -> float:
         """The quality of a file that may have been cut."""
 
-    @abstractmethod
     def enough(self, data: bytes) -> bool:
         """Whether a file that was cut has enough bytes to be decoded."""
+        try:
+            sufficient(cmr.parse(data), self.prelude)
+        except DamagedFileError:
+            return False
+        return True
 
     def _smallest(self, whole: bytes) -> int:
         """Bytes of the shortest file that decodes."""

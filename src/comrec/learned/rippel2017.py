@@ -21,18 +21,17 @@ from numpy.typing import NDArray
 from comrec.codec import Encode, check_quality, effort_option
 from comrec.entropy.plane_costs import costs
 from comrec.entropy.planes import LATTICES, PLANES, Integers, Known, PlaneModel
-from comrec.errors import DamagedFileError, WeightsError
+from comrec.errors import WeightsError
 from comrec.formats import cmr
 from comrec.inference import session, store, tiles
 from comrec.inference.store import Network
 from comrec.learned import files, progressive, refinement
 from comrec.learned.codings import Intervals
 from comrec.learned.networks import Together
-from comrec.learned.pixels import pixels_of, planes_of
+from comrec.learned.pixels import grid, pixels_of, planes_of
 from comrec.learned.progressive import ProgressiveCodec
 from comrec.metrics import MS_SSIM_SIDE
 from comrec.picture import Picture
-from comrec.preparation.header import Header
 from comrec.ratecontrol import TOLERANCE, OperatingPoint
 
 _METRIC = "ms-ssim"  # what its networks were trained for
@@ -110,8 +109,7 @@ class Rippel2017(ProgressiveCodec):
 
     @property
     def networks(self) -> tuple[str, ...]:
-        mine = (self.id, _METRIC)
-        return tuple(n.sha256 for n in store.networks() if (n.family, n.variant) == mine)
+        return store.hashes(self.id, _METRIC)
 
     @property
     def steps(self) -> int:
@@ -158,30 +156,18 @@ class Rippel2017(ProgressiveCodec):
         )
         return files.picture(file, pixels_of(planes, file.header))
 
-    def header(self, data: bytes) -> Header:
-        return files.header(data)
-
     def quality_of(self, data: bytes) -> float:
         file = cmr.parse(data)
         if not progressive.stream(file).cut:
             return file.header.quality
         return 100 * self._known(file)[1].place
 
-    def enough(self, data: bytes) -> bool:
-        try:
-            progressive.sufficient(cmr.parse(data))
-        except DamagedFileError:
-            return False
-        return True
-
     def _known(self, file: cmr.Container) -> tuple[Networks, Known]:
         """The latents of a file, as far as it has them."""
         head = files.of_codec(file, self.id)
         stream = progressive.sufficient(file)
         networks = Networks.named(self.id, head.network)
-        height, width = (
-            -(-side // _ALIGN) * _ALIGN // _PITCH for side in (head.height, head.width)
-        )
+        height, width = grid(head, _ALIGN, _PITCH)
         known = networks.model.decode(
             stream.data, networks.predict, height, width, head.quality / 100, stream.cut
         )

@@ -33,20 +33,17 @@ from comrec.inference import session, store, tiles
 from comrec.inference.store import Network
 from comrec.learned import files, progressive
 from comrec.learned.networks import Together
-from comrec.learned.pixels import pixels_of, planes_of
+from comrec.learned.pixels import grid, pixels_of, planes_of
 from comrec.learned.progressive import ProgressiveCodec
-from comrec.learned.recurrence import Recurrence
+from comrec.learned.recurrence import Recurrence, banded
 from comrec.options import option
 from comrec.picture import Picture
-from comrec.preparation.header import Header
 from comrec.ratecontrol import TOLERANCE, OperatingPoint
 
 _METRIC = "ms-ssim"  # what its networks were trained for
 _ALIGN = 32
 """Sides are extended to multiples of this, which g_a wants."""
 _PITCH = 16  # pixels per place, along each side
-_HEAD = 2  # bytes
-_BAND = 64  # rows that the entropy model's network takes at once
 
 
 @dataclass(frozen=True)
@@ -79,18 +76,10 @@ class Networks(Together):
         return cls(g_a, g_s, encode, decode, named, model)
 
     def predict(self, iteration: int, levels: NDArray[np.uint8]) -> NDArray[Any]:
-        """See `entropy.bits.Predict`; in bands of rows, so that memory is bounded."""
-        height = levels.shape[1]
-        parts = []
-        for top in range(0, height, _BAND):
-            first, end = max(top - 1, 0), min(top + _BAND, height)
-            feed: dict[str, NDArray[Any]] = {
-                "levels": np.ascontiguousarray(levels[None, :, first : end + 1]),
-                "iteration": np.array(iteration, np.int64),
-            }
-            (base,) = session.run(self.bits, feed)
-            parts.append(base[0][:, top - first : end - first])
-        return np.concatenate(parts, 1)
+        """See `entropy.bits.Predict`."""
+        (base,) = banded(self.bits, iteration, {"levels": levels[None]})
+        found: NDArray[Any] = base[0]
+        return found
 
 
 @dataclass(frozen=True)
@@ -108,6 +97,7 @@ class Toderici2017(ProgressiveCodec):
     packages = ("onnxruntime", "constriction")
     quality_step = 0.5
     bench_qualities = (0, 14, 28, 42, 56, 70, 85, 100)
+    prelude = 2
 
     effort: int = effort_option("changes nothing")
     adaptive: str = option(
@@ -119,8 +109,7 @@ class Toderici2017(ProgressiveCodec):
 
     @property
     def networks(self) -> tuple[str, ...]:
-        mine = (self.id, _METRIC)
-        return tuple(n.sha256 for n in store.networks() if (n.family, n.variant) == mine)
+        return store.hashes(self.id, _METRIC)
 
     def encode(self, picture: Picture, quality: float) -> bytes:
         return self.encoder(picture)(quality)
@@ -129,40 +118,32 @@ class Toderici2017(ProgressiveCodec):
         self.check(picture)
         networks = Networks.trained_for(self.id, _METRIC)
         (y,) = tiles.apply(networks.g_a, planes_of(picture, _ALIGN), 0.0, tiles.from_pixels)
-        least = progressive.least_bytes(picture.width, picture.height) + _HEAD
+        iterations = _Iterations(networks, y)
+        least = progressive.least_bytes(picture.width, picture.height) + self.prelude
 
         def encode(quality: float) -> bytes:
             quality = round(check_quality(quality), 2)  # as the file holds it
-            data = self._encoded(networks, y, quality)
+            data = self._encoded(iterations, quality)
             stream = data.ljust(least, b"\0")
             parts = progressive.payloads(stream)
             return files.write(picture, self.id, networks.bits.id, quality, parts)
 
         return encode
 
-    def _encoded(self, networks: Networks, y: NDArray[np.float32], quality: float) -> bytes:
-        height, width = y.shape[1:]
+    def _encoded(self, iterations: _Iterations, quality: float) -> bytes:
         wanted = min(1 + (ITERATIONS - 1) * quality / 100, self.iterations)
         count = math.ceil(wanted) if self.adaptive == "on" else round(wanted)
         share = round(SHARES * (wanted - count + 1)) if self.adaptive == "on" else SHARES
         share = max(1, share)
-        encode = Recurrence(networks.encode, height, width)
-        known = _Known(networks, height, width)
 
-        def choose(
-            iteration: int, before: NDArray[np.int8] | None
-        ) -> tuple[Flags, NDArray[np.int8]]:
-            if before is not None:
-                known.add(before)
-            left = y - known.latents
-            signs = encode.step(iteration, {"left": left})
-            going = np.ones((height, width), np.bool_)
-            if iteration == count - 1 and share < SHARES:
-                going = _most((left * left).sum(0), share / SHARES)
-            return going, np.where(signs >= 0, 1, -1).astype(np.int8)
+        def choose(iteration: int) -> tuple[Flags, NDArray[np.int8]]:
+            bits, left = iterations.at(iteration)
+            if iteration < count - 1 or share == SHARES:
+                return np.ones(left.shape, np.bool_), bits
+            return _most(left, share / SHARES), bits
 
-        shape = height, width
-        data = networks.model.encode(shape, networks.predict, count, share, choose)
+        networks = iterations.networks
+        data = networks.model.encode(iterations.shape, networks.predict, count, share, choose)
         return bytes([count, share % SHARES]) + data
 
     def decode(self, data: bytes, *, partial: bool = False) -> Picture:
@@ -172,9 +153,6 @@ class Toderici2017(ProgressiveCodec):
             networks.g_s, known.latents, 100 * known.share, np.ascontiguousarray, tiles.to_pixels
         )
         return files.picture(file, pixels_of(planes, file.header))
-
-    def header(self, data: bytes) -> Header:
-        return files.header(data)
 
     def encode_within(
         self, picture: Picture, budget: int, tolerance: float = TOLERANCE
@@ -191,28 +169,18 @@ class Toderici2017(ProgressiveCodec):
         share = self._known(file)[1].share
         return 100 * max(0.0, (ITERATIONS * share - 1) / (ITERATIONS - 1))
 
-    def enough(self, data: bytes) -> bool:
-        try:
-            progressive.sufficient(cmr.parse(data), _HEAD)
-        except DamagedFileError:
-            return False
-        return True
-
     def _known(self, file: cmr.Container) -> tuple[Networks, _Known]:
         """The latents of a file, as far as it has them."""
         head = files.of_codec(file, self.id)
-        stream = progressive.sufficient(file, _HEAD)
+        stream = progressive.sufficient(file, self.prelude)
         networks = Networks.named(self.id, head.network)
-        height, width = (
-            -(-side // _ALIGN) * _ALIGN // _PITCH for side in (head.height, head.width)
-        )
-        known = _Known(networks, height, width)
+        shape = grid(head, _ALIGN, _PITCH)
+        known = _Known(networks, shape)
         count, share = stream.data[0], stream.data[1] or SHARES
         if not 1 <= count <= ITERATIONS:
             raise DamagedFileError(f"input: damaged: {count} iterations, not 1 to {ITERATIONS}")
         if self.iterations < count:
             count, share = self.iterations, SHARES
-        shape = height, width
         networks.model.decode(
             stream.data[2:], stream.cut, shape, networks.predict, count, share, known.add
         )
@@ -227,11 +195,11 @@ class _Known:
         share: of all bits that there could be, 0..1.
     """
 
-    def __init__(self, networks: Networks, height: int, width: int) -> None:
-        self.latents = np.zeros((networks.model.latents, height, width), np.float32)
+    def __init__(self, networks: Networks, shape: tuple[int, int]) -> None:
+        self.latents = np.zeros((networks.model.latents, *shape), np.float32)
         self.share = 0.0
         self._iteration = 0
-        self._decode = Recurrence(networks.decode, height, width)
+        self._decode = Recurrence(networks.decode, shape)
 
     def add(self, bits: NDArray[np.int8]) -> None:
         """The bits (BITS, h, w) of an iteration more: 1, -1, or 0 where one is not there."""
@@ -239,6 +207,35 @@ class _Known:
         self.latents = self._decode.step(self._iteration, feed)
         self.share += float(np.abs(bits).mean()) / ITERATIONS
         self._iteration += 1
+
+
+class _Iterations:
+    """The iterations of a picture's latents, in which all places have bits; each is computed once,
+    as the files of all qualities begin alike.
+
+    Attributes:
+        networks: that code it.
+        shape: (h, w) of its places.
+    """
+
+    def __init__(self, networks: Networks, y: NDArray[np.float32]) -> None:
+        height, width = y.shape[1:]
+        self.networks, self.shape = networks, (height, width)
+        self._y = y
+        self._encode = Recurrence(networks.encode, self.shape)
+        self._known = _Known(networks, self.shape)
+        self._found: list[tuple[NDArray[np.int8], NDArray[np.float32]]] = []
+
+    def at(self, iteration: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+        """The bits (BITS, h, w), and what was left of each place before, squared and summed."""
+        while len(self._found) <= iteration:
+            if self._found:
+                self._known.add(self._found[-1][0])
+            left = self._y - self._known.latents
+            signs = self._encode.step(len(self._found), {"left": left})
+            bits = np.where(signs >= 0, 1, -1).astype(np.int8)
+            self._found.append((bits, (left * left).sum(0)))
+        return self._found[iteration]
 
 
 def _most(energy: NDArray[np.float32], share: float) -> Flags:
