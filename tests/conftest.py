@@ -35,6 +35,13 @@ def gray_photo() -> Picture:
 
 
 @pytest.fixture(scope="session")
+def wide() -> Picture:
+    """A 384x256 RGB photograph: large enough for MS-SSIM."""
+    pixels = np.asarray(skimage.data.astronaut(), np.uint8)
+    return Picture(np.ascontiguousarray(pixels[20:276, 40:424]))
+
+
+@pytest.fixture(scope="session")
 def odd(photo: Picture) -> Picture:
     """A 187x121 photograph: sides that are no multiple of anything."""
     return Picture(photo.pixels[30:151, 40:227].copy())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
+from comrec import metrics
 from comrec.codec import Codec
 from comrec.formats import cmr
 from comrec.picture import Metadata, Picture
@@ -20,6 +21,11 @@ def pictures(draw: st.DrawFn, photo: Picture, most: int) -> Picture:
     if draw(st.booleans()):
         pixels = np.ascontiguousarray(pixels[..., 1])
     return Picture(pixels, alpha if draw(st.booleans()) else None, metadata)
+
+
+def distance(decoded: Picture, original: Picture) -> float:
+    """1 - MS-SSIM."""
+    return 1 - metrics.ms_ssim(decoded.rgb, original.rgb)
 
 
 def check(coder: Codec, picture: Picture, hundredths: int) -> None:

@@ -1,4 +1,4 @@
-"""The codec `rippel2017`: files, prefixes, targets, exactness, errors."""
+"""The codec `rippel2017`: files, prefixes, targets, exactness; see also test_progressive_codecs."""
 
 from __future__ import annotations
 
@@ -8,28 +8,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-import roundtrip
-import skimage.data
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from roundtrip import distance
 
 import comrec
-from comrec import files, metrics
-from comrec.errors import DamagedFileError, InputError, OptionError, TargetError
+from comrec import files
+from comrec.errors import DamagedFileError, TargetError
 from comrec.formats import cmr
 from comrec.inference import session as runtime
 from comrec.inference import store
 from comrec.learned import progressive, rippel2017
 from comrec.learned.rippel2017 import Networks, Rippel2017
 from comrec.picture import Metadata, Picture
-
-
-@pytest.fixture(scope="module")
-def wide() -> Picture:
-    pixels = np.asarray(skimage.data.astronaut(), np.uint8)
-    return Picture(np.ascontiguousarray(pixels[20:276, 40:424]))
-
 
 PLAIN = Rippel2017(effort=5)
 """Does not refine: all files of a picture are prefixes of one."""
@@ -40,29 +32,7 @@ def whole(wide: Picture) -> bytes:
     return PLAIN.encode(wide, 100)
 
 
-def distance(decoded: Picture, original: Picture) -> float:
-    return 1 - metrics.ms_ssim(decoded.rgb, original.rgb)
-
-
-# --- round trips ------------------------------------------------------------------------------
-
-
-@given(data=st.data(), hundredths=st.integers(0, 10_000))
-@settings(max_examples=15)
-def test_any_picture_comes_back_in_its_size(
-    photo: Picture, data: st.DataObject, hundredths: int
-) -> None:
-    roundtrip.check(Rippel2017(), data.draw(roundtrip.pictures(photo, 130)), hundredths)
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (1, 90, 3), (90, 1, 3), (32, 32, 3), (65, 130)])
-@pytest.mark.parametrize("value", [0, 127, 255])
-def test_flat_pictures_of_any_size_stay_about_flat(shape: tuple[int, ...], value: int) -> None:
-    picture = Picture(np.full(shape, value, np.uint8))
-    decoded = Rippel2017().decode(Rippel2017().encode(picture, 100)).pixels
-    assert decoded.shape == shape
-    # At the corners of black and white, the convolutions' zeros show: networks know no edges.
-    assert np.median(np.abs(decoded.astype(int) - value)) < (60 if min(shape[:2]) == 1 else 5)
+# --- qualities --------------------------------------------------------------------------------
 
 
 def test_files_grow_and_pictures_improve_with_quality(wide: Picture) -> None:
@@ -223,45 +193,6 @@ def test_the_file_says_which_networks_decode_it(wide: Picture, whole: bytes) -> 
     head = cmr.Header("rippel2017", other.id, wide.width, wide.height, 3, 100)
     with pytest.raises(DamagedFileError, match="codes no planes"):
         files.decode(cmr.write(head, file.metadata, None, file.payloads))
-
-
-# --- what cannot be used ----------------------------------------------------------------------
-
-
-def test_a_size_that_its_bytes_cannot_hold_is_refused_at_once(whole: bytes) -> None:
-    file = cmr.parse(whole)
-    head = cmr.Header("rippel2017", file.header.network, 16_000, 10_500, 3, 100)
-    bomb = cmr.write(head, file.metadata, None, file.payloads)
-    with pytest.raises(DamagedFileError, match="cannot hold a picture of the size"):
-        files.decode(bomb)
-
-
-def test_bytes_beyond_the_stream_are_damage(whole: bytes, wide: Picture) -> None:
-    file = cmr.parse(whole)
-    longer = cmr.write(file.header, file.metadata, None, [*file.payloads, b"more"])
-    with pytest.raises(DamagedFileError, match="bytes of coded pixels, not"):
-        files.decode(longer)
-
-
-def test_too_few_bytes_are_damage(whole: bytes) -> None:
-    for length in (0, 20, 49, 62, 66):
-        with pytest.raises(InputError):
-            files.decode(whole[:length], partial=True)
-
-
-@given(at=st.integers(60, 3000), change=st.integers(1, 255))
-@settings(max_examples=15)
-def test_altered_pixels_are_noticed(at: int, change: int, whole: bytes) -> None:
-    altered = bytearray(whole)
-    altered[at % len(whole)] ^= change
-    with pytest.raises(InputError):
-        files.decode(bytes(altered))
-
-
-@pytest.mark.parametrize("quality", [-1, 100.5, float("nan")])
-def test_qualities_out_of_range_are_refused(quality: float, wide: Picture) -> None:
-    with pytest.raises(OptionError):
-        Rippel2017().encode(wide, quality)
 
 
 # --- other programs ---------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from training import photos, recipe_file, sample, scheme_of, small
+from training import photos, products, recipe_file, sample, scheme_of, small
 
 from comrec.cli import main
 from comrec.errors import DamagedFileError, OptionError
@@ -138,22 +138,6 @@ def test_the_published_networks_are_as_large_as_the_papers() -> None:
         assert products(encoder, x, encoder.start(x)) / side**2 == pytest.approx(0.18e6, rel=0.05)
         found = products(decoder, bits, decoder.start(bits)) / side**2
         assert found == pytest.approx(0.54e6, rel=0.05)
-
-
-def products(network: nn.Module, *given: Any) -> int:
-    """Multiplications of a network's convolutions."""
-    total = 0
-
-    def count(conv: nn.Module, _: Any, out: Tensor) -> None:
-        nonlocal total
-        assert isinstance(conv, nn.Conv2d)
-        total += conv.weight[0].numel() * out.numel()
-
-    for part in network.modules():
-        if isinstance(part, nn.Conv2d):
-            part.register_forward_hook(count)
-    network(*given)
-    return total
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -14,6 +14,7 @@ import skimage.data
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor, nn
 
 from comrec.inference import session as runtime
 from comrec.inference import store
@@ -80,3 +81,20 @@ def exported(folder: Path) -> Iterator[None]:
         yield
     store.networks.cache_clear()
     runtime.forget()
+
+
+def products(network: nn.Module, *given: Any) -> int:
+    """Multiplications of a network's convolutions."""
+    total = 0
+
+    def count(conv: nn.Module, _: Any, out: Tensor) -> None:
+        nonlocal total
+        assert isinstance(conv, nn.Conv2d)
+        total += conv.weight[0].numel() * out.numel()
+
+    for part in network.modules():
+        if isinstance(part, nn.Conv2d):
+            part.register_forward_hook(count)
+    with torch.no_grad():
+        network(*given)
+    return total
