@@ -29,12 +29,12 @@ class Network:
 
     Attributes:
         name: its job, such as "comrec-jpeg-rec1"; networks of later releases share it.
-        family: the system it belongs to: "jiang2017", "comrec", "liu2018", "rippel2017" or
-            "roi".
+        family: the system it belongs to: "jiang2017", "comrec", "liu2018", "rippel2017",
+            "toderici2017" or "roi".
         variant: of the family: the standard codec it was trained around, by id; of the learned
             codecs what it was optimised for: "mse", "ms-ssim" or "perceptual".
         role: in its system: "com" (ComCNN) or "rec" (RecCNN); of the learned codecs "g_a", "h_a",
-            "h_s", "g_s", "gradient" or "planes"; of "roi" "map".
+            "h_s", "g_s", "gradient", "planes", "encode", "decode" or "bits"; of "roi" "map".
         up, down: its output's sides are up / down times its input's; one of them is 1.
         channels: of its input; 1 (luma) or 3 (RGB) where that is a picture.
         conditioned: whether it takes a quality beside the picture.

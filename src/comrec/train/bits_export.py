@@ -65,19 +65,17 @@ class _Step(nn.Module):
 
 
 def step_to_onnx(module: Encoder | Decoder) -> bytes:
-    """A network of an iteration, with dynamic height and width; weights stored as float16.
+    """A network of an iteration, as `export.step_to_onnx` has it.
 
-    Inputs "left" (1, M, h, w), or "bits" (1, BITS, h, w) and "known" (1, M, h, w); "iteration",
-    int64; and the state, "state0", ... Outputs "result" and the next state, "next0", ...
+    Inputs "left" (1, M, h, w), or "bits" (1, BITS, h, w) and "known" (1, M, h, w); and "iteration",
+    int64.
     """
     latents = module.scale.shape[1]
     names = {"left": latents} if isinstance(module, Encoder) else {"bits": BITS, "known": latents}
     planes = {name: torch.zeros(1, channels, 8, 8) for name, channels in names.items()}
     state = module.unit.start(next(iter(planes.values())))
     inputs = planes | {"iteration": torch.tensor(0)}
-    inputs |= {f"state{number}": part for number, part in enumerate(state)}
-    outputs = ["result", *(f"next{number}" for number in range(len(state)))]
-    return export.stored(export.exported(_Step(module, len(planes)), inputs, outputs))
+    return export.step_to_onnx(_Step(module, len(planes)), inputs, state)
 
 
 def bits_to_onnx(contexts: BitContexts, metadata: Mapping[str, str]) -> bytes:

@@ -170,6 +170,17 @@ def exported(
     return onnx.load_from_string(buffer.getvalue())
 
 
+def step_to_onnx(module: nn.Module, inputs: Mapping[str, Tensor], state: Sequence[Tensor]) -> bytes:
+    """One iteration of a recurrent module, which takes inputs and then its state.
+
+    The state has inputs "state0", ... of its own; outputs are "result" and the next state, "next0",
+    ... Height and width are dynamic; weights stored as float16.
+    """
+    given = dict(inputs) | {f"state{number}": part for number, part in enumerate(state)}
+    outputs = ["result", *(f"next{number}" for number in range(len(state)))]
+    return stored(exported(module, given, outputs))
+
+
 def stored(model: onnx.ModelProto) -> bytes:
     """A model as a file, its weights as float16."""
     _halve_weights(model)

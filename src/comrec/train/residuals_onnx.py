@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from comrec.inference.store import Network
 from comrec.train import export
 from comrec.train.recipe import Recipe
-from comrec.train.recurrent import State
 from comrec.train.residuals import BITS, Decoder, Encoder
 
 _SIDE = 64  # of the picture that is traced
@@ -43,30 +42,27 @@ class _Shower(nn.Module):
 
 
 def encoder_to_onnx(parts: nn.ModuleDict) -> bytes:
-    """Inputs "left" (1, 3, H, W), what is left of the picture in -1..1, times the gain, and
-    "state0", "state1", …, which begin as zeros; outputs "result", the bits (1, 32, H/16, W/16), and
-    "after0", "after1", …, the next state.
+    """As `export.step_to_onnx` has it; the state begins as zeros.
+
+    Input "left" (1, 3, H, W), what is left of the picture in -1..1, times the gain; output
+    "result", the bits (1, 32, H/16, W/16).
     """
     encoder = parts["encoder"]
     assert isinstance(encoder, Encoder)
     left = torch.zeros(1, 3, _SIDE, _SIDE)
-    return _to_onnx(_Coder(encoder, parts["binariser"]), "left", left, encoder.start(left))
+    return export.step_to_onnx(
+        _Coder(encoder, parts["binariser"]), {"left": left}, encoder.start(left)
+    )
 
 
 def decoder_to_onnx(parts: nn.ModuleDict) -> bytes:
-    """Inputs "bits" (1, 32, h, w) and a state, as of `encoder_to_onnx`; outputs "result"
-    (1, 3, 16h, 16w) in -.5..+.5, and the next state.
+    """As `encoder_to_onnx`; input "bits" (1, 32, h, w), output "result" (1, 3, 16h, 16w) in
+    -.5..+.5.
     """
     decoder = parts["decoder"]
     assert isinstance(decoder, Decoder)
     bits = torch.zeros(1, BITS, _SIDE // 16, _SIDE // 16)
-    return _to_onnx(_Shower(decoder), "bits", bits, decoder.start(bits))
-
-
-def _to_onnx(module: nn.Module, name: str, given: Tensor, state: State) -> bytes:
-    inputs = {name: given} | {f"state{at}": part for at, part in enumerate(state)}
-    outputs = ["result", *(f"after{at}" for at in range(len(state)))]
-    return export.stored(export.exported(module, inputs, outputs))
+    return export.step_to_onnx(_Shower(decoder), {"bits": bits}, decoder.start(bits))
 
 
 def write(
