@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from comrec.entropy.tables import LIMIT, TOTAL, Table, coder_model
+from comrec.entropy.tables import LIMIT, TOTAL, Table, coder_model, places
 from comrec.errors import DamagedFileError, OptionError
 
 Integers = NDArray[np.integer[Any]]
@@ -54,11 +54,26 @@ def _ans(words: NDArray[np.uint32]) -> Any:
     return constriction.stream.stack.AnsCoder(words)
 
 
+class Bounds:
+    """Least value and size of each table; kept, as the next array mostly has the same tables."""
+
+    def __init__(self) -> None:
+        self._kept: tuple[Sequence[Table], Integers, Integers] | None = None
+
+    def of(self, tables: Sequence[Table]) -> tuple[Integers, Integers]:
+        """(tables,) int32 each."""
+        if self._kept is None or self._kept[0] is not tables:
+            both = np.array([(one.minimum, one.size) for one in tables], np.int32)
+            self._kept = tables, *both.reshape(-1, 2).T
+        return self._kept[1:]
+
+
 class Encoder:
     """Collects arrays of values; `finish` returns the bytes."""
 
     def __init__(self) -> None:
         self._runs: list[tuple[NDArray[np.int32], Any]] = []
+        self._bounds = Bounds()
 
     def add(self, values: Integers, indices: Integers, tables: Sequence[Table]) -> None:
         """Append an array of values.
@@ -75,16 +90,15 @@ class Encoder:
         if values.size and max(int(values.max()), -int(values.min())) > LIMIT:
             raise OptionError(f"values must lie within {-LIMIT}..{LIMIT}")
         order, counts = by_table(indices, len(tables))
-        flat = values.reshape(-1).astype(np.int64)
-        grouped = flat[order]
-        outside = np.zeros(flat.size, np.int64)  # in the order of the groups
+        minimum, size = (np.repeat(bound, counts) for bound in self._bounds.of(tables))
+        grouped = values.reshape(-1).astype(np.int64)[order]
+        place, outside = places(grouped, minimum, size)
+        run = place.astype(np.int32)
         start = 0
         for table, count in zip(tables, counts, strict=True):
             if count:
-                end = start + count
-                run, outside[start:end] = table.places(grouped[start:end])
-                self._runs.append((run.astype(np.int32), table.model))
-                start = end
+                self._runs.append((run[start : start + count], table.model))
+                start += count
         escaped = np.empty_like(outside)
         escaped[order] = outside
         self._add_escaped(escaped[escaped > 0])
@@ -125,6 +139,7 @@ class Decoder:
             raise DamagedFileError("input: damaged coded values (they end in a zero)")
         words = np.frombuffer(data + bytes(-len(data) % 4), "<u4")
         self._coder = _ans(words.astype(np.uint32))
+        self._bounds = Bounds()
 
     def take(self, indices: Integers, tables: Sequence[Table]) -> NDArray[np.int32]:
         """The next array, of the shape of ``indices``; arguments as in `Encoder.add`.
@@ -144,15 +159,15 @@ class Decoder:
                 if count
             ]
         )
-        minimum, size = np.array([(table.minimum, table.size) for table in tables], np.int32).T
+        minimum, size = self._bounds.of(tables)
         escaped = order[grouped == np.repeat(size, counts)]
         grouped += np.repeat(minimum, counts)
         values = np.empty_like(grouped)
         values[order] = grouped
         if escaped.size:
-            places = np.sort(escaped)  # in the order of the array
-            least = minimum[indices.reshape(-1)[places]].astype(np.int64)
-            values[places] = self._escaped(least, values[places])
+            late = np.sort(escaped)  # in the order of the array
+            least = minimum[indices.reshape(-1)[late]].astype(np.int64)
+            values[late] = self._escaped(least, values[late])
         self._check_left()
         return values.reshape(indices.shape)
 

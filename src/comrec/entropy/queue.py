@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from comrec.entropy.coder import (
     BITS,
     CLASSES,
+    Bounds,
     Encoder,
     bit_model,
     by_table,
@@ -66,7 +67,7 @@ class QueueDecoder:
         words = np.frombuffer(padded, ">u4").astype(np.uint32)
         self._coder = constriction.stream.queue.RangeDecoder(words)
         self._left = _COST_STEPS * (8 * len(data) - _HELD) if cut else None
-        self._bounds: tuple[Sequence[Table], Integers, Integers] | None = None
+        self._bounds = Bounds()
         self._ended = False
 
     def take(self, indices: Integers, tables: Sequence[Table]) -> tuple[NDArray[np.int32], Flags]:
@@ -90,7 +91,7 @@ class QueueDecoder:
         if not sure:
             return values.reshape(indices.shape), known.reshape(indices.shape)
         grouped, order = np.concatenate(groups), order[:sure]
-        minimum, size = self._bounds_of(tables)
+        minimum, size = self._bounds.of(tables)
         of_table = indices.reshape(-1)[order]
         values[order] = grouped + minimum[of_table]
         known[order] = True
@@ -100,13 +101,6 @@ class QueueDecoder:
             known[escaped] = outside is not None
             values[escaped] = 0 if outside is None else outside
         return values.reshape(indices.shape), known.reshape(indices.shape)
-
-    def _bounds_of(self, tables: Sequence[Table]) -> tuple[Integers, Integers]:
-        """Least value and size of each table; kept, as the next array has the same tables."""
-        if self._bounds is None or self._bounds[0] is not tables:
-            minimum, size = np.array([(one.minimum, one.size) for one in tables], np.int32).T
-            self._bounds = tables, minimum, size
-        return self._bounds[1:]
 
     def _escaped(self, minimum: Integers, end: Integers) -> NDArray[np.int64] | None:
         """The next escaped values; None if they are not certain."""

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from comrec.errors import OptionError, WeightsError
 
+Integers = NDArray[np.integer[Any]]
+
 PRECISION = 16
 TOTAL = 1 << PRECISION
 """Sum of the frequencies of a table."""
@@ -70,19 +72,9 @@ class Table:
         """Code length of the likeliest value: what each value costs at least."""
         return PRECISION - math.log2(max(self.frequencies))
 
-    def places(self, values: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Each value's position in `frequencies`, and the number that the coder writes for an
-        escaped value: 1, 3, 5, ... for the values above the table, 2, 4, 6, ... for those below,
-        0 for those inside."""
-        place = values - self.minimum
-        beyond, below = place - self.size, -1 - place
-        outside = np.where(beyond >= 0, 2 * beyond + 1, np.where(below >= 0, 2 * below + 2, 0))
-        place[outside > 0] = self.size
-        return place, outside
-
     def bits(self, values: NDArray[np.int64]) -> NDArray[np.float64]:
         """Code length of each value; for an encoder's decisions, not for coding."""
-        place, outside = self.places(values)
+        place, outside = places(values, self.minimum, self.size)
         frequency = np.array(self.frequencies)[place]
         escape = np.where(outside > 0, 2 * np.floor(np.log2(np.maximum(outside, 1))) + 1, 0)
         found: NDArray[np.float64] = PRECISION - np.log2(frequency) + escape
@@ -108,6 +100,25 @@ class Table:
         """
         counts = [round(float(p) * (1 << 40)) for p in pmf]
         return cls.from_counts(counts, minimum, max(0, (1 << 40) - sum(counts)))
+
+
+def places(
+    values: NDArray[np.int64], minimum: Integers | int, size: Integers | int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Each value's position in its table's `frequencies`, and the number that the coder writes for
+    an escaped value: 1, 3, 5, ... for the values above the table, 2, 4, 6, ... for those below, 0
+    for those inside.
+
+    Args:
+        minimum, size: of each value's table, or of all values' one.
+    """
+    place = values - minimum
+    beyond = place - size
+    outside = np.zeros_like(place)
+    if place.size and (int(place.min()) < 0 or int(beyond.max()) >= 0):
+        outside = np.where(beyond >= 0, 2 * beyond + 1, np.where(place < 0, -2 * place, 0))
+        place = np.where(outside > 0, size, place)
+    return place, outside
 
 
 def code_lengths(tables: Sequence[Table], most: int) -> NDArray[np.float32]:
