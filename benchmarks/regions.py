@@ -5,6 +5,9 @@
 Every codec fills the bytes that plain JPEG of quality 50 has for each picture. Metrics are of all
 pixels, and weighted by the most important fifth of them, by the network's map before it is
 aligned to blocks. Seconds are of one encode with the network's map, loaded, at a quality.
+
+Rows are written as soon as they are measured; those of the same commit and versions in the output
+are not measured again.
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ SERIES: dict[str, tuple[str, float | None]] = {
     "msroi-jpeg:method=composite": ("msroi-jpeg:method=composite", 6),
     "comrec-jpeg:tune=psnr": ("comrec-jpeg:tune=psnr", None),
     "comrec-jpeg:tune=psnr, 6 dB": ("comrec-jpeg:tune=psnr", 6),
+    "comrec-jpeg": ("comrec-jpeg", None),
     "comrec-jpeg, 12 dB": ("comrec-jpeg", 12),
 }
 
@@ -61,35 +65,41 @@ def scores(decoded: Picture, original: Picture, weights: Pixels | None) -> dict[
     }
 
 
-def measured(path: Path, series: Sequence[str]) -> list[dict[str, Any]]:
-    """A row for each codec of one picture."""
+def measured(path: Path, label: str) -> dict[str, Any]:
+    """The row of one picture and codec."""
     picture = preparation.read(path)
     weights = salient(picture)
     match = Match(codec.get("jpeg"), QUALITY)
-    budget = match.bytes(picture)
-    rows = []
-    for label in series:
-        text, strength = SERIES[label]
-        coder = codec.parse(text)
-        given = picture if strength is None else roi.marked(picture, roi.AUTO, strength)
-        point = targets.encode(coder, given, match).point
-        decoded = coder.decode(point.data)
-        started = time.perf_counter()
-        again = picture if strength is None else roi.marked(picture, roi.AUTO, strength)
-        coder.encode(again, point.quality)
-        rows.append(
-            {
-                "picture": path.name,
-                "codec": label,
-                "quality": point.quality,
-                "bytes": len(point.data),
-                "budget": budget,
-                "encode_s": round(time.perf_counter() - started, 3),
-                "all": scores(decoded, picture, None),
-                "salient": scores(decoded, picture, weights),
-            }
-        )
-    return rows
+    text, strength = SERIES[label]
+    coder = codec.parse(text)
+
+    def given() -> Picture:
+        return picture if strength is None else roi.marked(picture, roi.AUTO, strength)
+
+    point = targets.encode(coder, given(), match).point
+    decoded = coder.decode(point.data)
+    started = time.perf_counter()
+    coder.encode(given(), point.quality)
+    seconds = time.perf_counter() - started
+    return {
+        "picture": path.name,
+        "codec": label,
+        "quality": point.quality,
+        "bytes": len(point.data),
+        "budget": match.bytes(picture),
+        "encode_s": round(seconds, 3),
+        "all": scores(decoded, picture, None),
+        "salient": scores(decoded, picture, weights),
+    }
+
+
+def known(output: Path, facts: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of an output that this version measured on this machine."""
+    if not output.exists():
+        return []
+    content = json.loads(output.read_text())
+    same = {**content["facts"], "date": facts["date"]} == facts
+    return list(content["rows"]) if same else []
 
 
 def means(rows: list[dict[str, Any]], series: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -128,13 +138,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--quiet", action="store_true")
     given = parser.parse_args(arguments)
     paths = sorted(path for path in given.folder.iterdir() if path.suffix in (".png", ".webp"))
-    rows: list[dict[str, Any]] = []
-    for path in progress(paths, len(paths), "regions", given.quiet):
-        rows += measured(path, given.codecs)
-        found = means(rows, given.codecs)
-        content = {"facts": machine.facts(), "means": found, "rows": rows}
+    facts = machine.facts()
+    rows = known(given.output, facts)
+    there = {(row["picture"], row["codec"]) for row in rows}
+    wanted = [(path, label) for path in paths for label in given.codecs]
+    missing = [(path, label) for path, label in wanted if (path.name, label) not in there]
+    for path, label in progress(missing, len(missing), "regions", given.quiet):
+        rows.append(measured(path, label))
+        found = means(rows, [each for each in SERIES if any(r["codec"] == each for r in rows)])
+        content = {"facts": facts, "means": found, "rows": rows}
         given.output.write_text(json.dumps(content, indent=1) + "\n")
-    print("\n".join(table(found)))
+    print("\n".join(table(means(rows, given.codecs))))
 
 
 if __name__ == "__main__":

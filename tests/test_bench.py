@@ -31,7 +31,7 @@ from PIL import Image
 
 import comrec
 from comrec import codec as registry
-from comrec import metrics, ssimulacra2
+from comrec import fidelity, metrics, roi, ssimulacra2
 from comrec.cli import main
 from comrec.codec import Codec
 from comrec.errors import InputError, OptionError, UnknownCodecError
@@ -323,6 +323,46 @@ def test_a_second_run_measures_only_what_changed(done: Path, tmp_path: Path) -> 
     assert measure("webp", 10, 20) == (2, 3)
     (folder / "cat.png").rename(folder / "animal.png")
     assert measure("webp", 10, 20) == (0, 3)
+
+
+def test_a_region_is_measured_inside_and_outside_and_given_to_codecs_that_take_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = fill(tmp_path / "pictures"), tmp_path / "out"
+    asked = ["--codecs", "jpeg-tuned", "--anchor", "jpeg", "--qualities", "20,50,80"]
+    command = ["bench", str(folder), "-o", str(out), "--quiet", *asked]
+    assert main([*command, "--roi", "centre", "--roi-strength", "9"]) == 0
+    assert "inside" in capsys.readouterr().out
+    rows = rows_of(tmp_path)
+    assert len(rows) == 12
+    for row in rows:
+        original = Picture(np.asarray(Image.open(folder / row["picture"])))
+        plane = roi.stored(original, "centre")
+        given = roi.marked(original, "centre", 9) if row["codec"] == "jpeg-tuned" else original
+        coder = registry.get(row["codec"])
+        data = coder.encode(given, float(row["quality"]))
+        assert len(data) == int(row["bytes"])
+        decoded = coder.decode(data)
+        inside = fidelity.weighted_psnr(decoded, original, plane)
+        outside = fidelity.weighted_psnr(decoded, original, 1 - plane)
+        assert (float(row["psnr_inside"]), float(row["psnr_outside"])) == (inside, outside)
+    compared = json.loads((out / "bd_rate.json").read_text())
+    (tuned,) = compared["rows"]
+    assert tuned["psnr-inside"]["percent"] < tuned["psnr-outside"]["percent"]
+    assert compared["region"] == {"source": "centre", "strength": 9}
+    means = json.loads((out / "codecs" / "jpeg-tuned.json").read_text())["results"]
+    of_quality = [float(row["psnr_inside"]) for row in rows if row["codec"] == "jpeg-tuned"]
+    assert means["psnr-inside"] == pytest.approx(np.reshape(of_quality, (2, 3)).mean(0))
+    page = parsed(out)
+    assert page.tags.count("img") == 2 * (1 + 1 + 2)
+    assert "PSNR outside" in "".join(page.text)
+    # Without the region, or with another, all is measured anew.
+    known = len(lines(out))
+    assert main([*command, "--roi", "centre"]) == 0
+    assert main(command) == 0
+    assert len(lines(out)) == 3 * known
+    assert "inside" not in (out / "points.csv").read_text()
+    assert "inside" not in (out / "codecs" / "jpeg-tuned.json").read_text()
 
 
 def test_one_bad_picture_stops_nothing_and_is_told_of(

@@ -1,4 +1,4 @@
-"""The scripts in benchmarks/: the tables of Jiang et al. 2017 beside ours."""
+"""The scripts in benchmarks/: what they compute, and from what."""
 
 from __future__ import annotations
 
@@ -114,3 +114,49 @@ def test_rates_are_interpolated_between_the_means(
     assert "| 0.413 (2.0) |" in theirs
     assert ours.startswith("| `ours` |")
     assert rates.rate([(0.1, 0.9), (0.4, 0.99)], 0.995) is None
+
+
+def test_the_plot_of_agreement_has_a_line_for_each_curve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.syspath_prepend(SCRIPTS)
+    import agreement
+
+    def curve(*bytes_: int) -> dict[str, object]:
+        return {"points": [{"bytes": b, "agreement": [b / 20_000, 0, 1]} for b in bytes_]}
+
+    curves = {"deepn-jpeg": curve(2000, 8000), "same step": curve(4000, 9000), "one": curve(10)}
+    (tmp_path / "accuracy.json").write_text(json.dumps({"pictures": 250, "curves": curves}))
+    found = agreement.lines({"curves": curves})
+    assert [(line.label, line.points) for line in found] == [
+        ("deepn-jpeg", [(2, 10), (8, 40)]),
+        ("same step", [(4, 20), (9, 45)]),
+    ]
+    agreement.main([str(tmp_path / "accuracy.json"), "-o", str(tmp_path / "plot.svg")])
+    assert (tmp_path / "plot.svg").read_bytes().startswith(b"<?xml")
+
+
+def test_regions_are_measured_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(SCRIPTS)
+    import regions
+
+    Image.fromarray(skimage.data.chelsea()[:192, :256]).save(tmp_path / "cat.png")
+    output = tmp_path / "out.json"
+
+    def rows(*codecs: str) -> list[dict[str, object]]:
+        regions.main([str(tmp_path), "-o", str(output), "--quiet", "--codecs", *codecs])
+        found: list[dict[str, object]] = json.loads(output.read_text())["rows"]
+        return found
+
+    first = rows("jpeg")
+    both = rows("jpeg", "msroi-jpeg")
+    assert both[:1] == first  # its time, too
+    assert [row["codec"] for row in both] == ["jpeg", "msroi-jpeg"]
+    assert "| `msroi-jpeg` |" in capsys.readouterr().out
+    content = json.loads(output.read_text())
+    content["facts"]["commit"] = "another"
+    output.write_text(json.dumps(content))
+    assert [row["codec"] for row in rows("msroi-jpeg")] == ["msroi-jpeg"]

@@ -107,10 +107,13 @@ def test_bit_planes_that_cost_more_than_was_expected_are_not_taken(
 ) -> None:
     """What changes for the contexts counts too."""
     plain = comrec.encode(coffee, "rippel2017", 40, effort=PLAIN)
-    monkeypatch.setattr(refinement._Descent, "_cost", lambda self, y: (0.0, 0.0 * y.sum()))
+    costs = iter([0.0, 0.0, 10.0, 9.0])  # saves nothing, then one bit
+
+    def cost(self: refinement._Descent, y: refinement.Floats) -> refinement._Cost:
+        return refinement._Cost(0.0, y, np.zeros_like(y), next(costs))
+
+    monkeypatch.setattr(refinement._Descent, "_cost", cost)
     assert comrec.encode(coffee, "rippel2017", 40, effort=6) == plain
-    costs = iter([(0.0, 10.0), (0.0, 9.0)])  # saves one bit
-    monkeypatch.setattr(refinement._Descent, "_cost", lambda *_: next(costs))
     monkeypatch.setattr(refinement._Descent, "_slope", lambda self, y, _: -np.sign(y))
     assert comrec.encode(coffee, "rippel2017", 40, effort=6) == plain
 

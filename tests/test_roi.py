@@ -19,6 +19,7 @@ from comrec.errors import InputError, OptionError, UnsupportedPictureError
 from comrec.picture import Metadata, Picture
 
 Plane = NDArray[np.float32]
+LEARNED = ["liu2018", "rippel2017"]
 SIZES = [(1, 1), (1, 90), (37, 5), (64, 48), (50, 333)]
 
 
@@ -163,7 +164,7 @@ def test_strengths_out_of_range_are_refused(strength: Any, photo: Picture) -> No
 def test_codecs_that_cannot_name_those_that_can(photo: Picture) -> None:
     with pytest.raises(UnsupportedPictureError) as error:
         comrec.encode(photo.to_pil(), "webp", 50, roi="centre")
-    for codec_id in ("jpeg-tuned", "msroi-jpeg", "comrec-jpeg"):
+    for codec_id in ("jpeg-tuned", "msroi-jpeg", "comrec-jpeg", *LEARNED):
         assert codec.get(codec_id).uses_importance
         assert codec_id in str(error.value)
     assert "jpeg2000" not in str(error.value)
@@ -181,14 +182,63 @@ def test_a_region_gets_better_and_the_rest_worse(
         image, codec_id, match=match, roi="96,64,96x80", roi_strength=12, **options
     )
 
-    def errors(file: bytes) -> tuple[float, float]:
-        squares = (np.asarray(comrec.decode(file), float) - photo.pixels) ** 2
-        inside = squares[64:144, 96:192].mean()
-        return inside, (squares.sum() - inside * 96 * 80 * 3) / (squares.size - 96 * 80 * 3)
-
-    (inside, outside), (inside_before, outside_before) = errors(data), errors(plain)
+    (inside, outside), (inside_before, outside_before) = (
+        errors(file, photo) for file in (data, plain)
+    )
     assert inside < 0.9 * inside_before
     assert outside > 1.03 * outside_before
+
+
+def errors(file: bytes, photo: Picture) -> tuple[float, float]:
+    """Mean squared, inside of a rectangle and outside."""
+    squares = (np.asarray(comrec.decode(file), float) - photo.pixels) ** 2
+    inside = squares[64:144, 96:192].mean()
+    return inside, (squares.sum() - inside * 96 * 80 * 3) / (squares.size - 96 * 80 * 3)
+
+
+@pytest.mark.parametrize(
+    ("codec_id", "quality"),
+    [("liu2018", 30), ("liu2018:metric=ms-ssim", 30), ("rippel2017", 45)],
+)
+def test_a_region_of_a_learned_codec_gets_better_at_equal_bytes(
+    codec_id: str, quality: float, photo: Picture
+) -> None:
+    image = photo.to_pil()
+    plain = comrec.encode(image, codec_id, quality)
+    data = comrec.encode(
+        image, codec_id, target_size=len(plain), roi="96,64,96x80", roi_strength=12
+    )
+    assert len(data) <= len(plain)
+    (inside, outside), (inside_before, outside_before) = (
+        errors(file, photo) for file in (data, plain)
+    )
+    assert inside < inside_before
+    assert inside / inside_before < 0.95 * outside / outside_before
+
+
+@pytest.mark.parametrize("codec_id", LEARNED)
+def test_a_learned_codec_takes_importance_for_relative(codec_id: str, photo: Picture) -> None:
+    coder = codec.get(codec_id)
+    even = Picture(photo.pixels, importance=np.full(photo.pixels.shape[:2], 0.3, np.float32))
+    assert coder.encode(even, 40) == coder.encode(photo, 40)
+
+
+@pytest.mark.parametrize(
+    ("codec_id", "side", "message"),
+    [
+        ("liu2018:effort=5", 192, "liu2018 makes use .* from effort 6 on"),
+        ("rippel2017:effort=1", 192, "rippel2017 makes use .* from effort 6 on"),
+        ("liu2018:metric=perceptual", 192, r"choose another metric \(mse, ms-ssim\)"),
+        ("liu2018:metric=ms-ssim", 100, "in pictures of 161 pixels or more"),
+        ("rippel2017", 100, "in pictures of 161 pixels or more"),
+    ],
+)
+def test_learned_codecs_that_cannot_weigh_say_why(
+    codec_id: str, side: int, message: str, photo: Picture
+) -> None:
+    image = photo.cropped(0, 0, 192, side).to_pil()
+    with pytest.raises(UnsupportedPictureError, match=message):
+        comrec.encode(image, codec_id, 50, roi="centre")
 
 
 def test_importance_of_one_weight_changes_nothing(photo: Picture) -> None:
@@ -250,8 +300,8 @@ def test_the_map_is_drawn_over_the_picture_or_alone(
     assert main(["roi", photo_file, "-o", str(tmp_path / "map.jpg")]) == 2
 
 
-def test_compare_tells_psnr_inside_and_outside(
-    photo_file: str, capsys: pytest.CaptureFixture[str]
+def test_compare_tells_psnr_inside_and_outside_and_shows_the_map(
+    photo_file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["compare", photo_file, "--codecs", "jpeg,jpeg-tuned", "--quiet", "-q", "30"]
     assert main([*arguments, "--roi", "centre", "--json"]) == 0
@@ -259,10 +309,17 @@ def test_compare_tells_psnr_inside_and_outside(
     jpeg, tuned = rows
     gain = tuned["psnr_inside"] - jpeg["psnr_inside"], tuned["psnr_outside"] - jpeg["psnr_outside"]
     assert gain[0] > gain[1]
-    assert main([*arguments, "--roi", "centre"]) == 0
+    sheets = [tmp_path / "with.png", tmp_path / "without.png"]
+    assert main([*arguments, "--roi", "centre", "-o", str(sheets[0])]) == 0
     assert "inside dB" in capsys.readouterr().out
-    assert main(arguments) == 0
+    assert main([*arguments, "-o", str(sheets[1])]) == 0
     assert "inside dB" not in capsys.readouterr().out
+    shown, plain = (np.asarray(Image.open(sheet)) for sheet in sheets)
+    panel = (plain.shape[1] + 8) // 3
+    assert shown.shape[1] == plain.shape[1] + panel
+    of_jpeg = slice(2 * panel, 3 * panel), slice(panel, 2 * panel)
+    assert np.array_equal(shown[:, of_jpeg[0]], plain[:, of_jpeg[1]])
+    assert not np.array_equal(shown[:, panel : 2 * panel], plain[:, panel : 2 * panel])
 
 
 # Another codec's size

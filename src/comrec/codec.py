@@ -71,7 +71,6 @@ class Codec(ABC):
     aliases: tuple[str, ...] = ()
     signatures: tuple[Signature | Brand, ...] = ()
     modules: tuple[str, ...] = ()
-    uses_importance: bool = False
     mark_overhead: int | None = None
 
     def __post_init__(self) -> None:
@@ -117,6 +116,10 @@ class Codec(ABC):
     @property
     def bench_qualities(self) -> tuple[float, ...]:
         return (5.0, 15.0, 27.0, 40.0, 53.0, 66.0, 79.0, 92.0)
+
+    @property
+    def uses_importance(self) -> bool:
+        return False
 
     @property
     def available(self) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +15,13 @@ from statistics import fmean
 from typing import Any
 
 from comrec import codec as registry
-from comrec.cli import terminal, writing
+from comrec import roi
+from comrec.cli import region, terminal, writing
 from comrec.cli.typed import as_typed
 from comrec.codec import Codec
 from comrec.errors import ComrecError, MissingExtraError, OptionError, UnknownCodecError
 from comrec.measure import bench, crops, plots, published, report, results, variants
-from comrec.measure.bench import Measured, Series
+from comrec.measure.bench import Measured, Region, Series
 from comrec.measure.plots import Line
 from comrec.measure.published import Published
 from comrec.measure.report import Content
@@ -29,6 +31,14 @@ from comrec.measure.variants import Variant
 from comrec.text import as_json, printable
 
 ANCHOR = "jpeg:subsampling=4:2:0,jpeg:subsampling=4:4:4"
+_NAMES = {
+    "psnr-rgb": "PSNR RGB",
+    "psnr-y": "PSNR Y",
+    "ms-ssim-rgb": "MS-SSIM",
+    "ssimulacra2": "SSIMULACRA2",
+    "psnr-inside": "inside",
+    "psnr-outside": "outside",
+}
 
 
 def add(verbs: Any) -> None:
@@ -73,6 +83,13 @@ def add(verbs: Any) -> None:
     verb.add_argument(
         "-o", "--output", required=True, type=Path, metavar="OUT", help="folder for the results"
     )
+    verb.add_argument(
+        "--roi",
+        choices=(roi.AUTO, roi.CENTRE),
+        help="which part of the pictures matters: auto (the network) or centre; PSNR is also given "
+        "inside and outside of it, and codecs that can make it better",
+    )
+    region.add_strength(verb)
     verb.add_argument("--quiet", action="store_true", help="no progress bar")
     verb.set_defaults(run=run)
 
@@ -80,6 +97,7 @@ def add(verbs: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     if options.jobs < 1:
         raise OptionError(f"--jobs must be 1 or more, not {options.jobs}")
+    region.check_values(options)
     if not all(map(importlib.util.find_spec, ("matplotlib", "scipy"))):
         raise MissingExtraError("comrec bench", "bench")  # before the measurements, not after
     anchor = variants_of(options.anchor, options.effort)
@@ -107,7 +125,7 @@ def run(options: argparse.Namespace) -> int:
         published=overlaid,
     )
     _write_all(out, content, drawn)
-    terminal.show(*_text(compared, means).split("\n"))
+    terminal.show(*_text(compared, means, results.metrics_of(measured)).split("\n"))
     return 1 if measured.failures else 0
 
 
@@ -139,11 +157,11 @@ def _lines(
     return [replace(line, label=printable(line.label).replace("$", r"\$")) for line in lines]
 
 
-def _text(compared: list[Comparison], means: dict[str, Any]) -> str:
+def _text(compared: list[Comparison], means: dict[str, Any], metrics: Sequence[str]) -> str:
     """BD-rates and mean seconds as a table."""
     rows = []
     for one in compared:
-        rates = [one.mean(metric) for metric in results.METRICS]
+        rates = [one.mean(metric) for metric in metrics]
         seconds = [
             fmean(means[one.label]["results"][name]) if means[one.label]["results"][name] else None
             for name in ("encoding_time", "decoding_time")
@@ -156,8 +174,7 @@ def _text(compared: list[Comparison], means: dict[str, Any]) -> str:
                 *("-" if mean is None else f"{mean:.3f}" for mean in seconds),
             )
         )
-    names = ("PSNR RGB", "PSNR Y", "MS-SSIM", "SSIMULACRA2")
-    head = ("codec", "against", *names, "encode s", "decode s")
+    head = ("codec", "against", *(_NAMES[metric] for metric in metrics), "encode s", "decode s")
     return terminal.table(head, rows)
 
 
@@ -186,7 +203,10 @@ def _series(options: argparse.Namespace, anchor: list[Variant]) -> list[Series]:
         wanted = [*anchor, *variants_of(options.codecs, options.effort)]
     unique = {variant.label: variant for variant in wanted}.values()
     asked = qualities(options.qualities)
-    return [Series(variant, variants.qualities_of(variant, asked)) for variant in unique]
+    matters = None
+    if region.given(options):
+        matters = Region(str(region.source(options)), region.strength(options))
+    return [Series(one, variants.qualities_of(one, asked), matters) for one in unique]
 
 
 def variants_of(text: str, effort: int | None) -> list[Variant]:

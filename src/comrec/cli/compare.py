@@ -105,7 +105,7 @@ def run(options: argparse.Namespace) -> int:
             *text(picture, found, plane).split("\n"),
         )
     if options.output:
-        _write(sheet(picture, entries), options)
+        _write(sheet(picture, entries, plane), options)
     return 0
 
 

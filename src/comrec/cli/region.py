@@ -18,8 +18,13 @@ SOURCES = (
 
 def add_arguments(verb: Any, help: str = "which part of the picture matters") -> None:
     """Declare --roi and --roi-strength."""
-    least, greatest = roi.STRENGTHS
     verb.add_argument("--roi", metavar="REGION", help=f"{help}: {SOURCES}")
+    add_strength(verb)
+
+
+def add_strength(verb: Any) -> None:
+    """Declare --roi-strength."""
+    least, greatest = roi.STRENGTHS
     verb.add_argument(
         "--roi-strength",
         type=float,

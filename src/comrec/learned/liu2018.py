@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from comrec.codec import Codec, Encode, check_quality, effort_option
-from comrec.errors import DamagedFileError
+from comrec.errors import DamagedFileError, UnsupportedPictureError
 from comrec.formats import cmr
 from comrec.inference import store, tiles
-from comrec.learned import files, refinement
+from comrec.learned import files, refinement, steering
 from comrec.learned.codings import Residuals
 from comrec.learned.hyperprior import ALIGN, Networks
 from comrec.learned.pixels import pixels_of, planes_of
@@ -60,6 +60,8 @@ class Liu2018(Codec):
             names the networks that made it; decoding needs no choice.
         effort: from 6 on, latents are refined for the picture (`learned.refinement`), in more
             steps with more effort; but for "perceptual". Decoding takes no longer for it.
+
+    An importance map weighs what refinement descends on, so that it needs that.
     """
 
     id = "liu2018"
@@ -82,6 +84,18 @@ class Liu2018(Codec):
         """Of refinement."""
         return refinement.STEPS[self.effort - 1]
 
+    @property
+    def uses_importance(self) -> bool:
+        return self.steps > 0 and self.metric in _LEAST
+
+    def check_importance(self) -> None:
+        if self.metric not in _LEAST:
+            raise UnsupportedPictureError(
+                f"{self.id}:metric={self.metric} makes no use of an importance map (--roi): choose "
+                f"another metric ({', '.join(_LEAST)}), or leave the map out"
+            )
+        steering.check_steps(self.id, self.steps)
+
     def encode(self, picture: Picture, quality: float) -> bytes:
         return self._encoder(picture).encode(quality, self.steps)
 
@@ -93,8 +107,12 @@ class Liu2018(Codec):
         self.check(picture)
         networks = Networks.trained_for(self.id, self.metric)
         planes = planes_of(picture, ALIGN)
-        large = min(planes.shape[1:]) >= _LEAST.get(self.metric, 1)
-        return _Encoder(self.id, picture, planes, networks, large)
+        least = _LEAST.get(self.metric, 1)
+        weights = steering.weights(picture, ALIGN, ALIGN)
+        if weights is not None:
+            steering.check_size(self.id, planes, least)
+        large = min(planes.shape[1:]) >= least
+        return _Encoder(self.id, picture, planes, networks, large, weights)
 
     def encode_within(
         self, picture: Picture, budget: int, tolerance: float = TOLERANCE
@@ -137,7 +155,8 @@ class Liu2018(Codec):
         least = min(*sides, _LEAST[self.metric])
         width, height = (max(least, round(_PROBED * side)) for side in sides)
         left, top = (sides[0] - width) // 2, (sides[1] - height) // 2
-        encoder = self._encoder(Picture(picture.cropped(left, top, width, height).pixels))
+        part = picture.cropped(left, top, width, height)
+        encoder = self._encoder(Picture(part.pixels, importance=part.importance))
         return len(encoder.encode(quality, self.steps)) / len(encoder.encode(quality, 0))
 
     def decode(self, data: bytes, *, partial: bool = False) -> Picture:
@@ -167,6 +186,7 @@ class _Encoder:
         planes: (3, H, W) uint8, its pixels with sides in multiples of `ALIGN`.
         networks: that code it.
         large: whether it is large enough for the distortion that refinement descends on.
+        weights: (h, w), of that by place, from its importance; None without a map.
     """
 
     codec_id: str
@@ -174,6 +194,7 @@ class _Encoder:
     planes: NDArray[np.uint8]
     networks: Networks
     large: bool
+    weights: NDArray[np.float32] | None
 
     @property
     def can_refine(self) -> bool:
@@ -187,6 +208,9 @@ class _Encoder:
         parameters = networks.entropy_parameters(z, y.shape[1], y.shape[2])
         if steps and self.large and networks.gradient is not None:
             coding = Residuals(networks.contexts, *parameters)
-            y = refinement.refined(networks.gradient, coding, y, self.planes, quality, steps).y
+            found = refinement.refined(
+                networks.gradient, coding, y, self.planes, quality, steps, self.weights
+            )
+            y = found.y
         payload = networks.encode(y, z, parameters)
         return files.write(self.picture, self.codec_id, networks.h_s.id, quality, [payload])

@@ -77,8 +77,8 @@ class Refined(NamedTuple):
 
     Attributes:
         y: (M, h, w).
-        saved: by how much lambda * distortion is less than before, in bits; of large pictures
-            roughly.
+        saved: by how much lambda * distortion, weighted, is less than before, in bits; of large
+            pictures roughly.
     """
 
     y: Floats
@@ -92,6 +92,7 @@ def refined(
     pixels: NDArray[np.uint8],
     quality: float,
     steps: int,
+    weights: Floats | None = None,
 ) -> Refined:
     """Refined latents of a picture.
 
@@ -104,6 +105,7 @@ def refined(
         pixels: (3, 16h, 16w).
         quality: 0..100.
         steps: of Adam. The time is about that of decoding 3 * (steps + 2) times.
+        weights: (h, w), 0 or more: how much the distortion counts at each place; by default 1.
     """
     better, saved = np.empty_like(y), 0.0
     scale = pixels.shape[1] // y.shape[1]
@@ -111,7 +113,8 @@ def refined(
     for done, (outer, inner, place) in enumerate(windows, 1):
         rows, columns = (slice(scale * side.start, scale * side.stop) for side in outer)
         picture = tiles.from_pixels(pixels[:, rows, columns])
-        descent = _Descent(network, coding.inside(outer), picture, quality)
+        weight = np.float32(1) if weights is None else weights[outer]
+        descent = _Descent(network, coding.inside(outer), picture, quality, weight)
         found = descent.run(y[:, *outer], steps)
         better[:, *place] = found.y[:, *inner]
         saved += found.saved
@@ -120,14 +123,32 @@ def refined(
     return Refined(better, saved)
 
 
+class _Cost(NamedTuple):
+    """What latents cost.
+
+    Attributes:
+        bits: of their code.
+        latents: (M, h, w), decoded.
+        slope: (M, h, w), the gradient of the distortion by them.
+        distortion: lambda * distortion, in bits; without weights.
+    """
+
+    bits: float
+    latents: Floats
+    slope: Floats
+    distortion: float
+
+
 @dataclass(frozen=True)
 class _Descent:
-    """The refinement of one tile; as the arguments of `refined`, but picture is in 0..1."""
+    """The refinement of one tile; as the arguments of `refined`, but picture is in 0..1, and weight
+    can be one for all places."""
 
     network: Network
     coding: Coding
     picture: Floats
     quality: float
+    weight: Floats | np.float32
 
     def run(self, y: Floats, steps: int) -> Refined:
         """Adam, with a learning rate in proportion to sqrt(1 - step / steps).
@@ -146,9 +167,20 @@ class _Descent:
             rate = _RATE / steps * math.sqrt(1 - step / steps)
             y = y - np.float32(rate / even) * first / np.sqrt(second / np.float32(size) + _TINY)
         after = self._cost(y)
-        if sum(after) < sum(before):
-            return Refined(y, before[1] - after[1])
+        saved = self._saved(before, after)
+        if saved > after.bits - before.bits:
+            return Refined(y, saved)
         return Refined(start, 0.0)
+
+    def _saved(self, before: _Cost, after: _Cost) -> float:
+        """By how much the weighted distortion is less, in bits.
+
+        Exact where all weights are 1. What other weights change is taken along the straight way
+        between the two, with the mean of the slopes at its ends (the trapezoidal rule).
+        """
+        way = (before.latents - after.latents) * (before.slope + after.slope)
+        change = float(((self.weight - 1) * way).sum(dtype=np.float64)) / 2
+        return before.distortion - after.distortion + change
 
     def _slope(self, y: Floats, temperature: float) -> Floats:
         """The gradient of the cost, in bits, by the latents' places."""
@@ -161,15 +193,15 @@ class _Descent:
         derivative = 1 / (1 - part * part) + 1 / (part * (2 - part))
         derivative *= upper * (1 - upper) / np.float32(temperature)
         slope, _ = self._distortion(values.between(lower, upper))
-        gradient = (slope * values.gap(lower) + values.rise(lower)) * derivative
+        gradient = (self.weight * slope * values.gap(lower) + values.rise(lower)) * derivative
         return np.asarray(gradient, np.float32)
 
-    def _cost(self, y: Floats) -> tuple[float, float]:
-        """Bits of the rounded latents, and their lambda * distortion, in bits."""
+    def _cost(self, y: Floats) -> _Cost:
+        """Of the rounded latents."""
         values = self.coding.values(y)
         number = np.rint(values.place)
-        _, distortion = self._distortion(values.between(number, 0.0))
-        return values.bits(number), distortion
+        latents = values.between(number, 0.0)
+        return _Cost(values.bits(number), latents, *self._distortion(latents))
 
     def _distortion(self, latents: Floats) -> tuple[Floats, float]:
         """Lambda * distortion in bits: its gradient and its value."""

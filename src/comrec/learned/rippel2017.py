@@ -25,7 +25,7 @@ from comrec.errors import WeightsError
 from comrec.formats import cmr
 from comrec.inference import session, store, tiles
 from comrec.inference.store import Network
-from comrec.learned import files, progressive, refinement
+from comrec.learned import files, progressive, refinement, steering
 from comrec.learned.codings import Intervals
 from comrec.learned.networks import Together
 from comrec.learned.pixels import grid, pixels_of, planes_of
@@ -97,6 +97,9 @@ class Rippel2017(ProgressiveCodec):
     Attributes:
         effort: from 6 on, latents are refined for the picture (`learned.refinement`) at the quality
             asked, in more steps with more effort. Decoding takes no longer for it.
+
+    An importance map weighs what refinement descends on, so that it needs that. The order of a
+    stream, and where it is cut, do not depend on it.
     """
 
     id = "rippel2017"
@@ -116,6 +119,13 @@ class Rippel2017(ProgressiveCodec):
         """Of refinement."""
         return refinement.STEPS[self.effort - 1]
 
+    @property
+    def uses_importance(self) -> bool:
+        return self.steps > 0
+
+    def check_importance(self) -> None:
+        steering.check_steps(self.id, self.steps)
+
     def encode(self, picture: Picture, quality: float) -> bytes:
         return self.encoder(picture)(quality)
 
@@ -132,8 +142,11 @@ class Rippel2017(ProgressiveCodec):
         self.check(picture)
         networks = Networks.trained_for(self.id, _METRIC)
         planes = planes_of(picture, _ALIGN)
+        weights = steering.weights(picture, _ALIGN, _PITCH)
+        if weights is not None:
+            steering.check_size(self.id, planes, MS_SSIM_SIDE)
         (y,) = tiles.apply(networks.g_a, planes, 0.0, tiles.from_pixels)
-        return _Encoder(self.id, picture, planes, networks, y)
+        return _Encoder(self.id, picture, planes, networks, y, weights)
 
     def encode_within(
         self, picture: Picture, budget: int, tolerance: float = TOLERANCE
@@ -184,6 +197,7 @@ class _Encoder:
         planes: (3, H, W) uint8, its pixels with sides in multiples of `_ALIGN`.
         networks: that code it.
         y: the latents, as g_a gives them.
+        weights: (h, w), of the distortion by place, from its importance; None without a map.
     """
 
     codec_id: str
@@ -191,6 +205,7 @@ class _Encoder:
     planes: NDArray[np.uint8]
     networks: Networks
     y: NDArray[np.float32]
+    weights: NDArray[np.float32] | None
 
     def refined(self, quality: float, steps: int) -> NDArray[np.float32]:
         """The latents for a quality, in so many steps; `y` where that costs less, or there is no
@@ -200,7 +215,9 @@ class _Encoder:
             return self.y
         before = costs(model, self.y, self.networks.predict, quality / 100)
         intervals, place = Intervals.of(self.y, before)
-        found = refinement.refined(gradient, intervals, place, self.planes, quality, steps)
+        found = refinement.refined(
+            gradient, intervals, place, self.planes, quality, steps, self.weights
+        )
         better = intervals.moved(self.y, found.y)
         after = costs(model, better, self.networks.predict, quality / 100)
         return better if after.bits - before.bits < found.saved else self.y

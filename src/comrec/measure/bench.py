@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from comrec import metrics, preparation, ssimulacra2
+from comrec import fidelity, metrics, preparation, roi, ssimulacra2
 from comrec.codec import Codec
 from comrec.errors import InputError, UnsupportedPictureError
 from comrec.measure import machine, workers
@@ -34,11 +35,59 @@ SUFFIXES = (
 
 
 @dataclass(frozen=True)
+class Region:
+    """Which part of pictures matters, and how much, as `comrec.roi` takes it.
+
+    Attributes:
+        source: "auto" or "centre".
+        strength: dB.
+    """
+
+    source: str
+    strength: float
+
+    @property
+    def settings(self) -> str:
+        """All that determines the maps."""
+        network = roi.network.network().sha256[:16] if self.source == roi.AUTO else ""
+        return f"roi {self.source} {self.strength:g} {network}".strip()
+
+    def plane(self, picture: Picture) -> NDArray[np.float32]:
+        """The map of a picture, (H, W) in 0..1."""
+        return roi.stored(picture, self.source)
+
+    def marked(self, picture: Picture) -> Picture:
+        """The picture with importance."""
+        return roi.marked(picture, self.source, self.strength)
+
+
+@dataclass(frozen=True)
 class Series:
-    """A variant and its qualities, 0..100, ascending."""
+    """A variant and its qualities.
+
+    Attributes:
+        variant: the variant.
+        qualities: 0..100, ascending.
+        region: by which PSNR is also measured inside and outside of what matters, and which those
+            codecs get that make use of it; None without.
+    """
 
     variant: Variant
     qualities: tuple[float, ...]
+    region: Region | None = None
+
+    @property
+    def settings(self) -> str:
+        """All that determines its files, but for picture and quality."""
+        region = f" {self.region.settings}" if self.region else ""
+        return self.variant.settings + region
+
+    def given(self, picture: Picture) -> Picture:
+        """What the codec gets of a picture: with importance, if there is a region and it makes use
+        of that."""
+        if self.region is None or not self.variant.codec.uses_importance:
+            return picture
+        return self.region.marked(picture)
 
 
 @dataclass(frozen=True)
@@ -72,6 +121,8 @@ class Point:
         ssimulacra2: on 8-bit RGB, taken for sRGB; at most 100; None for sides below 8.
         encode_s, decode_s: wall-clock seconds, with networks loaded.
         encode_peak, decode_peak: peak resident set size in bytes; None except on Linux.
+        psnr_inside, psnr_outside: as psnr_rgb, weighted by the map of what matters, m, and by
+            1 - m; None where no region was asked for.
     """
 
     bytes: int
@@ -85,6 +136,8 @@ class Point:
     decode_s: float
     encode_peak: int | None
     decode_peak: int | None
+    psnr_inside: float | None = None
+    psnr_outside: float | None = None
 
 
 @dataclass(frozen=True)
@@ -119,6 +172,11 @@ class Measured:
     points: dict[tuple[str, str, float], Point]
     failures: list[Failed]
     runs: list[dict[str, Any]]
+
+    @property
+    def region(self) -> Region | None:
+        """That of all series."""
+        return next((one.region for one in self.series), None)
 
     @property
     def complete(self) -> list[Source]:
@@ -198,7 +256,7 @@ def measure(
 
 
 def _tasks(series: Series, sources: list[Source]) -> list[_Task]:
-    settings = series.variant.settings
+    settings = series.settings
     return [
         _Task(series, source, quality, f"{settings} {source.sha256} {quality:g}")
         for source in sources
@@ -208,9 +266,10 @@ def _tasks(series: Series, sources: list[Source]) -> list[_Task]:
 
 def _measure(task: _Task) -> Point:
     coder, original = _coder(task.series), read(task.source.path)
+    given = task.series.given(original)
     machine.reset_peak()
     started = time.perf_counter()
-    data = coder.encode(original, task.quality)
+    data = coder.encode(given, task.quality)
     encoded = time.perf_counter()
     encode_peak = machine.peak()
     machine.reset_peak()
@@ -221,6 +280,8 @@ def _measure(task: _Task) -> Point:
     luma = [metrics.luma(picture.rgb) for picture in (original, decoded)]
     gray = [np.rint(plane).astype(np.uint8) for plane in luma]
     shorter = min(original.width, original.height)
+    region = task.series.region
+    plane = None if region is None else region.plane(original)
     return Point(
         bytes=len(data),
         bpp=8 * len(data) / (original.width * original.height),
@@ -237,6 +298,10 @@ def _measure(task: _Task) -> Point:
         decode_s=ended - between,
         encode_peak=encode_peak,
         decode_peak=decode_peak,
+        psnr_inside=(None if plane is None else fidelity.weighted_psnr(decoded, original, plane)),
+        psnr_outside=(
+            None if plane is None else fidelity.weighted_psnr(decoded, original, 1 - plane)
+        ),
     )
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from comrec import fidelity, ssimulacra2, targets
+from comrec import fidelity, roi, ssimulacra2, targets
 from comrec.errors import TargetError
 from comrec.measure.variants import Variant
 from comrec.metrics import MS_SSIM_SIDE
@@ -90,9 +91,17 @@ def at_equal_bytes(
         yield Entry(variant.label, point.data, point.quality, decoded, scores, seconds)
 
 
-def sheet(picture: Picture, entries: list[Entry]) -> Image.Image:
-    """Crops side by side (`crops`): the original, then each codec."""
+def sheet(
+    picture: Picture, entries: list[Entry], plane: NDArray[np.float32] | None = None
+) -> Image.Image:
+    """Crops side by side (`crops`): the original, then each codec.
+
+    Args:
+        plane: which part of the picture matters, (H, W) in 0..1: shown after the original.
+    """
     shown = [("original", picture)]
+    if plane is not None:
+        shown.append(("what matters", Picture(roi.heat(picture.rgb, plane))))
     for entry in entries:
         label = f"{entry.codec}  {len(entry.data):,} B  {entry.scores.psnr:.2f} dB"
         shown.append((label, entry.decoded))

@@ -8,10 +8,12 @@ import math
 from contextlib import closing
 from dataclasses import asdict, dataclass
 
+import numpy as np
 from PIL import Image
 
+from comrec import roi
 from comrec.measure import workers
-from comrec.measure.bench import Measured, Series, Source, read
+from comrec.measure.bench import Measured, Region, Series, Source, read
 from comrec.measure.comparison import CROP, busiest
 from comrec.measure.store import Store
 from comrec.metrics import psnr
@@ -50,12 +52,15 @@ class Row:
         picture: name of its file.
         budget: largest file size, bytes.
         original: PNG of the crop of the original, base64.
+        region: PNG of the whole picture, made smaller, under the map of what matters, base64; None
+            where no region was asked for.
         crops: of the variants that meet the budget.
     """
 
     picture: str
     budget: int
     original: str
+    region: str | None
     crops: list[Crop]
 
 
@@ -89,6 +94,7 @@ def rows(measured: Measured, store: Store, jobs: int, quiet: bool = False) -> li
             source.name,
             _budget(measured, source),
             _png(_part(read(source.path), read(source.path).rgb)),
+            None if measured.region is None else _png(_overlay(measured.region, source)),
             [store.result(t.key, Crop) for t in tasks if t.source == source and t.key in store],
         )
         for source in sources
@@ -107,7 +113,7 @@ def _budget(measured: Measured, source: Source) -> int:
 def _tasks(measured: Measured, source: Source) -> list[_Task]:
     budget = _budget(measured, source)
     return [
-        _Task(series, source, budget, f"{series.variant.settings} {source.sha256} {budget}")
+        _Task(series, source, budget, f"{series.settings} {source.sha256} {budget}")
         for series in measured.series
     ]
 
@@ -115,7 +121,7 @@ def _tasks(measured: Measured, source: Source) -> list[_Task]:
 def _crop(task: _Task) -> Crop:
     original = read(task.source.path)
     coder = task.series.variant.codec
-    point = coder.encode_within(original, task.budget)
+    point = coder.encode_within(task.series.given(original), task.budget)
     decoded = coder.decode(point.data)
     return Crop(
         task.series.variant.label,
@@ -124,6 +130,14 @@ def _crop(task: _Task) -> Crop:
         psnr(original.rgb, decoded.rgb),
         _png(_part(original, decoded.rgb)),
     )
+
+
+def _overlay(region: Region, source: Source) -> Pixels:
+    """The picture of a source under its map, at most 2 * `CROP` pixels wide and high."""
+    picture = read(source.path)
+    image = Image.fromarray(roi.heat(picture.rgb, region.plane(picture)))
+    image.thumbnail((2 * CROP, 2 * CROP))
+    return np.asarray(image)
 
 
 def _part(original: Picture, pixels: Pixels) -> Pixels:

@@ -11,11 +11,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from comrec.measure.bench import Measured
+from comrec.measure.bench import Measured, Region
 from comrec.measure.crops import Row
 from comrec.measure.plots import AXES, GROUND, INK
 from comrec.measure.published import Published
-from comrec.measure.results import BPP_RANGE, METRICS, Comparison, at_rate
+from comrec.measure.results import BPP_RANGE, Comparison, at_rate, metrics_of
 from comrec.text import printable
 
 _STYLE = Path(__file__).with_name("report.css")
@@ -25,6 +25,8 @@ _SHORT = {
     "psnr-y": "PSNR-Y",
     "ms-ssim-rgb": "MS-SSIM",
     "ssimulacra2": "SSIMULACRA2",
+    "psnr-inside": "PSNR inside",
+    "psnr-outside": "PSNR outside",
 }
 _MEANS = {
     "psnr-rgb": ("PSNR (RGB), dB", 2),
@@ -86,7 +88,7 @@ def html(content: Content) -> str:
         "<h2>All means</h2>",
         *[_all_means(label, means) for label, means in content.means.items()],
         "<h2>Method</h2>",
-        _method(),
+        _method(measured.region),
         *[_run(run) for run in measured.runs],
     ]
     style = _STYLE.read_text(encoding="utf-8")
@@ -117,24 +119,25 @@ def _failures(measured: Measured) -> str:
 def _bd_rates(comparisons: list[Comparison], measured: Measured) -> str:
     anchor = comparisons[0].anchor if comparisons else ("",)
     own = {one.label: one for one in comparisons if one.anchor != anchor}
+    metrics = metrics_of(measured)
     rows = []
     for one in comparisons:
         if one.anchor != anchor:
             continue
         cells = [one.label, *_percent(one)]
         against = own.get(one.label)
-        cells += _percent(against) if against else [""] * len(METRICS)
+        cells += _percent(against) if against else [""] * len(metrics)
         rows.append([*cells, *_costs(measured, one.label)])
     low, high = BPP_RANGE
     names = anchor[0] if len(anchor) == 1 else f"the best of {', '.join(anchor)}"
     groups = [
         ("", 1),
-        (f"against {names}", len(METRICS)),
-        ("against its own codec", len(METRICS)),
+        (f"against {names}", len(metrics)),
+        ("against its own codec", len(metrics)),
         ("mean seconds", 2),
         ("peak memory, MB", 2),
     ]
-    heads = ["codec", *[_SHORT[metric] for _ in range(2) for metric in METRICS]]
+    heads = ["codec", *[_SHORT[metric] for _ in range(2) for metric in metrics]]
     heads += ["encode", "decode"] * 2
     return (
         "<p>Bjøntegaard rate difference at equal quality; negative means fewer bits. "
@@ -144,7 +147,7 @@ def _bd_rates(comparisons: list[Comparison], measured: Measured) -> str:
 
 
 def _percent(comparison: Comparison) -> list[str]:
-    means = [comparison.mean(metric) for metric in METRICS]
+    means = [comparison.mean(metric) for metric in comparison.rates]
     return [_NONE if mean is None else f"{mean:+.1f} %".replace("-", "−") for mean in means]
 
 
@@ -210,6 +213,8 @@ def _published(published: list[Published]) -> str:
 
 def _crops(row: Row) -> str:
     figures = [_figure("original", "", row.original)]
+    if row.region is not None:
+        figures.append(_figure("what matters", "in the whole picture: red most", row.region))
     for crop in row.crops:
         fidelity = f"{crop.psnr:.2f} dB" if math.isfinite(crop.psnr) else "lossless"
         figures.append(_figure(crop.label, f"{crop.bytes:,} bytes, {fidelity}", crop.png))
@@ -241,7 +246,7 @@ def _all_means(label: str, entry: dict[str, Any]) -> str:
     )
 
 
-def _method() -> str:
+def _method(region: Region | None) -> str:
     low, high = BPP_RANGE
     lines = [
         "Rate: 8 × bytes of the whole file / pixels, headers and mark included; the metadata of "
@@ -255,6 +260,12 @@ def _method() -> str:
         "Times are wall-clock times with networks loaded. Memory is the peak resident set size of "
         "the process, including the interpreter and the libraries.",
     ]
+    if region is not None:
+        lines.append(
+            f"What matters (--roi {region.source}): PSNR inside is PSNR (RGB) with squared errors "
+            "weighted by the map m in 0..1, PSNR outside by 1 − m. Codecs that make use of it got "
+            f"the map at a strength of {region.strength:g} dB; times are without its making."
+        )
     return "\n".join(f"<p>{escape(line)}</p>" for line in lines)
 
 

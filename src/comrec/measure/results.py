@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from statistics import fmean
 from typing import Any
 
@@ -30,6 +30,8 @@ def decibels(similarity: float) -> float:
 
 METRICS = ("psnr-rgb", "psnr-y", "ms-ssim-rgb", "ssimulacra2")
 """The metrics of BD-rates and curves."""
+REGION_METRICS = ("psnr-inside", "psnr-outside")
+"""Those of BD-rates beside them, where a region was asked for."""
 
 _MEANS: dict[str, Callable[[Point], float | None]] = {
     "bpp": lambda point: point.bpp,
@@ -42,8 +44,11 @@ _MEANS: dict[str, Callable[[Point], float | None]] = {
     "decoding_time": lambda point: point.decode_s,
     "encoding_peak_bytes": lambda point: point.encode_peak,
     "decoding_peak_bytes": lambda point: point.decode_peak,
+    "psnr-inside": lambda point: point.psnr_inside,
+    "psnr-outside": lambda point: point.psnr_outside,
 }
 """By CompressAI's names, and by our own where it has none."""
+_REGION_FIELDS = ("psnr_inside", "psnr_outside")
 
 
 @dataclass(frozen=True)
@@ -67,13 +72,21 @@ class Comparison:
         return fmean(values) if values else None
 
 
+def metrics_of(measured: Measured) -> tuple[str, ...]:
+    """The metrics of its BD-rates."""
+    return METRICS if measured.region is None else METRICS + REGION_METRICS
+
+
 def to_csv(measured: Measured) -> str:
     """One row per point, with a header. Names are made safe (`comrec.text.cell`)."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["codec", "picture", "quality", *(field.name for field in fields(Point))])
+    names = [field.name for field in fields(Point)]
+    if measured.region is None:
+        names = [name for name in names if name not in _REGION_FIELDS]
+    writer.writerow(["codec", "picture", "quality", *names])
     for (label, picture, quality), point in measured.points.items():
-        values = (getattr(point, field.name) for field in fields(Point))
+        values = (getattr(point, name) for name in names)
         writer.writerow([cell(label), cell(picture), f"{quality:g}", *values])
     return out.getvalue()
 
@@ -92,7 +105,9 @@ def to_compressai(measured: Measured, series: Series) -> dict[str, Any]:
         "results": {
             "quality": list(series.qualities),
             **{
-                name: [_mean(value, points) for points in columns] for name, value in _MEANS.items()
+                name: [_mean(value, points) for points in columns]
+                for name, value in _MEANS.items()
+                if name not in REGION_METRICS or series.region is not None
             },
         },
     }
@@ -122,7 +137,7 @@ def comparisons(measured: Measured, anchor: Sequence[str]) -> list[Comparison]:
 
 def _comparison(measured: Measured, series: Series, anchor: tuple[str, ...]) -> Comparison:
     against = [one for one in measured.series if one.variant.label in anchor]
-    rates: dict[str, dict[str, float]] = {metric: {} for metric in METRICS}
+    rates: dict[str, dict[str, float]] = {metric: {} for metric in metrics_of(measured)}
     for metric, found in rates.items():
         for source in measured.complete:
             best = curves.best_of(
@@ -186,6 +201,7 @@ def to_json(comparisons: list[Comparison], measured: Measured) -> dict[str, Any]
             "best at each rate"
         ),
         "bpp_range": list(BPP_RANGE),
+        "region": None if measured.region is None else asdict(measured.region),
         "pictures": [source.name for source in measured.complete],
         "runs": measured.runs,
         "rows": [

@@ -1,0 +1,72 @@
+"""The example pictures of the documentation, of photographs that scikit-image ships.
+
+    python benchmarks/examples.py -o docs
+
+`example-msroi-jpeg.webp`: what matters, and crops of it and of the rest, at equal bytes.
+`example-deepn-jpeg.webp`: a crop at equal bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import skimage.data
+from PIL import Image
+
+from comrec import codec, metrics, roi, targets
+from comrec.measure.comparison import crops
+from comrec.picture import Picture
+from comrec.targets import Target
+
+_REGION = 10  # quality of JPEG whose bytes are filled
+_CLASSIFIER = 12
+_MAP_WIDTH = 640
+
+
+def filled(picture: Picture, texts: Sequence[str], quality: float) -> list[tuple[str, Picture]]:
+    """The original, and what codecs make of it at the bytes of JPEG of a quality; labelled."""
+    budget = len(codec.get("jpeg").encode(picture, quality))
+    shown = [("original\n", picture)]
+    for text in texts:
+        coder = codec.parse(text)
+        point = targets.encode(coder, picture, Target("size", budget)).point
+        decoded = coder.decode(point.data)
+        psnr = metrics.psnr(decoded.rgb, picture.rgb)
+        shown.append((f"{text}\n{len(point.data):,} bytes, {psnr:.2f} dB", decoded))
+    return shown
+
+
+def region() -> Image.Image:
+    """The map; and crops, of what matters above and of the rest below."""
+    picture = Picture(skimage.data.chelsea())
+    shown = filled(picture, ["jpeg", "jpeg-tuned", "msroi-jpeg"], _REGION)
+    inside, outside = (crops(shown, corner) for corner in ((130, 50), (290, 140)))
+    heat = Image.fromarray(roi.heat(picture.rgb, roi.stored(picture, roi.AUTO)))
+    size = _MAP_WIDTH, round(_MAP_WIDTH * heat.height / heat.width)
+    sheet = Image.new("RGB", (_MAP_WIDTH + 8 + inside.width, 2 * inside.height), "white")
+    sheet.paste(heat.resize(size, Image.Resampling.LANCZOS), (0, inside.height - size[1] // 2))
+    sheet.paste(inside, (_MAP_WIDTH + 8, 0))
+    sheet.paste(outside, (_MAP_WIDTH + 8, inside.height))
+    return sheet
+
+
+def classifier() -> Image.Image:
+    """Crops."""
+    picture = Picture(skimage.data.coffee())
+    shown = filled(picture, ["jpeg", "deepn-jpeg", "jpeg-tuned"], _CLASSIFIER)
+    return crops(shown, (260, 110))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder")
+    given = parser.parse_args(arguments)
+    for name, sheet in (("msroi-jpeg", region()), ("deepn-jpeg", classifier())):
+        image = sheet.resize((1200, round(1200 * sheet.height / sheet.width)))
+        image.save(given.output / f"example-{name}.webp", quality=88, method=6)
+
+
+if __name__ == "__main__":
+    main()
