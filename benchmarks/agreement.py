@@ -1,6 +1,6 @@
 """The plot of what a classifier still recognises, from the results of `comrec tables evaluate`.
 
-    cd benchmarks; python agreement.py results/labelled/agreement-250.json -o ../docs/agreement.svg
+    cd benchmarks; python agreement.py results/labelled/agreement-1000.json -o ../docs/agreement.svg
 
 Agreement with the uncompressed pictures over bytes per picture, up to --most kilobytes.
 """
