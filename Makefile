@@ -1,4 +1,4 @@
-# Two commands: `make demo` and `make test`. Each does its own set-up.
+# `make demo`, `make web-demo` and `make test`. Each does its own set-up.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,10 +6,15 @@ PYTHON ?= python3
 # The CPU build is enough for the tests; an unpinned torch brings gigabytes of CUDA.
 TORCH := torch==2.13.0
 
-.PHONY: demo test lint types check clean
+.PHONY: demo web-demo test lint types check clean
 
 demo: $(VENV)/.demo
 	$(BIN)/comrec demo --output demo
+
+web-demo: $(VENV)/.web
+	mkdir -p demo
+	$(BIN)/python -c 'from comrec.cli.demo import photograph; photograph().to_pil().save("demo/coffee.png")'
+	$(BIN)/comrec serve demo/coffee.png
 
 test: $(VENV)/.test
 	# One worker a core: more threads in each would only wait for each other.
@@ -32,9 +37,13 @@ $(VENV)/.demo: $(VENV)/bin/python pyproject.toml
 	$(BIN)/pip install --quiet --editable '.[demo]'
 	touch $@
 
+$(VENV)/.web: $(VENV)/.demo
+	$(BIN)/pip install --quiet --editable '.[demo,web]'
+	touch $@
+
 $(VENV)/.test: $(VENV)/.demo
 	$(BIN)/pip install --quiet '$(TORCH)'
-	$(BIN)/pip install --quiet --editable '.[demo,train,bench,bpg,heic,jpegli,jpegxl]' --group test
+	$(BIN)/pip install --quiet --editable '.[demo,train,bench,bpg,heic,jpegli,jpegxl,web]' --group test
 	$(BIN)/pip install --quiet --no-deps pytorch-msssim
 	touch $@
 

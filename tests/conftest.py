@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import browser as browsers
 import hypothesis
 import numpy as np
 import pytest
 import skimage.data
 from PIL import Image, ImageCms
+from playwright.sync_api import Browser
 
 import comrec
 import comrec.standard  # registers the codecs
@@ -68,3 +70,10 @@ def pillow() -> Iterator[None]:
     if not present:
         del Image.OPEN[PLUGIN]
         Image.ID.remove(PLUGIN)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """See `browser.chromium`. Of a module: meanwhile the thread has a running event loop."""
+    with browsers.chromium() as found:
+        yield found

@@ -22,6 +22,7 @@ from comrec.cli import (
     models,
     process,
     roi,
+    serve,
     tables,
     terminal,
     train,
@@ -29,7 +30,7 @@ from comrec.cli import (
 from comrec.errors import OptionError, UnknownCodecError
 from comrec.text import printable
 
-_VERBS = (encode, decode, info, compare, roi, bench, codecs, models, train, tables, demo)
+_VERBS = (encode, decode, info, compare, serve, roi, bench, codecs, models, train, tables, demo)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -39,12 +39,24 @@ class Scores(NamedTuple):
 
     @classmethod
     def of(cls, decoded: Picture, original: Picture) -> Self:
-        shorter = min(original.width, original.height)
-        return cls(
-            fidelity.psnr(decoded, original),
-            fidelity.ms_ssim(decoded, original) if shorter >= MS_SSIM_SIDE else None,
-            fidelity.ssimulacra2(decoded, original) if shorter >= ssimulacra2.SIDE else None,
-        )
+        psnr = fidelity.psnr(decoded, original)
+        return cls(psnr, *(score(name, decoded, original) for name in cls._fields[1:]))
+
+
+def score(name: str, decoded: Picture, original: Picture) -> float | None:
+    """One of `Scores`, by name; None where the picture is too small for it."""
+    least, measure = _METRICS[name]
+    if min(original.width, original.height) < least:
+        return None
+    return measure(decoded, original)
+
+
+_METRICS = {
+    "psnr": (1, fidelity.psnr),
+    "ms_ssim": (MS_SSIM_SIDE, fidelity.ms_ssim),
+    "ssimulacra2": (ssimulacra2.SIDE, fidelity.ssimulacra2),
+}
+"""The least side in pixels, and the metric."""
 
 
 @dataclass(frozen=True)
