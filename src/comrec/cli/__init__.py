@@ -26,11 +26,26 @@ from comrec.cli import (
     tables,
     terminal,
     train,
+    web,
 )
 from comrec.errors import OptionError, UnknownCodecError
 from comrec.text import printable
 
-_VERBS = (encode, decode, info, compare, serve, roi, bench, codecs, models, train, tables, demo)
+_VERBS = (
+    encode,
+    decode,
+    info,
+    compare,
+    serve,
+    roi,
+    bench,
+    codecs,
+    models,
+    train,
+    tables,
+    web,
+    demo,
+)
 
 
 class _Parser(argparse.ArgumentParser):
