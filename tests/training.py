@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,6 +82,21 @@ def exported(folder: Path) -> Iterator[None]:
         yield
     store.networks.cache_clear()
     runtime.forget()
+
+
+@contextmanager
+def beside(folder: Path) -> Iterator[None]:
+    """With the networks of a folder after those of the package, as when they are shipped."""
+    both = folder.parent / "both"
+    both.mkdir()
+    entries: list[Any] = []
+    for source in (store.FOLDER, folder):
+        entries += json.loads((source / "manifest.json").read_text())["networks"]
+        for path in source.glob("*.onnx*"):
+            (both / path.name).symlink_to(path)
+    (both / "manifest.json").write_text(json.dumps({"networks": entries}))
+    with exported(both):
+        yield
 
 
 def products(network: nn.Module, *given: Any) -> int:

@@ -15,13 +15,11 @@ from numpy.typing import NDArray
 from comrec.entropy.planes import (
     CONTEXTS,
     LATTICES,
-    PLANES,
     Integers,
     Part,
     PlaneModel,
     Predict,
     Wanted,
-    parts_until,
 )
 from comrec.entropy.tables import code_lengths
 
@@ -50,7 +48,7 @@ class Costs(NamedTuple):
 def costs(model: PlaneModel, y: Floats, predict: Predict, place: float) -> Costs:
     """Costs of latents (M, h, w), in finest steps, in a stream up to a place (`Known`)."""
     pricing = _Pricing(model, y)
-    model.walk(y.shape[1:], predict, pricing, parts_until(place, len(model.groups)))
+    model.walk(y.shape[1:], predict, pricing, model.parts_until(place))
     step, out, within = (
         _whole(parts, y.shape) for parts in (pricing.step, pricing.out, pricing.within)
     )
@@ -75,7 +73,7 @@ class _Pricing:
     """
 
     def __init__(self, model: PlaneModel, y: Floats) -> None:
-        self._model, self._wanted = model, Wanted(y)
+        self._model, self._wanted = model, Wanted(y, model.planes)
         self._lengths = code_lengths(model.tables, _CHARTED)
         most = np.abs(y).astype(np.int64)
         self._magnitudes = [most[:, top::2, left::2].reshape(-1) for top, left in LATTICES]
@@ -97,7 +95,7 @@ class _Pricing:
         table_of = self._model.table_of[part.plane]
         self.bits += float(self._cost(table_of[part.contexts], symbols).sum(dtype=np.float64))
         here, at = part.lattice, part.at
-        plane = PLANES - 1 - part.plane
+        plane = self._model.planes - 1 - part.plane
         size = self._magnitudes[here][at] >> plane
         side = self._sides[here][at]
         if part.plane == 0:

@@ -40,6 +40,7 @@ Integers = NDArray[np.integer[Any]]
 Flags = NDArray[np.bool_]
 
 PLANES = 6
+"""Of networks that do not say how many they have."""
 LATTICES = ((0, 0), (1, 1), (0, 1), (1, 0))
 """Row and column offset of each, on a pitch of 2."""
 NETWORKS_PER_PLANE = 3
@@ -187,12 +188,6 @@ class _Lattice:
         self.surprise = np.zeros(old.shape[1], np.int64)
 
 
-def parts_until(place: float, groups: int) -> int:
-    """The number of parts of a stream that ends at a place, 0..1."""
-    each = 2 * len(LATTICES) * groups
-    return each + round(place * (PLANES - 1) * each)
-
-
 @dataclass(frozen=True)
 class PlaneModel:
     """How bit-planes are coded; counted when a network is trained, and stored with its weights.
@@ -200,10 +195,10 @@ class PlaneModel:
     Attributes:
         order: the M channels in coding order.
         groups: number of channels of each; M in total.
-        expected: (PLANES, _INDEX_BINS) int, how many latents of an index become significant, in
+        expected: (planes, _INDEX_BINS) int, how many latents of an index become significant, in
             1 / 256.
-        flags: (PLANES, M) uint8, positions in ``tables``, by channel.
-        table_of: (PLANES, CONTEXTS) uint8, positions in ``tables``.
+        flags: (planes, M) uint8, positions in ``tables``, by channel.
+        table_of: (planes, CONTEXTS) uint8, positions in ``tables``.
         tables: at most 256.
     """
 
@@ -214,11 +209,21 @@ class PlaneModel:
     table_of: NDArray[np.uint8]
     tables: tuple[Table, ...]
 
+    @property
+    def planes(self) -> int:
+        """Their number."""
+        return len(self.flags)
+
+    def parts_until(self, place: float) -> int:
+        """The number of parts of a stream that ends at a place, 0..1."""
+        each = 2 * len(LATTICES) * len(self.groups)
+        return each + round(place * (self.planes - 1) * each)
+
     def encode(self, y: NDArray[np.float32], predict: Predict, place: float) -> bytes:
         """The bytes of latents (M, h, w), in finest steps, up to a place (`Known`)."""
         coder = QueueEncoder()
-        count = parts_until(place, len(self.groups))
-        self.walk(y.shape[1:], predict, _Encoding(self, coder, Wanted(y)), count)
+        encoding = _Encoding(self, coder, Wanted(y, self.planes))
+        self.walk(y.shape[1:], predict, encoding, self.parts_until(place))
         return coder.finish()
 
     def decode(
@@ -232,9 +237,8 @@ class PlaneModel:
         Raises:
             DamagedFileError: they cannot come from an encoder.
         """
-        count = parts_until(place, len(self.groups))
         decoding = _Decoding(self, QueueDecoder(data, cut))
-        return self.walk((height, width), predict, decoding, count)
+        return self.walk((height, width), predict, decoding, self.parts_until(place))
 
     def walk(self, shape: tuple[int, ...], predict: Predict, visitor: Visitor, count: int) -> Known:
         """Visit so many parts in coding order."""
@@ -274,9 +278,8 @@ class PlaneModel:
                         sides = state.shapes[number]
                         found = state.values[number][channels].reshape(len(channels), *sides)
                         _update(levels, channels, (top, start), found)
-        each = parts_until(0.0, len(self.groups))
-        place = max(0.0, (state.done / each - 1) / (PLANES - 1))
-        scale = np.float32(2.0 ** (PLANES - 2 - plane))
+        place = max(0.0, (state.done / self.parts_until(0.0) - 1) / (self.planes - 1))
+        scale = np.float32(2.0 ** (self.planes - 2 - plane))
         return Known(state.whole().astype(np.float32) * scale, place)
 
     def _visit(
@@ -335,18 +338,20 @@ class PlaneModel:
         return Packed(self.order, self.groups, arrays, self.tables).bytes()
 
     @classmethod
-    def unpack(cls, data: bytes) -> Self:
+    def unpack(cls, data: bytes, planes: int = PLANES) -> Self:
         """
+        Args:
+            planes: their number.
         Raises:
             WeightsError: the bytes are damaged.
         """
 
         def layout(channels: int, _: int) -> list[tuple[str, int]]:
             sizes = (_INDEX_BINS, channels, CONTEXTS)
-            return [(kind, PLANES * n) for kind, n in zip((">u2", "u1", "u1"), sizes, strict=True)]
+            return [(kind, planes * n) for kind, n in zip((">u2", "u1", "u1"), sizes, strict=True)]
 
         order, groups, arrays, tables = unpacked(data, "model of planes", layout)
-        expected, flags, table_of = (array.reshape(PLANES, -1) for array in arrays)
+        expected, flags, table_of = (array.reshape(planes, -1) for array in arrays)
         return cls(order, groups, expected.astype(np.int64), flags, table_of, tables)
 
 
@@ -355,10 +360,12 @@ class Wanted:
 
     Args:
         y: (M, h, w) float, in finest steps.
+        planes: number of planes.
     """
 
-    def __init__(self, y: NDArray[np.float32]) -> None:
-        most = (LARGEST << PLANES - 1) - 1
+    def __init__(self, y: NDArray[np.float32], planes: int) -> None:
+        self._finest = planes - 1
+        most = (LARGEST << self._finest) - 1
         magnitudes = np.minimum(np.abs(y), most).astype(np.int32)
         self._largest = magnitudes.max((1, 2), initial=0)
         signed = np.where(y < 0, -magnitudes, magnitudes)
@@ -366,13 +373,13 @@ class Wanted:
 
     def active(self, plane: int, channels: Integers) -> Flags:
         """Which of these channels have something significant in a plane."""
-        found: Flags = self._largest[channels] >> PLANES - 1 - plane > 0
+        found: Flags = self._largest[channels] >> self._finest - plane > 0
         return found
 
     def symbols(self, part: Part) -> Integers:
         """The symbols of a part."""
         signed = self._lattices[part.lattice][part.at]
-        whole = np.abs(signed) >> PLANES - 1 - part.plane
+        whole = np.abs(signed) >> self._finest - part.plane
         # A refinement is the last bit, as a move outwards or inwards.
         size = np.where(part.refined, 2 * (whole & 1) - 1, whole)
         moved = np.where(signed < 0, -size, size)

@@ -123,10 +123,11 @@ def _checked(data: bytes, path: Path, sha256: str) -> bytes:
 
 
 def _base(sha256: str) -> bytes:
-    """The ONNX file of this checksum, whatever its network's name."""
-    pattern = file_name("*", sha256)
-    path = next(FOLDER.glob(pattern), FOLDER / pattern)
-    return _checked(_read(path), path, sha256)
+    """The ONNX file of this checksum, which may be stored as a patch itself."""
+    for network in networks():
+        if network.sha256 == sha256:
+            return network.load()
+    raise WeightsError(f"{file_name('*', sha256)} is missing from the package; reinstall comrec")
 
 
 @cache

@@ -10,10 +10,9 @@ The coding of the bit-planes is in `entropy.planes`.
 from __future__ import annotations
 
 import base64
-import binascii
 from dataclasses import dataclass
 from functools import cache
-from typing import Self
+from typing import Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,10 +30,12 @@ from comrec.learned.networks import Together
 from comrec.learned.pixels import grid, pixels_of, planes_of
 from comrec.learned.progressive import ProgressiveCodec
 from comrec.metrics import MS_SSIM_SIDE
+from comrec.options import option
 from comrec.picture import Picture
 from comrec.ratecontrol import TOLERANCE, OperatingPoint
 
-_METRIC = "ms-ssim"  # what its networks were trained for
+Metric = Literal["ms-ssim", "perceptual"]
+
 _ALIGN = 32
 """Sides are extended to multiples of this: a pixel of the coarsest scale."""
 _PITCH = 16  # pixels per latent, along each side
@@ -62,13 +63,15 @@ class Networks(Together):
     def _around(cls, named: Network) -> Self:
         told: dict[str, str] = session.session(named).get_modelmeta().custom_metadata_map
         try:
-            model = _model(told["model"])
+            model = _model(told["model"], int(told.get("planes", PLANES)))
             g_a, g_s = (store.by_id(told[role]) for role in ("g_a", "g_s"))
-        except (KeyError, binascii.Error):
+        except (KeyError, ValueError):
             raise WeightsError(f"{named.name} lacks its tables; reinstall comrec") from None
         if len(model.order) != g_s.channels:
             raise WeightsError(f"{named.name}: its tables are of other channels; reinstall comrec")
-        return cls(g_a, g_s, named, model, store.gradient_of(g_s))
+        refines = told.get("gradient")
+        gradient = store.gradient_of(g_s) if refines is None else store.by_id(refines)
+        return cls(g_a, g_s, named, model, gradient)
 
     def predict(
         self, number: int, levels: NDArray[np.uint8], channels: NDArray[np.int64]
@@ -92,9 +95,10 @@ class Networks(Together):
 class Rippel2017(ProgressiveCodec):
     """Features of six scales, coded by bit-planes: every prefix of a file is a picture.
 
-    Its networks were trained for MS-SSIM. A file names those that made it.
-
     Attributes:
+        metric: what its networks were trained for: MS-SSIM, or "perceptual", whose decoder makes
+            texture that its files do not have. A file names the networks that made it; decoding
+            needs no choice.
         effort: from 6 on, latents are refined for the picture (`learned.refinement`) at the quality
             asked, in more steps with more effort. Decoding takes no longer for it.
 
@@ -105,14 +109,15 @@ class Rippel2017(ProgressiveCodec):
     id = "rippel2017"
     summary = "features of six scales by bit-planes, progressive"
     packages = ("onnxruntime", "constriction")
-    quality_step = 100 / ((PLANES - 1) * len(LATTICES) * 6)
-    bench_qualities = (10, 25, 40, 50, 60, 75, 90, 100)
+    quality_step = 100 / (PLANES * len(LATTICES) * 6)
+    bench_qualities = (8, 20, 33, 42, 50, 63, 75, 88, 100)
 
+    metric: Metric = option("ms-ssim", "what its networks were trained for", get_args(Metric))
     effort: int = effort_option("from 6 on, latents are refined for the picture")
 
     @property
     def networks(self) -> tuple[str, ...]:
-        return store.hashes(self.id, _METRIC)
+        return store.hashes(self.id, self.metric)
 
     @property
     def steps(self) -> int:
@@ -140,7 +145,7 @@ class Rippel2017(ProgressiveCodec):
 
     def _encoder(self, picture: Picture) -> _Encoder:
         self.check(picture)
-        networks = Networks.trained_for(self.id, _METRIC)
+        networks = Networks.trained_for(self.id, self.metric)
         planes = planes_of(picture, _ALIGN)
         weights = steering.weights(picture, _ALIGN, _PITCH)
         if weights is not None:
@@ -231,5 +236,5 @@ class _Encoder:
 
 
 @cache  # so that the coder's models, which tables keep, are made once too
-def _model(packed: str) -> PlaneModel:
-    return PlaneModel.unpack(base64.b64decode(packed, validate=True))
+def _model(packed: str, planes: int) -> PlaneModel:
+    return PlaneModel.unpack(base64.b64decode(packed, validate=True), planes)

@@ -25,8 +25,9 @@ from torch import Tensor, nn
 from comrec.entropy.contexts import ContextModel
 from comrec.entropy.planes import Integers, PlaneModel, Predict
 from comrec.entropy.tables import pack
-from comrec.inference import patch
+from comrec.inference import patch, store
 from comrec.inference.store import Network, file_name, manifest, patch_name
+from comrec.learned.rippel2017 import Networks
 from comrec.roi.network import ALIGN, LONGEST, PITCH
 from comrec.train import integer, losses, planes, quantised, rate
 from comrec.train.families import Family
@@ -297,10 +298,13 @@ def write_planes(
 
     * "g_a": "picture" (1, 3, H, W) to the latents y, in finest steps.
     * "g_s": decoded "latents", and "quality", how many planes are there, to the picture.
-    * "gradient", of the scheme "bit-planes": as `write_learned` has it. Being a patch of g_s, it
+    * "gradient", but of the scheme "adaptive": as `write_learned` has it. Being a patch of g_s, it
       is found by that (`store.gradient_of`).
-    * "planes": see `planes.to_onnx`. Files name this one; its metadata names g_a and g_s by id, and
-      has "model" in base64, how planes are coded, as `entropy.planes.PlaneModel` packs itself.
+    * "planes": see `planes.to_onnx`. Files name this one; its metadata names g_a and g_s by id,
+      says how many "planes" there are, and has "model" in base64, how these are coded, as
+      `entropy.planes.PlaneModel` packs itself.
+
+    Those of which the package has nearly the same are stored as patches.
 
     Args:
         fit: makes that model of what the predictors give.
@@ -312,17 +316,38 @@ def write_planes(
     networks: list[Network] = []
 
     def enter(role: str, channels: int, data: bytes, base: bytes | None = None) -> None:
+        base = base or _near(recipe, role, data)
         networks.append(enter_learned(folder, recipe, training, role, channels, data, base))
 
     enter("g_a", 3, to_onnx(g_a, False, 3))
     decoder = to_onnx(g_s, True, latents, "latents")
     enter("g_s", latents, decoder)
     metadata = {network.role: network.id for network in networks}
+    metadata["planes"] = str(predictors.count)
     metadata["model"] = base64.b64encode(model.pack()).decode()
-    if recipe.scheme == "bit-planes":
+    if recipe.scheme != "adaptive":
         enter("gradient", latents, gradient_to_onnx(g_s, recipe, latents), decoder)
     enter("planes", 2 * latents, planes.to_onnx(predictors, metadata))
     return networks
+
+
+def write_synthesis(
+    folder: Path, recipe: Recipe, g_s: nn.Module, training: dict[str, Any], start: Networks
+) -> list[Network]:
+    """Export another "g_s" for networks of `rippel2017`, and a "planes" that names it.
+
+    Latents are still refined with the gradient of theirs, which "planes" names too.
+    """
+    model = onnx.load_from_string(start.planes.load())
+    decoder = to_onnx(g_s, True, start.g_s.channels, "latents")
+    ours = enter_learned(folder, recipe, training, "g_s", start.g_s.channels, decoder)
+    told = {each.key: each.value for each in model.metadata_props} | {"g_s": ours.id}
+    if start.gradient is not None:
+        told["gradient"] = start.gradient.id
+    helper.set_model_props(model, told)
+    data, base = model.SerializeToString(), start.planes.load()
+    named = enter_learned(folder, recipe, training, "planes", start.planes.channels, data, base)
+    return [ours, named]
 
 
 def write_importance(
@@ -343,6 +368,16 @@ def write_importance(
         conditioned=False,
         geometry=(ALIGN, LONGEST, LONGEST),  # it sees all of a small picture at once
     )
+
+
+def _near(recipe: Recipe, role: str, data: bytes) -> bytes | None:
+    """The package's network for the same job, if a patch of it takes less than half of a file."""
+    up, down = LEARNED_SCALES[role]
+    found = store.find(recipe.family, recipe.codec, role, up=up, down=down)
+    if found is None:
+        return None
+    base = found.load()
+    return base if base != data and 2 * len(patch.make(base, data)) < len(data) else None
 
 
 def predictor(model: bytes) -> Predict:

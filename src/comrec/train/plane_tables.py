@@ -10,13 +10,11 @@ from numpy.typing import NDArray
 from comrec.entropy.planes import (
     CONTEXTS,
     INDICES,
-    PLANES,
     Integers,
     Part,
     PlaneModel,
     Predict,
     Wanted,
-    parts_until,
 )
 from comrec.entropy.tables import Table
 from comrec.progress import progress
@@ -34,16 +32,16 @@ class _Counting:
     """Counts symbols by context.
 
     Attributes:
-        counts: (PLANES, CONTEXTS, 2 _REACH + 2), of symbols -_REACH.._REACH, and of escapes.
-        flags: (PLANES, M, 2) how often a channel stays without anything significant, or not.
-        significant: (PLANES, index bins, 2) the same of latents.
+        counts: (planes, CONTEXTS, 2 _REACH + 2), of symbols -_REACH.._REACH, and of escapes.
+        flags: (planes, M, 2) how often a channel stays without anything significant, or not.
+        significant: (planes, index bins, 2) the same of latents.
     """
 
-    def __init__(self, y: Latents) -> None:
-        self._wanted = Wanted(y)
-        self.counts = np.zeros((PLANES, CONTEXTS, 2 * _REACH + 2))
-        self.flags = np.zeros((PLANES, len(y), 2))
-        self.significant = np.zeros((PLANES, INDICES // 2, 2))
+    def __init__(self, y: Latents, planes: int) -> None:
+        self._wanted = Wanted(y, planes)
+        self.counts = np.zeros((planes, CONTEXTS, 2 * _REACH + 2))
+        self.flags = np.zeros((planes, len(y), 2))
+        self.significant = np.zeros((planes, INDICES // 2, 2))
 
     def active(self, plane: int, channels: Integers) -> NDArray[np.bool_]:
         found = self._wanted.active(plane, channels)
@@ -61,21 +59,24 @@ class _Counting:
         return symbols, None
 
 
-def fit(crops: Sequence[Latents], order: NDArray[np.int64], predict: Predict) -> PlaneModel:
+def fit(
+    crops: Sequence[Latents], order: NDArray[np.int64], predict: Predict, planes: int
+) -> PlaneModel:
     """Count how latents are distributed in each context, and make tables of like contexts.
 
     Args:
         crops: latents (M, h, w) each.
         order: of the channels, the strongest first.
+        planes: their number.
     """
     groups = groups_of(len(order))
     one = Table.from_counts([1], 0)
     model = PlaneModel(
         order,
         groups,
-        np.zeros((PLANES, INDICES // 2), np.int64),
-        np.zeros((PLANES, len(order)), np.uint8),
-        np.zeros((PLANES, CONTEXTS), np.uint8),
+        np.zeros((planes, INDICES // 2), np.int64),
+        np.zeros((planes, len(order)), np.uint8),
+        np.zeros((planes, CONTEXTS), np.uint8),
         (one,),
     )
     counted = _counted(model, crops, predict)
@@ -89,8 +90,8 @@ def fit(crops: Sequence[Latents], order: NDArray[np.int64], predict: Predict) ->
 def _counted(model: PlaneModel, crops: Sequence[Latents], predict: Predict) -> _Counting:
     total: _Counting | None = None
     for y in progress(crops, len(crops), "planes"):
-        one = _Counting(y)
-        model.walk(y.shape[1:], predict, one, parts_until(1.0, len(model.groups)))
+        one = _Counting(y, model.planes)
+        model.walk(y.shape[1:], predict, one, model.parts_until(1.0))
         if total is None:
             total = one
         else:
@@ -103,7 +104,7 @@ def _counted(model: PlaneModel, crops: Sequence[Latents], predict: Predict) -> _
 
 def _with_tables(model: PlaneModel, counted: _Counting) -> PlaneModel:
     tables: list[Table] = []
-    table_of = np.zeros((PLANES, CONTEXTS), np.uint8)
+    table_of = np.zeros((model.planes, CONTEXTS), np.uint8)
     half = CONTEXTS // 2
     near = slice(_REACH - 1, _REACH + 2)
     parts = {

@@ -6,6 +6,7 @@ the tables, which are counted when training is done.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping
 
@@ -122,19 +123,29 @@ class Planes(nn.Module):
     """The predictors of all planes and lattices, and the order of the channels.
 
     Attributes:
+        count: number of planes.
         order: (M,) channels as they are coded, the strongest first.
         begun: whether `begin` was called.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, count: int = PLANES) -> None:
         super().__init__()
+        self.count = count
         self.order: Tensor
         self.register_buffer("order", torch.arange(channels))
         self.begun: Tensor
         self.register_buffer("begun", torch.tensor(False))
         self.predictors = nn.ModuleList(
-            Predictor(channels) for _ in range(PLANES * NETWORKS_PER_PLANE)
+            Predictor(channels) for _ in range(count * NETWORKS_PER_PLANE)
         )
+
+    def grow(self) -> list[nn.Module]:
+        """One plane more, the finest; its predictors, which begin as those of the last."""
+        last = list(self.predictors)[-NETWORKS_PER_PLANE:]
+        added = [copy.deepcopy(predictor) for predictor in last]
+        self.predictors.extend(added)
+        self.count += 1
+        return added
 
     def begin(self, y: Tensor) -> None:
         """Take the order, and each channel's scale, from latents (N, M, h, w)."""
@@ -143,7 +154,7 @@ class Planes(nn.Module):
             self.begun.fill_(True)
             self.order.copy_(size.argsort(descending=True))
             for number, predictor in enumerate(self.predictors):
-                step = 2.0 ** (PLANES - 1 - number // NETWORKS_PER_PLANE)
+                step = 2.0 ** (self.count - 1 - number // NETWORKS_PER_PLANE)
                 # Of what is inside the interval that is known, little is left.
                 scale = (size / step).clamp(math.exp(_LOWEST), 1.0)
                 index = (scale.log() - _LOWEST) / _INDEX_STEP
@@ -161,21 +172,30 @@ class Planes(nn.Module):
             y: (N, M, h, w) latents.
             planes: (N,) how many planes of each are wanted, at least 1.
         Returns:
-            (N, PLANES, M, h, w) bits of each latent in each plane, the coarsest first, 0 in those
+            (N, count, M, h, w) bits of each latent in each plane, the coarsest first, 0 in those
             not wanted; and (N, M, h, w) which latents come early in the last that is wanted.
         """
-        bits = torch.zeros(len(y), PLANES, *y.shape[1:], device=y.device)
+        bits = torch.zeros(len(y), self.count, *y.shape[1:], device=y.device)
         early = torch.zeros_like(y, dtype=torch.bool)
-        for at in range(PLANES):
+        for at in range(self.count):
             rows = planes > at
             if rows.any():
-                part = y[rows]
-                known = None if at == 0 else value_at(part, PLANES - at)
-                bits[rows, at], early[rows] = self._plane(part, at, known)
+                bits[rows, at], early[rows] = self.plane(y[rows], at)
         return bits, early
 
-    def _plane(self, y: Tensor, at: int, known: Tensor | None) -> tuple[Tensor, Tensor]:
-        plane = PLANES - 1 - at
+    def early(self, y: Tensor, planes: Tensor) -> Tensor:
+        """The second of what `forward` gives, without the bits."""
+        early = torch.zeros_like(y, dtype=torch.bool)
+        for at in range(self.count):
+            rows = planes == at + 1
+            if rows.any():
+                early[rows] = self.plane(y[rows], at)[1]
+        return early
+
+    def plane(self, y: Tensor, at: int) -> tuple[Tensor, Tensor]:
+        """Bits (N, M, h, w) of one plane, 0 the coarsest, and which latents come early in it."""
+        known = None if at == 0 else value_at(y, self.count - at)
+        plane = self.count - 1 - at
         step = 2.0**plane
         new = value_at(y, plane)  # in half steps
         values = torch.zeros_like(y) if known is None else 2 * known

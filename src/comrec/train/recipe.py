@@ -20,6 +20,7 @@ Scheme = Literal[
     "perceptual",
     "bit-planes",
     "adaptive",
+    "finer",
     "paired",
     "imitation",
     "binary",
@@ -57,9 +58,9 @@ class Recipe:
             both at once, the JPEG proxy for the gradient, with a rate term. "curriculum": one stage
             of the learned codec's curriculum, each run starting from the one before. "perceptual":
             its last stage. "bit-planes": rippel2017 at all rates. "adaptive": at one, as published.
-            "paired": against a discriminator that sees pairs. "imitation": the network of
-            importance maps, taught by a classifier. "binary": toderici2017 as shipped.
-            "recurrent": as published.
+            "finer": one plane more for it. "paired": its decoder against a discriminator that sees
+            pairs. "imitation": the network of importance maps, taught by a classifier. "binary":
+            toderici2017 as shipped. "recurrent": as published.
         scale: 1 or 2; 16 for the learned codec, whose latents' sides are so much smaller.
         channels: 1 (luma) or 3 (RGB).
         crop: side of the training crops of the full picture, pixels.

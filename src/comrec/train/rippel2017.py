@@ -94,11 +94,11 @@ class Synthesis(nn.Module):
     ``quality`` (B,) in 0..1 says how many planes are there: 0 the first, 1 all.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, planes: int = PLANES) -> None:
         super().__init__()
         given = latents(width)
         channels = [*grids(width)[:0:-1], width // 4]
-        self.gain = Gain(given, 1 / _START, 1 / _START, PLANES)
+        self.gain = Gain(given, 1 / _START, 1 / _START, planes)
         self.mix = Block(given)
         self.straight = convolution(given, 3 * 16**2, size=1)
         self.head = convolution(given, width)

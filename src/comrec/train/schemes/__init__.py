@@ -12,6 +12,7 @@ from comrec.train.schemes.base import Scheme
 from comrec.train.schemes.binary import Binary
 from comrec.train.schemes.bitplanes import BitPlanes
 from comrec.train.schemes.filter import Filter
+from comrec.train.schemes.finer import Finer
 from comrec.train.schemes.importance import Imitation
 from comrec.train.schemes.joint import Joint
 from comrec.train.schemes.learned import Curriculum, Perceptual
@@ -28,6 +29,7 @@ SCHEMES: dict[str, type[Scheme]] = {
     "perceptual": Perceptual,
     "bit-planes": BitPlanes,
     "adaptive": Adaptive,
+    "finer": Finer,
     "paired": Paired,
     "imitation": Imitation,
     "binary": Binary,

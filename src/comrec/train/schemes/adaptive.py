@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from comrec.entropy.planes import PLANES
 from comrec.train.planes import truncated
 from comrec.train.recipe import Recipe
 from comrec.train.schemes.bitplanes import BitPlanes
@@ -78,7 +77,7 @@ class Adaptive(BitPlanes):
         original = self.training.crops(random, recipe.batch, recipe.crop, self.device)
         with self.autocast():
             y = self.pair["g_a"](original)
-        everything = torch.full((len(y),), PLANES, device=y.device)
+        everything = torch.full((len(y),), self.planes.count, device=y.device)
         bits = self.planes(y.detach(), everything)[0].sum() / len(y) / recipe.crop**2
         feedback = self.pair["feedback"]
         assert isinstance(feedback, Feedback)

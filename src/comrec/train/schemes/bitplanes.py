@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from comrec.entropy.planes import LATTICES, PLANES, PlaneModel, Predict
+from comrec.entropy.planes import LATTICES, PlaneModel, Predict
 from comrec.inference.store import Network
 from comrec.train import export, losses, plane_tables, rippel2017
 from comrec.train.learned import latents
@@ -72,7 +72,7 @@ class BitPlanes(Learned):
         if step < WARM_UP and not recipe.start.startswith(recipe.family):
             with torch.no_grad(), self.autocast():
                 y = self.pair["g_a"](original)
-            everything = torch.full((len(y),), PLANES, device=y.device)
+            everything = torch.full((len(y),), self.planes.count, device=y.device)
             bits: Tensor = self.planes(y, everything)[0]
             return bits.sum((1, 2, 3, 4)).mean() / recipe.crop**2
         # Cuts are spread alike in each batch, but for the first planes, which show nothing yet.
@@ -92,15 +92,21 @@ class BitPlanes(Learned):
         Returns:
             the reconstructions, (N,) bits, and (N,) the place.
         """
-        there = 1 + place * (PLANES - 1)
+        count = self.planes.count
+        there = 1 + place * (count - 1)
         whole = there.floor()
-        bits, early = self.planes(y, (whole + 1).clamp_max(PLANES))
+        bits, early = self.coded(y, (whole + 1).clamp_max(count))
         done = whole.view(-1, 1, 1, 1) + self._coded(early, there - whole)
-        numbers = torch.arange(PLANES, device=y.device).view(1, -1, 1, 1, 1)
+        numbers = torch.arange(count, device=y.device).view(1, -1, 1, 1, 1)
         total = (bits * (numbers < done[:, None])).sum((1, 2, 3, 4))
         with self.autocast():
-            reconstruction = self.pair["g_s"](truncated(y, PLANES - done), place)
+            reconstruction = self.pair["g_s"](truncated(y, count - done), place)
         return reconstruction, total, place
+
+    def coded(self, y: Tensor, planes: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Planes.forward`."""
+        found: tuple[Tensor, Tensor] = self.planes(y, planes)
+        return found
 
     def _coded(self, early: Tensor, share: Tensor) -> Tensor:
         """(N, M, h, w): what is coded of a plane when a share (N,) of its parts is there; of what
@@ -121,8 +127,8 @@ class BitPlanes(Learned):
         scores: dict[str, float] = {}
         with torch.no_grad():
             y = self.pair["g_a"](original)
-            for plane in range(PLANES):
-                place = torch.full((len(y),), plane / (PLANES - 1), device=self.device)
+            for plane in range(self.planes.count):
+                place = torch.full((len(y),), plane / (self.planes.count - 1), device=self.device)
                 reconstruction, bits, _ = self.cut(y, place)
                 scores[f"bpp_{plane}"] = float(bits.mean()) / recipe.crop**2
                 scores[f"psnr_{plane}"] = psnr(reconstruction, original)
@@ -138,7 +144,7 @@ class BitPlanes(Learned):
         crops = [crop.numpy() for crop in self._latents()]
 
         def fit(predict: Predict) -> PlaneModel:
-            return plane_tables.fit(crops, order, predict)
+            return plane_tables.fit(crops, order, predict, self.planes.count)
 
         return export.write_planes(folder, self.recipe, self.pair, training, fit)
 
