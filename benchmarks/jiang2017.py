@@ -29,11 +29,12 @@ from PIL import Image
 
 from comrec import codec as registry
 from comrec import files, metrics
+from comrec.batch import pool
+from comrec.batch.pool import Failure
 from comrec.cli import terminal
 from comrec.errors import InputError
-from comrec.measure import machine, workers
+from comrec.measure import machine
 from comrec.measure.bench import SUFFIXES, read
-from comrec.measure.workers import Failure
 from comrec.picture import Picture
 from comrec.progress import progress
 
@@ -134,7 +135,7 @@ def compare(folder: Path, jobs: int = 1, quiet: bool = False) -> Outcome:
         _Task(p, f) for name in filters["sets"] for p in sets[name] for f in filters["factors"]
     ]
     scores: Scores = {}
-    with closing(workers.run(_measure, tasks, jobs)) as answers:
+    with closing(pool.run(_measure, tasks, jobs)) as answers:
         for task, answer in progress(answers, len(tasks), "jiang2017", quiet):
             if isinstance(answer, Failure):
                 notes.append(f"{task.path} failed: {answer.message}")

@@ -32,6 +32,7 @@ from PIL import Image
 import comrec
 from comrec import codec as registry
 from comrec import fidelity, metrics, roi, ssimulacra2
+from comrec.batch import pool
 from comrec.cli import main
 from comrec.codec import Codec
 from comrec.errors import InputError, OptionError, UnknownCodecError
@@ -44,7 +45,6 @@ from comrec.measure import (
     published,
     results,
     variants,
-    workers,
 )
 from comrec.measure.bench import Failed, Measured, Point, Series, Source
 from comrec.measure.store import Store
@@ -432,14 +432,14 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path) -> None:
 
 
 def test_workers_tell_failures_and_deaths_from_results() -> None:
-    answers = dict(workers.run(math.factorial, [3, -1, 5], 2))
+    answers = dict(pool.run(math.factorial, [3, -1, 5], 2))
     assert (answers[3], answers[5]) == (6, 120)
-    assert isinstance(answers[-1], workers.Failure)
+    assert isinstance(answers[-1], pool.Failure)
     assert answers[-1].message.startswith("ValueError")
-    deaths = dict(workers.run(os._exit, [7, 8, 9], 2))
+    deaths = dict(pool.run(os._exit, [7, 8, 9], 2))
     assert set(deaths) == {7, 8, 9}
     for code, answer in deaths.items():
-        assert isinstance(answer, workers.Failure)
+        assert isinstance(answer, pool.Failure)
         assert f"died (exit code {code})" in answer.message
 
 
@@ -447,7 +447,7 @@ def test_workers_keep_to_their_share_of_the_cores() -> None:
     if sys.platform != "linux":
         pytest.skip("processes cannot be bound")
     cores = os.sched_getaffinity(0)
-    for _, share in workers.run(os.sched_getaffinity, [0, 0, 0, 0], 2):
+    for _, share in pool.run(os.sched_getaffinity, [0, 0, 0, 0], 2):
         assert isinstance(share, set)
         assert share <= cores
         assert len(share) <= -(-len(cores) // 2)

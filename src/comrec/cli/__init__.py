@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from comrec import __version__
 from comrec.cli import (
+    batch,
     bench,
     codecs,
     compare,
@@ -34,6 +35,7 @@ from comrec.text import printable
 _VERBS = (
     encode,
     decode,
+    batch,
     info,
     compare,
     serve,

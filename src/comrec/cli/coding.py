@@ -18,14 +18,20 @@ from comrec.errors import OptionError
 from comrec.options import Option
 from comrec.sandwich.base import Sandwich
 
+BY_EXTENSION = "chosen by OUT's extension"
 
-def add_arguments(verb: argparse.ArgumentParser) -> None:
-    """Declare --codec and the options of all codecs."""
+
+def add_arguments(verb: argparse.ArgumentParser, otherwise: str = BY_EXTENSION) -> None:
+    """Declare --codec and the options of all codecs.
+
+    Args:
+        otherwise: help: the codec where none is given.
+    """
     verb.add_argument(
         "-c",
         "--codec",
         help="id of a codec (see `comrec codecs`), options after colons: liu2018:metric=ms-ssim; "
-        "by default chosen by OUT's extension",
+        f"by default {otherwise}",
     )
     group = verb.add_argument_group(
         "codec options", "see `comrec codecs ID`; each can also be given in --codec"

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import math
-import time
-from dataclasses import asdict
 from typing import Any
 
-from comrec import files, targets
-from comrec.cli import coding, jobs, paths, preparing, region, targeting, terminal, writing
+from comrec.batch.encoding import Recipe
+from comrec.cli import jobs, paths, recipes, terminal, writing
 from comrec.cli.paths import Job
 from comrec.cli.writing import Taken
 from comrec.codec import Codec
-from comrec.errors import ComrecError, OptionError
-from comrec.preparation import Preparation
-from comrec.targets import Match, Target, Wanted
+from comrec.errors import OptionError
 
 
 def add(verbs: Any) -> None:
@@ -29,25 +24,20 @@ def add(verbs: Any) -> None:
         metavar="OUT",
         help="output file, folder, or - for standard output",
     )
-    targeting.add_arguments(verb)
-    region.add_arguments(verb)
-    coding.add_arguments(verb)
-    preparing.add_arguments(verb)
+    recipes.add_arguments(verb)
     jobs.add_arguments(verb, quiet="no progress bar, no report")
     verb.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    wanted = targeting.from_options(options)
-    coder = coding.from_options(options, options.output)
-    region.check(options, coder)
-    how = preparing.from_options(options)
+    recipe = recipes.from_options(options, options.output)
+    coder = recipe.coder
     plan = paths.plan(options.inputs, options.output, coder.extension)
     _check_extension(options.output, coder)
     taken = Taken(options.inputs)
 
     def encode(job: Job) -> dict[str, Any]:
-        return _encode_one(coder, wanted, how, job, taken, options)
+        return _encode_one(recipe, job, taken, options)
 
     return jobs.run(plan, encode, lambda report: _show(report, options), "encode", options.quiet)
 
@@ -60,50 +50,31 @@ def _check_extension(output: str, coder: Codec) -> None:
 
 
 def _encode_one(
-    coder: Codec,
-    wanted: Wanted,
-    how: Preparation,
-    job: Job,
-    taken: Taken,
-    options: argparse.Namespace,
+    recipe: Recipe, job: Job, taken: Taken, options: argparse.Namespace
 ) -> dict[str, Any]:
     source, output, name = job.source, job.output, paths.label(job.source)
     writing.check(output, taken, not options.no_overwrite)
     times = writing.times(source) if options.preserve else None
     given = paths.read(source)
-    picture = files.read(given, name, how)
-    started = time.perf_counter()
-    try:
-        picture = region.marked(options, picture)
-        outcome = targets.encode(coder, picture, wanted)
-        data, quality, target = outcome.point.data, outcome.point.quality, None
-        if isinstance(wanted, Target):
-            # JSON has no infinity: null stands for a lossless result.
-            reached = None if math.isinf(outcome.value) else round(outcome.value, 5)
-            target = asdict(wanted) | {"met": reached, "encodes": outcome.point.encodes}
-        elif isinstance(wanted, Match):
-            target = {"kind": "match", "value": str(wanted), "met": outcome.value}
-            target["encodes"] = outcome.point.encodes
-    except ComrecError as error:
-        raise error.naming(name) from None
-    seconds = time.perf_counter() - started
+    made = recipe.encode(given, name)
+    data = made.data
     writing.write(output, data, taken, overwrite=not options.no_overwrite, keep=times)
     if not options.quiet:
-        terminal.noted(name, picture.notes)
+        terminal.noted(name, made.notes)
         if len(data) > len(given):
             terminal.noted(name, ["the output is larger than the input"])
     return {
         "input": source,
         "output": output,
-        "codec": coder.id,
-        "quality": quality,
-        "target": target,
-        "width": picture.width,
-        "height": picture.height,
+        "codec": recipe.coder.id,
+        "quality": made.quality,
+        "target": made.target,
+        "width": made.width,
+        "height": made.height,
         "input_bytes": len(given),
         "bytes": len(data),
-        "bpp": round(8 * len(data) / (picture.width * picture.height), 4),
-        "encode_s": round(seconds, 3),
+        "bpp": round(8 * len(data) / (made.width * made.height), 4),
+        "encode_s": round(made.seconds, 3),
     }
 
 

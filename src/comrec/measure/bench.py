@@ -19,12 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from comrec import fidelity, metrics, preparation, roi, ssimulacra2
+from comrec.batch import pool
+from comrec.batch.pool import Failure
 from comrec.codec import Codec
 from comrec.errors import InputError, UnsupportedPictureError
-from comrec.measure import machine, workers
+from comrec.measure import machine
 from comrec.measure.store import Store
 from comrec.measure.variants import Variant
-from comrec.measure.workers import Failure
 from comrec.picture import Picture
 from comrec.progress import progress
 
@@ -233,7 +234,7 @@ def measure(
     # New processes for each variant, so that peak memory is that of one variant.
     for one in series:
         todo = [task for task in missing if task.series == one]
-        with closing(workers.run(_measure, todo, jobs)) as answers:
+        with closing(pool.run(_measure, todo, jobs)) as answers:
             label = one.variant.label
             total = len(one.qualities) * len(sources)
             done = total - len(todo)

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from comrec import roi
-from comrec.measure import workers
+from comrec.batch import pool
 from comrec.measure.bench import Measured, Region, Series, Source, read
 from comrec.measure.comparison import CROP, busiest
 from comrec.measure.store import Store
@@ -85,7 +85,7 @@ def rows(measured: Measured, store: Store, jobs: int, quiet: bool = False) -> li
     sources = [complete[index] for index in chosen if complete]
     tasks = [task for source in sources for task in _tasks(measured, source)]
     missing = [task for task in tasks if task.key not in store]
-    with closing(workers.run(_crop, missing, jobs)) as answers:
+    with closing(pool.run(_crop, missing, jobs)) as answers:
         for task, answer in progress(answers, len(missing), "crops", quiet):
             if isinstance(answer, Crop):
                 store.add(task.key, asdict(answer))

@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from comrec.batch import pool
+from comrec.batch.pool import Failure
 from comrec.blocks import ZIGZAG
 from comrec.errors import InputError
-from comrec.measure import bench, machine, workers
+from comrec.measure import bench, machine
 from comrec.measure.bench import SUFFIXES, Failed, Series
 from comrec.measure.store import Store
 from comrec.measure.variants import Variant
-from comrec.measure.workers import Failure
 from comrec.progress import progress
 from comrec.standard import Jpeg
 from comrec.train import classifier
@@ -214,7 +215,7 @@ def judge(
     for one, wanted in tasks.items():
         todo = [task for task in wanted if task.key not in store]
         label = ORIGINAL if one is None else one.variant.label
-        with closing(workers.run(_see, todo, jobs)) as answers:
+        with closing(pool.run(_see, todo, jobs)) as answers:
             done = len(wanted) - len(todo)
             for task, answer in progress(answers, len(wanted), label, quiet, initial=done):
                 if isinstance(answer, Failure):

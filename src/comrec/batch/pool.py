@@ -11,7 +11,6 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -37,39 +36,64 @@ class Failure:
     message: str
 
 
+@dataclass(frozen=True)
+class Bound:
+    """How much tasks that run at one time may take together.
+
+    A task that takes more than all runs alone.
+
+    Attributes:
+        cost: of a task; called once for each.
+        most: the largest sum of costs.
+    """
+
+    cost: Callable[[Any], int]
+    most: int
+
+
 @dataclass
 class _Worker(Generic[Task]):
     process: SpawnProcess
     connection: Connection[Any, Any]
     task: Task | None = None
+    cost: int = 0
 
 
 def run(
-    function: Callable[[Task], Result], tasks: Iterable[Task], jobs: int
+    function: Callable[[Task], Result],
+    tasks: Iterable[Task],
+    jobs: int,
+    bound: Bound | None = None,
 ) -> Generator[tuple[Task, Result | Failure]]:
     """Each task with its result, in order of completion.
 
     Args:
         function: importable by name.
+        tasks: taken one by one, as processes become free.
         jobs: number of processes, at least 1.
+        bound: of what runs at one time; by default none.
     Returns:
         A generator; closing it terminates the processes.
     """
-    waiting = deque(tasks)
-    workers = [_start(function, index, jobs) for index in range(min(jobs, len(waiting)))]
+    waiting = _Waiting(tasks, bound)
+    workers: list[_Worker[Task]] = []
     try:
-        while waiting or any(worker.task is not None for worker in workers):
-            for worker in workers:
-                if worker.task is None and waiting:
-                    worker.task = waiting.popleft()
-                    with suppress(BrokenPipeError):  # the process died; `wait` reports it
-                        worker.connection.send(worker.task)
+        while True:
+            for index in range(jobs):
+                if not waiting.fits(sum(worker.cost for worker in workers)):
+                    break
+                if index == len(workers):
+                    workers.append(_start(function, index, jobs))
+                if workers[index].task is None:
+                    waiting.give(workers[index])
             busy = [worker for worker in workers if worker.task is not None]
+            if not busy:
+                return
             ready = wait([worker.connection for worker in busy])
             for index, worker in enumerate(workers):
                 if worker.connection not in ready or worker.task is None:
                     continue
-                task, worker.task = worker.task, None
+                task, worker.task, worker.cost = worker.task, None, 0
                 answer: Result | Failure
                 try:
                     answer = worker.connection.recv()
@@ -86,6 +110,32 @@ def run(
         for worker in workers:
             worker.process.join()
             worker.connection.close()
+
+
+class _Waiting(Generic[Task]):
+    """The tasks that no process has yet."""
+
+    def __init__(self, tasks: Iterable[Task], bound: Bound | None) -> None:
+        self._tasks = iter(tasks)
+        self._bound = bound
+        self._next: tuple[Task, int] | None = None
+
+    def fits(self, running: int) -> bool:
+        """Whether there is one, and it may run beside what costs this."""
+        if self._next is None:
+            for task in self._tasks:
+                self._next = task, 0 if self._bound is None else self._bound.cost(task)
+                break
+        if self._next is None:
+            return False
+        return self._bound is None or not running or running + self._next[1] <= self._bound.most
+
+    def give(self, worker: _Worker[Task]) -> None:
+        """Let a process that has none do the next."""
+        assert self._next is not None
+        (worker.task, worker.cost), self._next = self._next, None
+        with suppress(BrokenPipeError):  # the process died; `wait` reports it
+            worker.connection.send(worker.task)
 
 
 def _start(function: Callable[[Any], Any], index: int, jobs: int) -> _Worker[Any]:
