@@ -259,7 +259,9 @@ def test_a_finer_plane_changes_none_of_those_before(tmp_path: Path) -> None:
     old = build(recipe)
     for number, module in enumerate(old.values()):
         shaken(module, number)
-    old["planes"].begun.fill_(True)
+    own = old["planes"]
+    assert isinstance(own, planes.Planes)
+    own.begun.fill_(True)
     x = torch.rand(1, 3, 64, 64)
     made = PhotoStore(tmp_path / "s", list_photos(photos(tmp_path / "in", 208)), "RGB", 192)
     scheme = Finer(recipe, copy.deepcopy(old), made, made, "cpu")
@@ -272,7 +274,7 @@ def test_a_finer_plane_changes_none_of_those_before(tmp_path: Path) -> None:
             before = old["g_s"](known, torch.tensor([plane / (PLANES - 1)]))
             after = scheme.pair["g_s"](2 * known, torch.tensor([plane / PLANES]))
             assert torch.allclose(after, before, atol=1e-4)
-        cost = old["planes"](y, torch.full((1,), PLANES))[0]
+        cost = own(y, torch.full((1,), PLANES))[0]
         finer = scheme.planes(2 * y, torch.full((1,), PLANES + 1))[0]
     assert torch.allclose(finer[:, :-1], cost, atol=1e-3)
 
