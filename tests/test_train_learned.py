@@ -442,9 +442,10 @@ def test_a_run_goes_on_from_another_and_exports_what_codes(
         if not name.startswith("contexts."):  # of no use without a rate; the third finds them
             assert torch.allclose(value, state[1][name], atol=1e-6), name  # at a rate of 0
 
+    made = store.manifest(out / "weights" / "manifest.json")
     monkeypatch.setattr(store, "FOLDER", out / "weights")
-    entries = json.loads((out / "weights" / "manifest.json").read_text())["networks"]
-    found = {entry["role"]: store.Network(**entry) for entry in entries}
+    monkeypatch.setattr(store, "networks", lambda: made)
+    found = {network.role: network for network in made}
     assert set(found) == {"g_a", "h_a", "h_s", "g_s", "gradient"}
     assert {(n.family, n.variant) for n in found.values()} == {("liu2018", "mse")}
     assert found["g_a"].name == "liu2018-mse-g_a"

@@ -110,7 +110,7 @@ class Rippel2017(ProgressiveCodec):
     summary = "features of six scales by bit-planes, progressive"
     packages = ("onnxruntime", "constriction")
     quality_step = 100 / (PLANES * len(LATTICES) * 6)
-    bench_qualities = (8, 20, 33, 42, 50, 63, 75, 88, 100)
+    bench_qualities = (8, 21, 33, 42, 50, 67, 83, 100)
 
     metric: Metric = option("ms-ssim", "what its networks were trained for", get_args(Metric))
     effort: int = effort_option("from 6 on, latents are refined for the picture")
