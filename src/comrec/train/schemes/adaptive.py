@@ -77,8 +77,7 @@ class Adaptive(BitPlanes):
         original = self.training.crops(random, recipe.batch, recipe.crop, self.device)
         with self.autocast():
             y = self.pair["g_a"](original)
-        everything = torch.full((len(y),), self.planes.count, device=y.device)
-        bits = self.planes(y.detach(), everything)[0].sum() / len(y) / recipe.crop**2
+        bits = self.whole_bpp(y.detach())
         feedback = self.pair["feedback"]
         assert isinstance(feedback, Feedback)
         feedback.follow(bits, recipe.bpp)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,6 +16,7 @@ from comrec.inference.store import Network
 from comrec.train import export, losses, precision
 from comrec.train.data import PhotoStore
 from comrec.train.families import FAMILIES, Family
+from comrec.train.perceptual import Features
 from comrec.train.recipe import Recipe
 
 VALIDATION_SEED = 7
@@ -80,6 +82,11 @@ class Scheme(ABC):
 
 class Learned(Scheme):
     """Trains networks throughout, by rate and distortion."""
+
+    @cached_property
+    def features(self) -> Features:
+        """For perceptual losses; loaded when it is first used."""
+        return Features().to(self.device)
 
     def loss(
         self, original: Tensor, reconstruction: Tensor, bits: Tensor, quality: Tensor

@@ -72,9 +72,7 @@ class BitPlanes(Learned):
         if step < WARM_UP and not recipe.start.startswith(recipe.family):
             with torch.no_grad(), self.autocast():
                 y = self.pair["g_a"](original)
-            everything = torch.full((len(y),), self.planes.count, device=y.device)
-            bits: Tensor = self.planes(y, everything)[0]
-            return bits.sum((1, 2, 3, 4)).mean() / recipe.crop**2
+            return self.whole_bpp(y)
         # Cuts are spread alike in each batch, but for the first planes, which show nothing yet.
         place = (random.permutation(recipe.batch) + random.random(recipe.batch)) / recipe.batch
         place = _EARLIEST + (1 - _EARLIEST) * place
@@ -82,6 +80,12 @@ class BitPlanes(Learned):
             y = self.pair["g_a"](original)
         reconstruction, bits, quality = self.cut(y, torch.from_numpy(place).to(self.device).float())
         return self.loss(original, reconstruction, bits, quality)
+
+    def whole_bpp(self, y: Tensor) -> Tensor:
+        """Bits per pixel of all planes of latents, mean over the batch."""
+        everything = torch.full((len(y),), self.planes.count, device=y.device)
+        bits: Tensor = self.planes(y, everything)[0]
+        return bits.sum() / len(y) / self.recipe.crop**2
 
     def cut(self, y: Tensor, place: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What files that are cut hold.

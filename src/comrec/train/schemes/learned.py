@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -128,10 +127,6 @@ class Perceptual(Curriculum):
         parts = super().networks(recipe)
         parts["discriminator"] = perceptual.Discriminator()
         return parts
-
-    @cached_property
-    def features(self) -> perceptual.Features:
-        return perceptual.Features().to(self.device)
 
     def loss(
         self, original: Tensor, reconstruction: Tensor, bits: Tensor, quality: Tensor

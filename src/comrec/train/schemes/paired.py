@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from comrec.inference import store
 from comrec.inference.store import Network
 from comrec.learned.rippel2017 import Networks
 from comrec.train import export, losses
-from comrec.train.perceptual import Features, PairDiscriminator
+from comrec.train.perceptual import PairDiscriminator
 from comrec.train.recipe import Recipe
 from comrec.train.schemes.bitplanes import WARM_UP, BitPlanes
 
@@ -106,10 +105,6 @@ class Paired(BitPlanes):
         theirs = export.weights_of(self.start.g_a.load())
         if any(not torch.equal(ours[name].cpu(), value) for name, value in theirs.items()):
             raise OptionError(f"{self.recipe.name}: --from wants a run on {self.recipe.start}")
-
-    @cached_property
-    def features(self) -> Features:
-        return Features().to(self.device)
 
     def coded(self, y: Tensor, planes: Tensor) -> tuple[Tensor, Tensor]:
         """Bits do not change: they count as none."""
