@@ -35,6 +35,8 @@ Degradation = Callable[[Pixels, float], tuple[Pixels, list[float]]]
 Track = Callable[[Iterable[Any], int, str], Iterable[Any]]
 """Wraps an iterable of known length in a labelled progress bar."""
 
+ALL = slice(None)  # of a batch
+
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".jp2"}
 
 
@@ -208,41 +210,56 @@ class PhotoStore:
         self._tiles = _places(path, side, self.shapes)
 
     def sample(
-        self, random: np.random.Generator, batch: int, crop: int, scale: int = 1
+        self,
+        random: np.random.Generator,
+        batch: int,
+        crop: int,
+        scale: int = 1,
+        share: slice = ALL,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Random crops with random flips and quarter turns.
 
+        Args:
+            share: which of the batch are wanted; the others are drawn, but not cut.
         Returns:
-            original (batch, C, crop, crop) and coded (batch, C, crop/scale, crop/scale) in 0..1,
-            channels last; conditions (batch, 2) in 0..1. Without quality bins, coded is empty.
+            original (N, C, crop, crop) and coded (N, C, crop/scale, crop/scale) in 0..1, channels
+            last; conditions (N, 2) in 0..1. Without quality bins, coded is empty.
         """
         originals, coded, conditions = [], [], []
         shares = np.array(self.bin_weights) / sum(self.bin_weights) if self.bins else None
         weights = np.array([h * w for h, w in self.shapes], np.float64)
-        for index in random.choice(len(self.shapes), batch, p=weights / weights.sum()):
+        wanted = range(batch)[share]
+        drawn = random.choice(len(self.shapes), batch, p=weights / weights.sum())
+        for number, index in enumerate(drawn):
             height, width = self.shapes[index]
             top = int(random.integers(0, (height - crop) // scale + 1))
             left = int(random.integers(0, (width - crop) // scale + 1))
             turn, flip = int(random.integers(4)), bool(random.integers(2))
 
+            chosen = int(random.choice(len(self.bins), p=shares)) if self.bins else None
+            if number not in wanted:
+                continue
+
             place = (top, left, crop, turn, flip)
             originals.append(_cut(self.original[index], scale, scale, *place))
-            if self.bins:
-                flat, labels = self.bins[int(random.choice(len(self.bins), p=shares))]
+            if chosen is not None:
+                flat, labels = self.bins[chosen]
                 coded.append(_cut(flat[index], 1, scale, *place))
                 conditions.append(labels[index])
         return _tensor(originals), _tensor(coded), torch.tensor(conditions, dtype=torch.float32)
 
     def crops(
-        self, random: np.random.Generator, batch: int, crop: int, device: str
+        self, random: np.random.Generator, batch: int, crop: int, device: str, share: slice = ALL
     ) -> torch.Tensor:
         """Random crops of the originals with random flips and quarter turns, cut on the device.
 
         The first call puts the whole store there: a GPU that waits for crops from the processor
         is idle most of the time.
 
+        Args:
+            share: which of the batch are wanted.
         Returns:
-            (batch, C, crop, crop) in 0..1, channels last.
+            (N, C, crop, crop) in 0..1, channels last.
         """
         flat = self._on(device)
         shapes = np.array(self.shapes)
@@ -261,7 +278,7 @@ class PhotoStore:
         along, down = 1 - 2 * mirrored, (1 - 2 * upturned) * width
         along, down = np.where(turned, down, along), np.where(turned, along, down)
         start, right, below = (
-            torch.from_numpy(part).to(device).view(-1, 1, 1) for part in (first, along, down)
+            torch.from_numpy(part[share]).to(device).view(-1, 1, 1) for part in (first, along, down)
         )
         line = torch.arange(crop, device=device)
         places = start + below * line[:, None] + right * line

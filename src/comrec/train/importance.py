@@ -25,6 +25,7 @@ from comrec.errors import DamagedFileError
 from comrec.roi.network import PITCH
 from comrec.train import classifier
 from comrec.train.data import PhotoStore
+from comrec.train.parallel import BatchNorm2d
 
 _CLASSES = 5
 _STRIDE = 32
@@ -97,13 +98,13 @@ class _Inverted(nn.Module):
         inner = expansion * inputs
         self.body = nn.Sequential(
             nn.Conv2d(inputs, inner, 1, bias=False),
-            nn.BatchNorm2d(inner),
+            BatchNorm2d(inner),
             nn.ReLU6(),
             nn.Conv2d(inner, inner, 3, stride, 1, groups=inner, bias=False),
-            nn.BatchNorm2d(inner),
+            BatchNorm2d(inner),
             nn.ReLU6(),
             nn.Conv2d(inner, outputs, 1, bias=False),
-            nn.BatchNorm2d(outputs),
+            BatchNorm2d(outputs),
         )
         self.adds = stride == 1 and inputs == outputs
 
@@ -124,7 +125,7 @@ class Importance(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stem = nn.Sequential(
-            nn.Conv2d(3, 16, 3, 2, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU6()
+            nn.Conv2d(3, 16, 3, 2, 1, bias=False), BatchNorm2d(16), nn.ReLU6()
         )
         self.fine = nn.Sequential(
             _Inverted(16, 24, 2, 3),

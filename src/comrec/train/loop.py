@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from comrec.errors import DamagedFileError, OptionError
+from comrec.train import parallel
 from comrec.train.muon import Muon
 
 Step = Callable[[np.random.Generator, int], Tensor]
@@ -92,6 +93,9 @@ class Trainer:
         return self.folder / "checkpoint.pt"
 
     def save(self) -> None:
+        """Write the checkpoint, if this process is the first."""
+        if parallel.rank():
+            return
         state = {
             "module": self.module.state_dict(),
             "average": self.average,
@@ -106,29 +110,32 @@ class Trainer:
         os.replace(part, self.checkpoint)
 
     def resume(self) -> bool:
-        """Continue from the checkpoint, if there is one.
+        """Continue from the checkpoint, if there is one; of the first process, in all.
 
         Raises:
             DamagedFileError: it cannot be read.
             OptionError: it is of other networks or another optimiser.
         """
-        if not self.checkpoint.exists():
+        state = parallel.from_first(self._kept)
+        if state is None:
             return False
-        state = read_checkpoint(self.checkpoint, self.device)
         try:
             self.module.load_state_dict(state["average"])  # only to see that it fits
             self.module.load_state_dict(state["module"])
-            self.average = state["average"]
+            self.average = {k: v.to(self.device) for k, v in state["average"].items()}
             for optimiser, kept in zip(self.optimisers, state["optimisers"], strict=True):
                 optimiser.load_state_dict(kept)
             self.step, self.seconds = int(state["step"]), float(state["seconds"])
             self.norm = float(state["norm"])
-            torch.set_rng_state(state["torch_rng"].cpu())
+            torch.set_rng_state(state["torch_rng"])
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError):
             raise OptionError(
                 f"{self.checkpoint}: is not of a run of this recipe; choose another -o"
             ) from None
         return True
+
+    def _kept(self) -> dict[str, Any] | None:
+        return read_checkpoint(self.checkpoint) if self.checkpoint.exists() else None
 
     def run(
         self,
@@ -141,13 +148,14 @@ class Trainer:
 
         Args:
             step_loss: draws a batch from a generator seeded by the step number, so that a
-                resumed run sees the batches it would have seen.
+                resumed run sees the batches it would have seen; of several processes, each its
+                share.
             validate: scores the module, which then has the averaged weights and is in evaluation
                 mode. The scores are written to the curve.
             every: steps between validations and checkpoints.
             track: wraps the step counter in a progress bar.
         Returns:
-            the scores of the averaged weights after the last step.
+            the scores of the averaged weights after the last step; none but in the first process.
         """
         started = time.monotonic() - self.seconds
         running = 0.0
@@ -161,27 +169,33 @@ class Trainer:
                     optimiser.zero_grad(set_to_none=True)
                 loss = step_loss(np.random.default_rng([step, 2017]), step)
                 loss.backward()  # type: ignore[no-untyped-call]
+                parallel.average(self.module.parameters())
                 self._clip()
                 for optimiser in self.optimisers:
                     optimiser.step()
                 self._update_average(step)
-                value = loss.item()
+                value = parallel.mean(loss).item()
                 running = value if running == 0.0 else 0.99 * running + 0.01 * value
                 self.step = step + 1
                 self.seconds = time.monotonic() - started
                 if self.step % every == 0 or self.step == self.schedule.steps:
                     self.save()
-                    with self.averaged():
-                        scores = validate()
+                    scores = self._scores(validate)
                     self._log({"loss": running, **scores})
-                if asked:
+                if parallel.any_of(bool(asked)):
                     self.save()
+                    parallel.wait()
                     raise KeyboardInterrupt
         if scores is None:  # resumed after the last step
-            with self.averaged():
-                scores = validate()
+            scores = self._scores(validate)
         self.module.load_state_dict(self.average)
         return scores
+
+    def _scores(self, validate: Callable[[], dict[str, float]]) -> dict[str, float]:
+        if parallel.rank():
+            return {}
+        with self.averaged():
+            return validate()
 
     def _clip(self) -> None:
         limit = self.schedule.clip * self.norm if self.norm else float("inf")
@@ -204,6 +218,8 @@ class Trainer:
         return _Averaged(self)
 
     def _log(self, row: dict[str, float]) -> None:
+        if parallel.rank():
+            return
         path = self.folder / "curve.csv"
         new = not path.exists()
         with path.open("a", newline="") as file:
@@ -213,15 +229,15 @@ class Trainer:
             writer.writerow([self.step, round(self.seconds), *(round(v, 5) for v in row.values())])
 
 
-def read_checkpoint(path: Path, device: str) -> dict[str, Any]:
-    """What `Trainer.save` saved; "average" is a state dict, the rest is not checked.
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What `Trainer.save` saved, on the CPU; "average" is a state dict, the rest is not checked.
 
     Raises:
         DamagedFileError: this is no checkpoint, or a damaged one.
     """
     with path.open("rb") as file:
         try:
-            state = torch.load(file, map_location=device, weights_only=True)
+            state = torch.load(file, map_location="cpu", weights_only=True)
         except Exception:  # damaged bytes make it raise anything
             state = None
     average = state.get("average") if isinstance(state, dict) else None

@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from comrec.train.parallel import BatchNorm2d
+
 
 class Jiang2017Com(nn.Module):
     """ComCNN of Jiang et al. 2017: three layers, the second halves the picture.
@@ -70,7 +72,7 @@ class Jiang2017Rec(nn.Module):
         for _ in range(layers - 2):
             body += [
                 nn.Conv2d(channels, channels, 3, padding=1, bias=False),
-                nn.BatchNorm2d(channels),
+                BatchNorm2d(channels),
                 nn.ReLU(),
             ]
         last = nn.Conv2d(channels, 1, 3, padding=1)

@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from comrec.errors import OptionError
+from comrec.train import parallel
 from comrec.train.recipe import Recipe
 from comrec.train.recurrent import UNITS, State, Unit
 
@@ -100,7 +101,9 @@ class Binariser(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         p = torch.tanh(self.conv(features).float())
-        threshold = 2 * torch.rand_like(p) - 1 if self.training else torch.zeros_like(p)
+        threshold = torch.zeros_like(p)
+        if self.training:
+            threshold = 2 * parallel.drawn(p, torch.rand_like) - 1
         bits = torch.where(p >= threshold, 1.0, -1.0)
         return bits + (p - p.detach())
 

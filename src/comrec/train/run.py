@@ -15,13 +15,14 @@ from torch import Tensor, nn
 from comrec.errors import OptionError
 from comrec.inference import store as weights
 from comrec.progress import progress
-from comrec.train import export
+from comrec.train import export, parallel
 from comrec.train import recipe as recipes
 from comrec.train.codecs import RealCodec
 from comrec.train.data import PhotoStore, list_photos
 from comrec.train.loop import Schedule, Trainer, read_checkpoint
 from comrec.train.recipe import Recipe
 from comrec.train.schemes import SCHEMES, build
+from comrec.train.schemes.base import Scheme
 
 _HELD_OUT = 16  # every nth photograph is for validation, where no folder is given for it
 # Learning rates relative to the schedule's, of few parameters that have far to go.
@@ -46,7 +47,8 @@ def train(
     """Run a recipe to its end and export the networks.
 
     Ctrl-C (or SIGTERM) saves a checkpoint; ``resume`` goes on from there, with the batches that
-    would have come.
+    would have come. Where torchrun started several processes, each calls this, and they train
+    together (`train.parallel`).
 
     Args:
         origin: the folder of a run whose averaged weights this one starts from, in place of the
@@ -56,41 +58,61 @@ def train(
         compiled: put the networks through torch.compile.
     Returns:
         the folder of the exported networks; ``output`` where none are exported, as a stage of the
-        curriculum without a rate term cannot code pictures.
+        curriculum without a rate term cannot code pictures, and several processes have one that
+        exports.
     Raises:
-        OptionError: the output holds a run already, the recipe does not exist or is wrong, or the
-            networks of ``origin`` do not fit it.
+        OptionError: the output holds a run already, the recipe does not exist or is wrong, its
+            batch cannot be split over the processes, or the networks of ``origin`` do not fit it.
         InputError: pictures or a checkpoint are missing or damaged.
     """
-    recipe = recipes.load(recipe_name)
+    with parallel.joined(device):
+        recipe = parallel.from_first(lambda: _recipe(recipe_name, output, resume, steps))
+        torch.manual_seed(2017)
+        pair = build(recipe)
+        if origin is not None:
+            go_on_from(pair, origin)
+        elif recipe.start:
+            SCHEMES[recipe.scheme].begin_from(pair, parameters_of(recipe.start, set(pair.keys())))
+
+        def prepare() -> Scheme:
+            training, scoring = _stores(recipe, data, validation, store or output / "data")
+            return SCHEMES[recipe.scheme](recipe, pair, training, scoring, device)
+
+        scheme = parallel.in_turns(prepare)
+        parallel.align(pair)
+        schedule = Schedule(recipe.steps, recipe.rate, muon=recipe.muon)
+        factors = {"com": recipe.com_rate, **_FACTORS}
+        trainer = Trainer(pair, schedule, output, device, factors)
+        if resume:
+            trainer.resume()
+        if compiled:
+            for module in pair.values():
+                module.compile()
+
+        def track(counter: Iterator[int], done: int, total: int) -> Iterator[int]:
+            return progress(counter, total, recipe.name, parallel.rank() > 0, done)
+
+        scores = trainer.run(scheme.step_loss, scheme.validate, recipe.validate_every, track)
+        facts = _facts(recipe, trainer, scores, len(scheme.training.shapes))
+        if parallel.rank():
+            return output
+    folder = output / "weights"
+    return folder if scheme.export(folder, facts) else output
+
+
+def _recipe(name: str, output: Path, resume: bool, steps: int | None) -> Recipe:
+    recipe = recipes.load(name)
     if steps is not None:
         recipe = dataclasses.replace(recipe, steps=steps)
     if (output / "checkpoint.pt").exists() and not resume:
         raise OptionError(f"{output}: holds a run already; --resume it, or choose another -o")
-    torch.manual_seed(2017)
-    pair = build(recipe)
-    if origin is not None:
-        go_on_from(pair, origin)
-    elif recipe.start:
-        SCHEMES[recipe.scheme].begin_from(pair, parameters_of(recipe.start, set(pair.keys())))
-    training, scoring = _stores(recipe, data, validation, store or output / "data")
-    scheme = SCHEMES[recipe.scheme](recipe, pair, training, scoring, device)
-    schedule = Schedule(recipe.steps, recipe.rate, muon=recipe.muon)
-    factors = {"com": recipe.com_rate, **_FACTORS}
-    trainer = Trainer(pair, schedule, output, device, factors)
-    if resume:
-        trainer.resume()
-    if compiled:
-        for module in pair.values():
-            module.compile()
-
-    def track(counter: Iterator[int], done: int, total: int) -> Iterator[int]:
-        return progress(counter, total, recipe.name, initial=done)
-
-    scores = trainer.run(scheme.step_loss, scheme.validate, recipe.validate_every, track)
-    facts = _facts(recipe, trainer, scores, len(training.shapes))
-    folder = output / "weights"
-    return folder if scheme.export(folder, facts) else output
+    processes, together = parallel.size(), SCHEMES[recipe.scheme].together(recipe)
+    if processes > 1 and recipe.batch % (processes * together):
+        raise OptionError(
+            f"{recipe.name}: a batch of {recipe.batch} crops, {together} of them together, cannot "
+            f"be split evenly over {processes} processes; start fewer"
+        )
+    return recipe
 
 
 def parameters_of(name: str, roles: Container[str]) -> dict[str, dict[str, Tensor]]:
@@ -115,10 +137,7 @@ def go_on_from(pair: nn.ModuleDict, origin: Path) -> None:
         OptionError: there is no checkpoint, or its networks have other shapes.
         DamagedFileError: it cannot be read.
     """
-    path = origin / "checkpoint.pt"
-    if not path.exists():
-        raise OptionError(f"{origin}: no checkpoint.pt; --from wants the folder of a run")
-    average: dict[str, Tensor] = read_checkpoint(path, "cpu")["average"]
+    average = parallel.from_first(lambda: _average_of(origin))
     for role, module in pair.items():
         start = f"{role}."
         own = {k.removeprefix(start): v for k, v in average.items() if k.startswith(start)}
@@ -130,6 +149,14 @@ def go_on_from(pair: nn.ModuleDict, origin: Path) -> None:
             raise OptionError(
                 f"{origin}: its {role} has other layers than this recipe's; is the width the same?"
             ) from None
+
+
+def _average_of(origin: Path) -> dict[str, Tensor]:
+    path = origin / "checkpoint.pt"
+    if not path.exists():
+        raise OptionError(f"{origin}: no checkpoint.pt; --from wants the folder of a run")
+    average: dict[str, Tensor] = read_checkpoint(path)["average"]
+    return average
 
 
 def _stores(
@@ -186,11 +213,12 @@ def _add_quality_bins(recipe: Recipe, made: PhotoStore) -> None:
 def _facts(
     recipe: Recipe, trainer: Trainer, scores: dict[str, float], photos: int
 ) -> dict[str, Any]:
+    processes = f"{parallel.size()} x " if parallel.size() > 1 else ""
     return {
         "recipe": recipe.name,
         "steps": trainer.step,
         "seconds": round(trainer.seconds),
-        "hardware": f"{trainer.device}: {platform.processor() or platform.machine()}",
+        "hardware": f"{processes}{trainer.device}: {platform.processor() or platform.machine()}",
         "torch": torch.__version__,
         "photos": photos,
         "scores": {key: round(value, 4) for key, value in scores.items()},

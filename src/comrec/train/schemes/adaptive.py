@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from comrec.train import parallel
 from comrec.train.planes import truncated
 from comrec.train.recipe import Recipe
 from comrec.train.schemes.bitplanes import BitPlanes
@@ -74,13 +75,14 @@ class Adaptive(BitPlanes):
 
     def step_loss(self, random: np.random.Generator, step: int) -> Tensor:
         recipe = self.recipe
-        original = self.training.crops(random, recipe.batch, recipe.crop, self.device)
+        share = self.share
+        original = self.training.crops(random, recipe.batch, recipe.crop, self.device, share)
         with self.autocast():
             y = self.pair["g_a"](original)
         bits = self.whole_bpp(y.detach())
         feedback = self.pair["feedback"]
         assert isinstance(feedback, Feedback)
-        feedback.follow(bits, recipe.bpp)
+        feedback.follow(parallel.mean(bits), recipe.bpp)
         with self.autocast():
             finest = torch.zeros(1, device=y.device)
             place = torch.ones(len(y), device=y.device)

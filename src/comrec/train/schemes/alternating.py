@@ -33,7 +33,7 @@ class Alternating(Sandwich):
             parameter.requires_grad_(not com_turn)
         rec.train(not com_turn)
 
-        (original, _, _) = self.draw(self.training, random)
+        (original, _, _) = self.draw(self.training, random, self.share)
         quality = 50 if random.random() < 0.6 else int(random.integers(*_whole(recipe.quality)))
         compact = com(original)
         decoded = self._through(compact, quality)

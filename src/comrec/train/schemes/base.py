@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from comrec.inference.store import Network
-from comrec.train import export, losses, precision
-from comrec.train.data import PhotoStore
+from comrec.train import export, losses, parallel, precision
+from comrec.train.data import ALL, PhotoStore
 from comrec.train.families import FAMILIES, Family
 from comrec.train.perceptual import Features
 from comrec.train.recipe import Recipe
@@ -60,9 +60,23 @@ class Scheme(ABC):
                 # BatchNorm's step counters are not exported.
                 pair[role].load_state_dict(kept, strict=False)
 
+    @classmethod
+    def together(cls, recipe: Recipe) -> int:
+        """So many crops of a batch that follow each other must be in one process."""
+        return 1
+
+    @property
+    def share(self) -> slice:
+        """Which crops of a training batch are this process's."""
+        return parallel.share(self.recipe.batch)
+
     @abstractmethod
     def step_loss(self, random: np.random.Generator, step: int) -> Tensor:
-        """The loss of one batch."""
+        """The loss of one batch; of several processes, of this one's share of it.
+
+        All random numbers are drawn for the whole batch. What depends on several crops otherwise
+        than by the mean of their losses follows from the whole batch, too.
+        """
 
     @abstractmethod
     def validate(self) -> dict[str, float]:
@@ -119,10 +133,12 @@ class Sandwich(Scheme):
     def family(self) -> Family:
         return FAMILIES[self.recipe.family]
 
-    def draw(self, store: PhotoStore, random: np.random.Generator) -> list[Tensor]:
+    def draw(
+        self, store: PhotoStore, random: np.random.Generator, share: slice = ALL
+    ) -> list[Tensor]:
         """A batch, as `PhotoStore.sample` gives it."""
         recipe = self.recipe
-        batch = store.sample(random, recipe.batch, recipe.crop, recipe.scale)
+        batch = store.sample(random, recipe.batch, recipe.crop, recipe.scale, share)
         return [part.to(self.device) for part in batch]
 
     def export(self, folder: Path, training: dict[str, Any]) -> list[Network]:

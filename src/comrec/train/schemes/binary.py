@@ -70,22 +70,26 @@ class Binary(Learned):
 
     def step_loss(self, random: np.random.Generator, step: int) -> Tensor:
         recipe = self.recipe
-        original = self.training.crops(random, recipe.batch, recipe.crop, self.device)
+        share = self.share
+        original = self.training.crops(random, recipe.batch, recipe.crop, self.device, share)
         spread = (random.permutation(recipe.batch) + random.random(recipe.batch)) / recipe.batch
         iterations = torch.from_numpy(1 + (ITERATIONS - 1) * spread).float().to(self.device)
+        runs, iterations = _runs(iterations), iterations[share]
         if step < WARM_UP and not recipe.start.startswith(recipe.family):
             with torch.no_grad():
                 y = self.pair["g_a"](original)
-            bits: Tensor = self.code(y, iterations, moved=False)[1]
+            bits: Tensor = self.code(y, iterations, runs, moved=False)[1]
             return bits.mean() / recipe.crop**2
-        reconstruction, bits, place = self.through(original, iterations)
+        reconstruction, bits, place = self.through(original, iterations, runs)
         return self.loss(original, reconstruction, bits, place)
 
-    def through(self, original: Tensor, iterations: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def through(
+        self, original: Tensor, iterations: Tensor, runs: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Reconstructions, (N,) bits, and (N,) the share of the bits that there could be."""
         with self.autocast():
             y = self.pair["g_a"](original)
-        known, bits = self.code(y, iterations)
+        known, bits = self.code(y, iterations, runs)
         share = iterations / ITERATIONS
         with self.autocast():
             reconstruction = self.pair["g_s"](known, share)
@@ -95,6 +99,7 @@ class Binary(Learned):
         self,
         y: Tensor,
         iterations: Tensor,
+        runs: int,
         *,
         moved: bool = True,
         seen: Callable[[tuple[Tensor, Tensor]], None] | None = None,
@@ -104,6 +109,7 @@ class Binary(Learned):
         Args:
             iterations: (N,), 1..ITERATIONS; of the last, where it is not whole, such a share of the
                 places has bits: those of which most is left.
+            runs: of the networks; those after the last iteration of a file have no bits of it.
             moved: whether what bits cost moves them.
             seen: is given which places go on, and the bits, of each iteration.
         Returns:
@@ -116,7 +122,7 @@ class Binary(Learned):
         total = torch.zeros_like(iterations)
         mine = encode.unit.start(y)
         theirs = decode.unit.start(y)
-        for number in range(math.ceil(float(iterations.max()))):
+        for number in range(runs):
             iteration = torch.tensor(number, device=y.device)
             left = y - known
             share = (iterations - number).clamp(0, 1)
@@ -144,7 +150,7 @@ class Binary(Learned):
         for count in _SCORED:
             iterations = torch.full((len(original),), float(count), device=self.device)
             with torch.no_grad():
-                reconstruction, bits, share = self.through(original, iterations)
+                reconstruction, bits, share = self.through(original, iterations, count)
             scores[f"bpp_{count}"] = float(bits.mean()) / recipe.crop**2
             scores[f"psnr_{count}"] = psnr(reconstruction, original)
             similarity = losses.ms_ssim(reconstruction.clamp(0, 1), original).mean(1)
@@ -165,9 +171,15 @@ class Binary(Learned):
             steps: list[tuple[Tensor, Tensor]] = []
             with torch.no_grad():
                 y = self.pair["g_a"](self.training.crops(random, 1, side, self.device))
-                self.code(y, torch.tensor([count], device=self.device), seen=steps.append)
+                iterations = torch.tensor([count], device=self.device)
+                self.code(y, iterations, _runs(iterations), seen=steps.append)
             flags, bits = (torch.cat(parts).cpu().numpy() for parts in zip(*steps, strict=True))
             yield Coded(flags[:, 0], bits.astype(np.int8))
+
+
+def _runs(iterations: Tensor) -> int:
+    """What the file of a batch that has most iterations needs."""
+    return math.ceil(float(iterations.max()))
 
 
 def _most(energy: Tensor, share: Tensor) -> Tensor:

@@ -68,14 +68,15 @@ class BitPlanes(Learned):
 
     def step_loss(self, random: np.random.Generator, step: int) -> Tensor:
         recipe = self.recipe
-        original = self.training.crops(random, recipe.batch, recipe.crop, self.device)
+        share = self.share
+        original = self.training.crops(random, recipe.batch, recipe.crop, self.device, share)
         if step < WARM_UP and not recipe.start.startswith(recipe.family):
             with torch.no_grad(), self.autocast():
                 y = self.pair["g_a"](original)
             return self.whole_bpp(y)
         # Cuts are spread alike in each batch, but for the first planes, which show nothing yet.
         place = (random.permutation(recipe.batch) + random.random(recipe.batch)) / recipe.batch
-        place = _EARLIEST + (1 - _EARLIEST) * place
+        place = _EARLIEST + (1 - _EARLIEST) * place[share]
         with self.autocast():
             y = self.pair["g_a"](original)
         reconstruction, bits, quality = self.cut(y, torch.from_numpy(place).to(self.device).float())

@@ -28,9 +28,10 @@ class Filter(Sandwich):
         return nn.ModuleDict({"rec": FAMILIES[recipe.family].rec(recipe.scale)})
 
     def step_loss(self, random: np.random.Generator, step: int) -> Tensor:
-        original, coded, condition = self.draw(self.training, random)
+        original, coded, condition = self.draw(self.training, random, self.share)
         if self.recipe.channels == 3:
-            gray = torch.from_numpy(random.random(len(original)) < 0.12).view(-1, 1, 1, 1)
+            chances = random.random(self.recipe.batch)[self.share]
+            gray = torch.from_numpy(chances < 0.12).view(-1, 1, 1, 1)
             original, coded = _some_gray(original, gray), _some_gray(coded, gray)
         with self.autocast():
             prediction = self._reconstruct(coded, condition)

@@ -34,8 +34,9 @@ class Finer(BitPlanes):
     def step_loss(self, random: np.random.Generator, step: int) -> Tensor:
         """Bits per pixel of the last plane."""
         recipe = self.recipe
-        original = self.training.crops(random, recipe.batch, recipe.crop, self.device)
+        share = self.share
+        original = self.training.crops(random, recipe.batch, recipe.crop, self.device, share)
         with torch.no_grad(), self.autocast():
             y = self.pair["g_a"](original)
         bits: Tensor = self.planes.plane(y, self.planes.count - 1)[0]
-        return bits.sum() / (recipe.batch * recipe.crop**2)
+        return bits.sum() / (len(y) * recipe.crop**2)

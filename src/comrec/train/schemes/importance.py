@@ -68,8 +68,12 @@ class Imitation(Scheme):
         contrast = torch.from_numpy(random.uniform(0.7, 1.2, (len(pictures), 1, 1, 1))).float()
         light = torch.from_numpy(random.uniform(-0.15, 0.15, (len(pictures), 3, 1, 1))).float()
         pictures = ((pictures - 0.5) * contrast + 0.5 + light).clamp(0, 1)
+        seen = seen.to(self.device)
+        dims = (0, 2, 3)
+        seen = (seen - seen.mean(dims, keepdim=True)) / seen.std(dims, keepdim=True)
+        pictures, wanted, seen = (part[self.share] for part in (pictures, wanted, seen))
         pictures = pictures.to(self.device, memory_format=torch.channels_last)
-        wanted, seen = wanted.to(self.device)[:, 0], seen.to(self.device)
+        wanted = wanted.to(self.device)[:, 0]
         network = self.pair["map"]
         assert isinstance(network, Importance)
         with self.autocast():
@@ -77,8 +81,6 @@ class Imitation(Scheme):
             beside = self.pair["beside"](coarse)
         maps = maps[:, 0].float()
         loss: Tensor = (1 - correlation(maps, wanted)).mean() + (maps - wanted).square().mean()
-        dims = (0, 2, 3)
-        seen = (seen - seen.mean(dims, keepdim=True)) / seen.std(dims, keepdim=True)
         loss += _BESIDE * (beside.float() - seen).square().mean()
         return loss
 

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from comrec.jpegtuning.tuned import TunedJpeg
 from comrec.sandwich import conditions
-from comrec.train import losses, proxy
+from comrec.train import losses, parallel, proxy
 from comrec.train.codecs import payload, through_codec
+from comrec.train.recipe import Recipe
 from comrec.train.schemes.base import VALIDATION_SEED, Sandwich, psnr
 
 
@@ -25,6 +26,11 @@ class Joint(Sandwich):
 
     families = ("comrec",)
     GROUPS = 4  # qualities per batch
+
+    @classmethod
+    def together(cls, recipe: Recipe) -> int:
+        """A group, which is one file."""
+        return -(-recipe.batch // cls.GROUPS)
 
     @cached_property
     def coder(self) -> TunedJpeg:
@@ -49,15 +55,18 @@ class Joint(Sandwich):
         return reconstruction.float(), weight * rate.sum(), proxy.outside(compact), bits
 
     def step_loss(self, random: np.random.Generator, step: int) -> Tensor:
-        original, _, _ = self.draw(self.training, random)
+        recipe = self.recipe
+        original, _, _ = self.draw(self.training, random, self.share)
+        crops = self.together(recipe)
+        groups = -(-recipe.batch // crops)
+        qualities = random.uniform(*recipe.quality, groups)[parallel.share(groups)].tolist()
         losses_of_groups = []
-        for part in original.chunk(self.GROUPS):
-            quality = float(random.uniform(*self.recipe.quality))
+        for part, quality in zip(torch.split(original, crops), qualities, strict=True):
             reconstruction, bits, penalty, _ = self._group(part, quality)
             distortion = losses.mean_rmse(reconstruction, part)
             pixels = part.shape[0] * part.shape[2] * part.shape[3]
             # d(RMSE)/d(rate) of a codec at work: proportional to its step.
-            lmbda = self.recipe.lmbda * self.coder.tuning.luma_step(quality) / 255
+            lmbda = recipe.lmbda * self.coder.tuning.luma_step(quality) / 255
             losses_of_groups.append(distortion + lmbda * bits / pixels + 0.01 * penalty)
         return torch.stack(losses_of_groups).mean()
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from comrec.entropy.contexts import INDICES, MEAN_STEPS
 from comrec.inference.store import Network
 from comrec.learned.hyperprior import Z_LIMIT
-from comrec.train import contexts, export, learned, losses, perceptual, rate
+from comrec.train import contexts, export, learned, losses, parallel, perceptual, rate
 from comrec.train.integer import bound, rounded
 from comrec.train.recipe import Recipe
 from comrec.train.schemes.base import VALIDATION_SEED, Learned, psnr
@@ -41,8 +41,9 @@ class Curriculum(Learned):
 
     def step_loss(self, random: np.random.Generator, step: int) -> Tensor:
         recipe = self.recipe
-        original = self.training.crops(random, recipe.batch, recipe.crop, self.device)
-        quality = torch.from_numpy(random.uniform(*recipe.quality, recipe.batch) / 100)
+        share = self.share
+        original = self.training.crops(random, recipe.batch, recipe.crop, self.device, share)
+        quality = torch.from_numpy(random.uniform(*recipe.quality, recipe.batch)[share] / 100)
         quality = quality.float().to(self.device)
         noise = torch.Generator(self.device).manual_seed(int(random.integers(2**31)))
         with self.autocast():
@@ -72,7 +73,10 @@ class Curriculum(Learned):
         if self.recipe.quantiser == "none":
             return x
         if self.recipe.quantiser == "noise" and noise is not None:
-            return x + torch.rand(x.shape, generator=noise, device=x.device) - 0.5
+            drawn = parallel.drawn(
+                x, lambda whole: torch.rand(whole.shape, generator=noise, device=x.device)
+            )
+            return x + drawn - 0.5
         return rounded(x)
 
     def loss(

@@ -15,7 +15,7 @@ from comrec.errors import OptionError
 from comrec.inference import store
 from comrec.inference.store import Network
 from comrec.learned.rippel2017 import Networks
-from comrec.train import export, losses
+from comrec.train import export, losses, parallel
 from comrec.train.perceptual import PairDiscriminator
 from comrec.train.recipe import Recipe
 from comrec.train.schemes.bitplanes import WARM_UP, BitPlanes
@@ -61,7 +61,7 @@ class Judge(nn.Module):
         }
         verdict: Tensor = functional_call(self.network, parameters, (first, second))
         right = (verdict > 0) != swapped
-        self.accuracy.lerp_(right.float().mean(), 1 - self.MOMENTUM)
+        self.accuracy.lerp_(parallel.mean(right.float().mean()), 1 - self.MOMENTUM)
         target = (~swapped).float() if learns else torch.full_like(verdict, 0.5)
         return F.binary_cross_entropy_with_logits(verdict, target, reduction="none")
 
@@ -111,7 +111,8 @@ class Paired(BitPlanes):
         return y.new_zeros(len(y), self.planes.count, 1, 1, 1), self.planes.early(y, planes)
 
     def step_loss(self, random: np.random.Generator, step: int) -> Tensor:
-        self._swapped = torch.from_numpy(random.random(self.recipe.batch) < 0.5).to(self.device)
+        swapped = random.random(self.recipe.batch)[self.share] < 0.5
+        self._swapped = torch.from_numpy(swapped).to(self.device)
         self._learns = self.judge.learns(step)
         return super().step_loss(random, max(step, WARM_UP))  # the entropy model is there
 

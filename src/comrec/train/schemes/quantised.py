@@ -32,7 +32,7 @@ class Quantised(Filter):
 
     def step_loss(self, random: np.random.Generator, step: int) -> Tensor:
         """By how much quantisation increases the squared error, as a share of it."""
-        original, coded, condition = self.draw(self.training, random)
+        original, coded, condition = self.draw(self.training, random, self.share)
         with torch.no_grad():
             wanted = self.family.reconstruct(self.teacher, coded, condition)
             error = (wanted - original).square().mean((1, 2, 3)) + _FLOOR

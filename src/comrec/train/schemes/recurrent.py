@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from comrec.errors import OptionError
 from comrec.inference.store import Network
-from comrec.train import losses, residuals, residuals_onnx
+from comrec.train import losses, parallel, residuals, residuals_onnx
 from comrec.train.recipe import Recipe
 from comrec.train.schemes.base import VALIDATION_SEED, Scheme, psnr
 
@@ -45,7 +45,8 @@ class Recurrent(Scheme):
 
     def step_loss(self, random: np.random.Generator, step: int) -> Tensor:
         recipe = self.recipe
-        original = self.training.crops(random, recipe.batch, recipe.crop, self.device)
+        share = self.share
+        original = self.training.crops(random, recipe.batch, recipe.crop, self.device, share)
         # The binariser draws from PyTorch's generators: the same after a resumption.
         torch.manual_seed(int(random.integers(2**63)))
         pictures = torch.stack(self.pictures(original))
@@ -67,7 +68,7 @@ class Recurrent(Scheme):
         of the batch.
         """
         lacking = torch.stack([1 - losses.local_ssim(some, original) for some in pictures])
-        return lacking / lacking.mean().clamp_min(1e-6)
+        return lacking / parallel.mean(lacking.mean()).clamp_min(1e-6)
 
     def validate(self) -> dict[str, float]:
         """After 1, 2, 4, 8 and 16 iterations, of 1/8 bit per pixel each: PSNR in dB, SSIM, and
