@@ -762,8 +762,9 @@ def test_the_alternating_scheme_trains_one_network_at_a_time(tmp_path: Path) -> 
     assert 10 < scores["psnr"] < 60
 
 
-def test_the_joint_scheme_trains_both_networks_at_once(tmp_path: Path) -> None:
-    recipe = dataclasses.replace(recipes.load("comrec-jpeg-2"), crop=64, batch=4)
+@pytest.mark.parametrize("name", ["comrec-jpeg-2", "comrec-jpeg-joint"])
+def test_the_joint_scheme_trains_both_networks_at_once(name: str, tmp_path: Path) -> None:
+    recipe = dataclasses.replace(recipes.load(name), crop=64, batch=4)
     assert recipe.scheme == "joint"
     scheme = scheme_of(recipe, tmp_path)
     loss = scheme.step_loss(np.random.default_rng(0), 0)

@@ -304,6 +304,7 @@ def test_one_rate_is_reached(tmp_path: Path) -> None:
     for step in range(3):
         scheme.step_loss(np.random.default_rng(step), step)
     assert float(feedback.log) == pytest.approx(np.log(1e-3) + 3 * 0.05)
+    assert np.isfinite(scheme.validate()["loss"])
 
 
 @pytest.mark.parametrize(

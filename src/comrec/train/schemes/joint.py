@@ -40,10 +40,11 @@ class Joint(Sandwich):
 
     def _group(self, original: Tensor, quality: float) -> tuple[Tensor, Tensor, Tensor, float]:
         """Reconstructions, proxy bits scaled to the real file's, penalty, the real file's bits."""
-        told = conditions.before(self.coder, quality).quality / 100
-        condition = torch.full((len(original),), told, device=original.device)
+        told = conditions.before(self.coder, quality)
+        condition = torch.tensor([told.quality / 100, told.full_chroma], device=original.device)
+        condition = condition.expand(len(original), 2)
         with self.autocast():
-            compact = self.pair["com"](original, condition)
+            compact = self.pair["com"](original, condition[:, 0])
         compact = compact.float()
         steps = proxy.raster(list(self.coder.tuning.tables(quality, "4:2:0"))).to(original.device)
         imitated, rate = proxy.jpeg(compact, steps)
@@ -51,7 +52,8 @@ class Joint(Sandwich):
         # The fixed cost of a file is no crop's fault.
         weight = proxy.fit_rate(rate.sum()[None], torch.tensor([max(bits - 5000.0, 0.0)]))
         with self.autocast():
-            reconstruction = self.pair["rec"](proxy.straight_through(decoded, imitated), condition)
+            coded = proxy.straight_through(decoded, imitated)
+            reconstruction = self.family.reconstruct(self.pair["rec"], coded, condition)
         return reconstruction.float(), weight * rate.sum(), proxy.outside(compact), bits
 
     def step_loss(self, random: np.random.Generator, step: int) -> Tensor:
