@@ -345,8 +345,8 @@ def test_a_file_begins_with_its_header() -> None:
 
 
 def test_too_many_pixels_are_refused() -> None:
-    head = Header("x", NETWORK, 20_000, 10_000, 3, 50, 1).pack()
-    with pytest.raises(TooLargeError, match="20000x10000"):
+    head = Header("x", NETWORK, 20_000, 14_000, 3, 50, 1).pack()
+    with pytest.raises(TooLargeError, match="20000x14000"):
         cmr.header(tiny(head=head))
 
 

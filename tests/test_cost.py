@@ -241,11 +241,11 @@ def test_the_command_line_decodes_them_with_that_word(
 
 
 def test_a_mark_of_more_pixels_than_the_limit_is_refused() -> None:
-    plain, mark = png(7000, 7000, 8, 0, 1), Mark(2, 50, 14_000, 14_000, "00" * 10)
+    plain, mark = png(8500, 8500, 8, 0, 1), Mark(2, 50, 17_000, 17_000, "00" * 10)
     data = codec.get("png").with_mark(plain, mark.pack())
-    with pytest.raises(TooLargeError, match="14000x14000"):
+    with pytest.raises(TooLargeError, match="17000x17000"):
         comrec.decode(data, allow_large=True)
-    assert comrec.decode(data, plain=True).size == (7000, 7000)
+    assert comrec.decode(data, plain=True).size == (8500, 8500)
 
 
 # info

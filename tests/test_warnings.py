@@ -125,7 +125,7 @@ def _is_refused(call: Callable[[bytes], object], data: bytes) -> bool:
 
 
 def test_a_picture_too_large_is_told_as_that_where_pillow_only_warns() -> None:
-    header = b"P6 14000 14000 255\n"  # above the limit, below twice that
+    header = b"P6 17000 17000 255\n"  # above the limit, below twice that
     for action in ("ignore", "error"):
         with warnings.catch_warnings():
             warnings.simplefilter(action)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from comrec import codec as registry
-from comrec import files, preparation, roi, targets
+from comrec import files, preparation, regions, roi, targets
 from comrec.buffers import BYTES, bytes_of
 from comrec.codec import Codec
 from comrec.errors import InputError, OptionError
@@ -130,6 +130,7 @@ def decode(
     allow_partial: bool = False,
     iterations: int | None = None,
     allow_large: bool = False,
+    region: tuple[int, int, int, int] | None = None,
     metadata: str = "all",
     name: str = "input",
 ) -> Image.Image:
@@ -149,12 +150,15 @@ def decode(
             and coarser; by default all.
         allow_large: decode files of less than 1 MB too that hold more than 200 million samples (150
             in WebP, JPEG 2000 and JPEG XL), such as large blank scans.
+        region: left, top, width and height of the part that is wanted, in pixels of the whole as it
+            is decoded without this (EXIF orientation not applied), cut at its edges. Networks run
+            on no more than the tiles around it; a note says where the rest is decoded all the same.
         metadata: which metadata to keep (see `preparation.Preparation`).
         name: name of the file in errors.
     Raises:
         OptionError: ``data`` is of another type, there is no such metadata, ``strength`` is out of
-            range or given without ``enhance``, or ``iterations`` are out of range or the file's
-            codec has none.
+            range or given without ``enhance``, ``iterations`` are out of range or the file's codec
+            has none, or the region is none or lies outside of the picture.
         InputError: the file cannot be decoded.
         UnsupportedPictureError: the kind of picture cannot be converted.
         WeightsError, UnknownCodecError: its network or codec is not in this version.
@@ -162,16 +166,17 @@ def decode(
     """
     how = Preparation(metadata=metadata)
     share = check_strength(strength, enhance=enhance)
+    part = None if region is None else regions.check(region)
     try:
         file = files.parse(bytes_of(data), iterations)
         if not allow_large:
             file.check_density(plain=plain)
         if plain:
-            picture = file.plain(partial=allow_partial)
+            picture = file.plain(partial=allow_partial, region=part)
         elif enhance:
-            picture = file.enhance(share)
+            picture = file.enhance(share, part)
         else:
-            picture = file.decode(partial=allow_partial)
+            picture = file.decode(partial=allow_partial, region=part)
         return preparation.with_metadata(picture, how).to_pil()
     except files.UNUSABLE as error:
         raise error.naming(name) from None

@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from comrec import options
+from comrec import options, regions
 from comrec.errors import OptionError, UnknownCodecError, UnsupportedPictureError
 from comrec.formats import detection
 from comrec.formats.detection import Brand, Signature
@@ -28,6 +28,7 @@ from comrec.options import Option, option
 from comrec.picture import Picture
 from comrec.preparation.header import Header
 from comrec.ratecontrol import TOLERANCE, OperatingPoint, QualitySearch
+from comrec.regions import Region
 
 ENTRY_POINTS = "comrec.codecs"
 
@@ -170,6 +171,16 @@ class Codec(ABC):
             InputError: the file cannot be used: damaged, or of another format.
             MissingExtraError: `extra` is not installed.
         """
+
+    def decode_region(self, data: bytes, region: Region, *, partial: bool = False) -> Picture:
+        """A part of a file's picture, the same pixels as of the whole. By default the whole is
+        decoded, with a note; override it where a part takes less time or memory.
+
+        Raises:
+            OptionError: the region lies outside of the picture.
+            InputError, MissingExtraError: as `decode`.
+        """
+        return self.decode(data, partial=partial).part(region).noting(regions.whole(self.id))
 
     def header(self, data: bytes) -> Header:
         """What a file's header says of its picture. By default, the whole file is decoded for it.

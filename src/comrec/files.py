@@ -20,6 +20,7 @@ from comrec.formats import cmr, density, detection
 from comrec.formats.mark import Mark
 from comrec.picture import Picture
 from comrec.preparation import STRICT, Header, Preparation
+from comrec.regions import Region
 from comrec.sandwich import enhancement, marked
 from comrec.standard.pillow import PillowCodec
 
@@ -116,37 +117,49 @@ class File:
         """
         return self.mark is not None or not isinstance(self.codec, PillowCodec)
 
-    def plain(self, *, partial: bool = False) -> Picture:
-        """What other viewers show: the standard file alone. A .cmr file is decoded in full."""
-        return self._noting_losses(self.codec.decode(self.data, partial=partial))
+    def plain(self, *, partial: bool = False, region: Region | None = None) -> Picture:
+        """What other viewers show: the standard file alone. A .cmr file is decoded in full.
 
-    def decode(self, *, partial: bool = False) -> Picture:
+        Args:
+            region: see `decode`.
+        """
+        if region is None:
+            return self._noting_losses(self.codec.decode(self.data, partial=partial))
+        part = self.codec.decode_region(self.data, region, partial=partial)
+        return self._noting_losses(part)
+
+    def decode(self, *, partial: bool = False, region: Region | None = None) -> Picture:
         """The full picture of a marked or .cmr file; the plain picture of an unmarked one.
 
         Args:
             partial: see `Codec.decode`.
+            region: the part that is wanted; by default all.
         Raises:
+            OptionError: the region lies outside of the picture.
             InputError: the file cannot be used.
             WeightsError: the file names a network that this version does not have.
             UnknownCodecError: it names a codec that this version does not have.
             MissingExtraError: what reads its format is not installed.
         """
         if self.mark is None:
-            plain = self.plain(partial=partial)
+            plain = self.plain(partial=partial, region=region)
             return plain.noting(marked.STALE) if self.stale else plain
-        return self._noting_losses(marked.decode(self.codec, self.data, self.mark, partial=partial))
+        return self._noting_losses(
+            marked.decode(self.codec, self.data, self.mark, partial=partial, region=region)
+        )
 
-    def enhance(self, strength: float = 1.0) -> Picture:
+    def enhance(self, strength: float = 1.0, region: Region | None = None) -> Picture:
         """The artefacts of a plain file removed by our RecCNN; a marked or .cmr file decoded.
 
         A plain file that no network is made for is left as it is, with a note that says why.
 
         Args:
             strength: see `enhancement.enhance`; of a plain file.
+            region: see `decode`.
         """
         if self.format == cmr.FORMAT or self.mark is not None:
-            return self.decode()
-        return enhancement.enhance(self.format, self.data, self.decode(), strength)
+            return self.decode(region=region)
+        return enhancement.enhance(self.format, self.data, self.decode(), strength, region)
 
     def check_density(self, *, plain: bool) -> None:
         """Refuse a small file of a large picture (`formats.density`).

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from comrec.errors import OptionError
+from comrec.regions import Region
 
 Pixels = NDArray[np.uint8]
 Importance = NDArray[np.float32]
 
-MAX_PIXELS = 178_956_970
-"""Larger pictures are refused before they are decoded (Pillow's own limit)."""
+MAX_PIXELS = 1 << 28
+"""Larger pictures, of more than 268 megapixels, are refused before they are decoded."""
 
 EXIF_HEAD = b"Exif\x00\x00"
 """Prefix of an EXIF block in JPEG files and in Pillow."""
@@ -152,6 +153,14 @@ class Picture:
             )
         window = slice(top, top + height), slice(left, left + width)
         return self.mapped(lambda plane: plane[window])
+
+    def part(self, region: Region) -> Picture:
+        """What this picture has of a region.
+
+        Raises:
+            OptionError: nothing.
+        """
+        return self.cropped(*region.within(self.width, self.height))
 
     def halved(self, pixels: Pixels) -> Picture:
         """A picture of half the sides, rounded up, with this metadata and importance.

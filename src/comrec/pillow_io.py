@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import struct
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,6 +44,10 @@ threads. Where it makes warnings errors (``python -W error``), such files are da
 
 _CHECKED = {"AVIF": "avif", "JPEG2000": "jpeg2000"}
 """Our names of the formats whose sizes are compared, by Pillow's."""
+
+_PILLOWS_LIMIT = (1 << 30) // 4 // 3
+"""The default of ``Image.MAX_IMAGE_PIXELS``; of more than twice as many nothing is opened."""
+_raising = threading.Lock()
 
 _BAND = 1 << 20
 """Pixels that are copied at a time."""
@@ -176,14 +181,33 @@ def pillow_open(data: bytes) -> ImageFile.ImageFile:
     """``Image.open`` without comrec's own plug-in, which would look for a mark and decode fully.
 
     Raises:
-        Image.DecompressionBombError: the file declares more than `MAX_PIXELS`.
+        Image.DecompressionBombError: the file declares more than `MAX_PIXELS`, or more than the
+            application allows (``Image.MAX_IMAGE_PIXELS``).
         InputError: as `sizes.check`.
     """
     formats = [name for name in Image.ID if name != PLUGIN] if PLUGIN in Image.OPEN else None
-    image = Image.open(io.BytesIO(data), formats=formats)
+    try:
+        image = Image.open(io.BytesIO(data), formats=formats)
+    except Image.DecompressionBombError:
+        with _limit_raised():
+            image = Image.open(io.BytesIO(data), formats=formats)
     refuse_bomb(image.width, image.height)
     sizes.check(_CHECKED.get(image.format or "", ""), data)
     return image
+
+
+@contextmanager
+def _limit_raised() -> Iterator[None]:
+    """Let Pillow open up to `MAX_PIXELS`, unless the application has set a limit of its own. The
+    limit is of the whole process: in these milliseconds other threads have ours too."""
+    with _raising:
+        before = Image.MAX_IMAGE_PIXELS
+        if before == _PILLOWS_LIMIT:
+            Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
 
 
 def refuse_bomb(width: int, height: int) -> None:

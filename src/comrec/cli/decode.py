@@ -10,8 +10,8 @@ from typing import Any
 
 from PIL import ExifTags, Image
 
-from comrec import api, codec
-from comrec.cli import jobs, paths, preparing, terminal, writing
+from comrec import api, codec, regions
+from comrec.cli import jobs, paths, preparing, targeting, terminal, writing
 from comrec.cli.paths import Job
 from comrec.cli.typed import as_typed
 from comrec.cli.writing import Taken
@@ -60,6 +60,12 @@ def add(verbs: Any) -> None:
         type=int,
         metavar="N",
         help="decode the first N iterations of a toderici2017 file: faster, coarser",
+    )
+    verb.add_argument(
+        "--region",
+        type=targeting.value(regions.parse),
+        metavar="X,Y,WxH",
+        help="decode the rectangle of WxH pixels whose first is at X,Y: networks run on it alone",
     )
     verb.add_argument(
         "--allow-large",
@@ -154,6 +160,7 @@ def _decode_one(
         allow_partial=options.allow_partial,
         iterations=options.iterations,
         allow_large=options.allow_large,
+        region=options.region,
         metadata=options.metadata,
         name=paths.label(source),
     )

@@ -1,8 +1,9 @@
-"""ONNX Runtime sessions, made once per network and kept."""
+"""ONNX Runtime sessions, made once per network and kept; all threads of a process share them."""
 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,20 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 _sessions: dict[str, InferenceSession] = {}
+_making = threading.RLock()
+_inherited: list[dict[str, InferenceSession]] = []
+"""Of the process that this one was forked from. Their threads are not here: to run them, or even to
+end them, could wait for ever."""
+
+
+def _leave_behind() -> None:
+    global _sessions, _making
+    _inherited.append(_sessions)
+    _sessions, _making = {}, threading.RLock()  # another thread may have held the old one
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_behind)
 
 
 def threads() -> int:
@@ -31,9 +46,13 @@ def session(network: Network) -> InferenceSession:
     Raises:
         WeightsError: the file is missing or altered, or ONNX Runtime cannot use it.
     """
-    if network.sha256 not in _sessions:
-        _sessions[network.sha256] = _made(network)
-    return _sessions[network.sha256]
+    found = _sessions.get(network.sha256)
+    if found is not None:
+        return found
+    with _making:
+        if network.sha256 not in _sessions:
+            _sessions[network.sha256] = _made(network)
+        return _sessions[network.sha256]
 
 
 def _made(network: Network) -> InferenceSession:

@@ -31,6 +31,7 @@ def run(
     full_chroma: bool = False,
     *,
     strength: float = 1.0,
+    within: Window | None = None,
 ) -> Pixels:
     """Apply a network that turns pixels into pixels.
 
@@ -41,9 +42,9 @@ def run(
         pixels: (H, W, C) uint8 with the network's number of channels.
         quality, full_chroma: see `comrec.sandwich.conditions`; ignored by networks that do not
             take them.
-        strength: see `apply`.
+        strength, within: see `apply`.
     Returns:
-        uint8: (ceil(H*up/down), ceil(W*up/down), C).
+        uint8: (ceil(H*up/down), ceil(W*up/down), C), or what is ``within`` of it.
     """
     sides = pixels.shape[:2]
     up, down, align = network.up, network.down, network.align
@@ -56,25 +57,42 @@ def run(
         return from_pixels(pixels[rows[window[0]]][:, columns[window[1]]].transpose(2, 0, 1))
 
     start = margin * up // down
-    sizes = [-(-side * up // down) for side in sides]
     shape = len(rows), len(columns)
+    wanted = _whole(network, *sides) if within is None else within
+    shifted = _moved(wanted[0], start), _moved(wanted[1], start)
     out: Pixels | None = None
-    for where, (piece,) in _pieces(network, shape, crop, quality, full_chroma, strength):
+    for where, (piece,) in _pieces(network, shape, crop, quality, full_chroma, strength, shifted):
         if out is None:
-            out = np.empty((*sizes, len(piece)), np.uint8)
-        (rows_to, rows_from), (columns_to, columns_from) = (
-            _overlap(place, start, size) for place, size in zip(where, sizes, strict=True)
-        )
-        planes = to_pixels(piece[:, rows_from, columns_from])
-        out[rows_to, columns_to] = np.stack([*planes], axis=2)  # faster than to transpose
+            out = np.empty((*map(_length, wanted), len(piece)), np.uint8)
+        to, part = _overlap(where, shifted)
+        planes = to_pixels(piece[:, *part])
+        out[to] = np.stack([*planes], axis=2)  # faster than to transpose
     assert out is not None
     return out
 
 
-def _overlap(place: slice, start: int, size: int) -> tuple[slice, slice]:
-    """What of a side of ``size`` samples that begins at ``start`` a place covers; and with what."""
-    low, high = (min(max(end - start, 0), size) for end in (place.start, place.stop))
-    return slice(low, high), slice(low + start - place.start, high + start - place.start)
+def _whole(network: Network, rows: int, columns: int) -> Window:
+    """The output of a whole array."""
+    height, width = (-(-side * network.up // network.down) for side in (rows, columns))
+    return slice(0, height), slice(0, width)
+
+
+def _moved(side: slice, by: int) -> slice:
+    return slice(side.start + by, side.stop + by)
+
+
+def _length(side: slice) -> int:
+    return int(side.stop - side.start)
+
+
+def _overlap(place: Window, wanted: Window) -> tuple[Window, Window]:
+    """What of the wanted window a place covers, from its start; and with what, from the place's."""
+    to, part = [], []
+    for there, side in zip(place, wanted, strict=True):
+        low, high = max(there.start, side.start), min(there.stop, side.stop)
+        to.append(slice(low - side.start, high - side.start))
+        part.append(slice(low - there.start, high - there.start))
+    return (to[0], to[1]), (part[0], part[1])
 
 
 def from_pixels(planes: Pixels) -> Planes:
@@ -99,6 +117,7 @@ def apply(
     *after: Callable[[Planes], Planes],
     full_chroma: bool = False,
     strength: float = 1.0,
+    within: Window | None = None,
 ) -> tuple[Planes, ...]:
     """Apply any network, tile by tile.
 
@@ -109,23 +128,25 @@ def apply(
         after: what is kept of each output; by default all, as it is.
         strength: 0..1, the share of the way from input to output that is gone. Less than 1 needs
             a network whose output has the shape of its input.
+        within: rows and columns of the outputs that are wanted; by default all. Only the tiles that
+            they lie in are evaluated, so that values are those of the whole.
     Returns:
-        the outputs, (C', ceil(H*up/down), ceil(W*up/down)).
+        the outputs, (C', ceil(H*up/down), ceil(W*up/down)), or what is ``within`` of them.
     """
-    up, down = network.up, network.down
     shape = planes.shape[1], planes.shape[2]
+    wanted = _whole(network, *shape) if within is None else within
     outputs: list[Planes] = []
 
     def crop(window: Window) -> Planes:
         return before(planes[:, *window])
 
-    for where, pieces in _pieces(network, shape, crop, quality, full_chroma, strength):
+    for where, pieces in _pieces(network, shape, crop, quality, full_chroma, strength, wanted):
+        to, part = _overlap(where, wanted)
         for place, piece in enumerate(pieces):
-            kept = after[place](piece) if after else piece
+            kept = after[place](piece[:, *part]) if after else piece[:, *part]
             if place == len(outputs):
-                sides = [-(-side * up // down) for side in shape]
-                outputs.append(np.empty((len(kept), *sides), kept.dtype))
-            outputs[place][:, *where] = kept
+                outputs.append(np.empty((len(kept), *map(_length, wanted)), kept.dtype))
+            outputs[place][:, *to] = kept
     return tuple(outputs)
 
 
@@ -136,8 +157,10 @@ def _pieces(
     quality: float,
     full_chroma: bool,
     strength: float,
+    wanted: Window,
 ) -> Iterator[tuple[Window, list[Planes]]]:
-    """The outputs for each tile: where they are in those of the whole array, and they."""
+    """The outputs for each tile that has some of what is wanted: where they are in those of the
+    whole array, and they."""
     up, down = network.up, network.down
 
     def grown(sides: Window) -> Window:
@@ -147,11 +170,14 @@ def _pieces(
         return across, along
 
     for outer, inner, where in windows(*shape, network):
+        place = grown(where)
+        if any(_length(side) <= 0 for side in _overlap(place, wanted)[0]):
+            continue
         given = crop(outer)
         pieces = _evaluate(network, given, quality, full_chroma)
         if strength != 1:
             pieces = [given + np.float32(strength) * (piece - given) for piece in pieces]
-        yield grown(where), [piece[:, *grown(inner)] for piece in pieces]
+        yield place, [piece[:, *grown(inner)] for piece in pieces]
 
 
 def windows(rows: int, columns: int, network: Network) -> Iterator[tuple[Window, Window, Window]]:

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from comrec.codec import check_quality
 from comrec.errors import DamagedFileError, InputError, UnknownFormatError
 from comrec.formats import cmr
+from comrec.inference import tiles
+from comrec.inference.store import Network
+from comrec.learned.pixels import pixels_of
 from comrec.picture import Picture, Pixels
 from comrec.preparation.header import Header
+from comrec.regions import Region
 from comrec.standard.png import Png
 
 
@@ -55,13 +62,46 @@ def of_codec(file: cmr.Container, codec_id: str) -> cmr.Header:
     return head
 
 
-def picture(file: cmr.Container, pixels: Pixels) -> Picture:
+def synthesised(
+    file: cmr.Container,
+    g_s: Network,
+    latents: NDArray[np.float32],
+    quality: float,
+    region: Region | None,
+) -> Picture:
+    """The picture of a file that g_s makes of its latents.
+
+    Args:
+        latents: (M, h, w).
+        quality: that g_s is told, 0..100.
+        region: the part that is wanted, for which g_s runs on no more than the tiles around it;
+            None for all.
+    Raises:
+        OptionError: the region lies outside of the picture.
+        DamagedFileError: as `picture`.
+    """
+    head = file.header
+    part = Region(0, 0, head.width, head.height)
+    if region is not None:
+        part = region.within(head.width, head.height)
+    (planes,) = tiles.apply(
+        g_s, latents, quality, np.ascontiguousarray, tiles.to_pixels, within=part.window
+    )
+    return picture(file, pixels_of(planes, head.channels), region)
+
+
+def picture(file: cmr.Container, pixels: Pixels, region: Region | None = None) -> Picture:
     """The pixels that a codec decoded, with the file's alpha and metadata.
 
+    Args:
+        region: the part of the picture that they are of; by default all.
     Raises:
         DamagedFileError: alpha cannot be decoded, or is of another size.
     """
-    return Picture(pixels, _alpha_plane(file), file.metadata)
+    alpha = _alpha_plane(file)
+    if alpha is not None and region is not None:
+        alpha = alpha[region.window].copy()
+    return Picture(pixels, alpha, file.metadata)
 
 
 def _alpha_plane(file: cmr.Container) -> Pixels | None:

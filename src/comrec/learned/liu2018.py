@@ -24,16 +24,17 @@ from numpy.typing import NDArray
 from comrec.codec import Codec, Encode, check_quality, effort_option
 from comrec.errors import DamagedFileError, UnsupportedPictureError
 from comrec.formats import cmr
-from comrec.inference import store, tiles
+from comrec.inference import store
 from comrec.learned import files, refinement, steering
 from comrec.learned.codings import Residuals
 from comrec.learned.hyperprior import ALIGN, Networks
-from comrec.learned.pixels import pixels_of, planes_of
+from comrec.learned.pixels import planes_of
 from comrec.metrics import MS_SSIM_SIDE
 from comrec.options import option
 from comrec.picture import Picture
 from comrec.preparation.header import Header
 from comrec.ratecontrol import TOLERANCE, OperatingPoint, QualitySearch, too_small
+from comrec.regions import Region
 
 Metric = Literal["mse", "ms-ssim", "perceptual"]
 
@@ -160,6 +161,12 @@ class Liu2018(Codec):
         return len(encoder.encode(quality, self.steps)) / len(encoder.encode(quality, 0))
 
     def decode(self, data: bytes, *, partial: bool = False) -> Picture:
+        return self._decoded(data)
+
+    def decode_region(self, data: bytes, region: Region, *, partial: bool = False) -> Picture:
+        return self._decoded(data, region)
+
+    def _decoded(self, data: bytes, region: Region | None = None) -> Picture:
         file = cmr.parse(data)
         head = files.of_codec(file, self.id)
         if head.payloads != 1:
@@ -167,10 +174,7 @@ class Liu2018(Codec):
         networks = Networks.named(self.id, head.network)
         height, width = (-(-side // ALIGN) for side in (head.height, head.width))
         y = networks.decode(file.payloads[0], height, width)
-        (planes,) = tiles.apply(
-            networks.g_s, y, head.quality, np.ascontiguousarray, tiles.to_pixels
-        )
-        return files.picture(file, pixels_of(planes, head))
+        return files.synthesised(file, networks.g_s, y, head.quality, region)
 
     def header(self, data: bytes) -> Header:
         return files.header(data)

@@ -29,12 +29,7 @@ def grid(head: Header, align: int, pitch: int) -> tuple[int, int]:
     return rows, columns
 
 
-def pixels_of(planes: NDArray[Any], head: Header) -> Pixels:
-    """The pixels of a file's picture: (H, W, 3), or (H, W) of a gray one.
-
-    Args:
-        planes: uint8 (3, h, w), at least as large as the picture.
-    """
-    # Much faster than a contiguous array of the transpose.
-    pixels = np.stack([*planes[:, : head.height, : head.width]], axis=2)
-    return np.rint(luma(pixels)).astype(np.uint8) if head.channels == 1 else pixels
+def pixels_of(planes: NDArray[Any], channels: int) -> Pixels:
+    """Planes, uint8 (3, H, W), as the pixels of a picture: (H, W, 3), or (H, W) of a gray one."""
+    pixels = np.stack([*planes], axis=2)  # much faster than a contiguous array of the transpose
+    return np.rint(luma(pixels)).astype(np.uint8) if channels == 1 else pixels

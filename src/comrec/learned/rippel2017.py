@@ -27,12 +27,13 @@ from comrec.inference.store import Network
 from comrec.learned import files, progressive, refinement, steering
 from comrec.learned.codings import Intervals
 from comrec.learned.networks import Together
-from comrec.learned.pixels import grid, pixels_of, planes_of
+from comrec.learned.pixels import grid, planes_of
 from comrec.learned.progressive import ProgressiveCodec
 from comrec.metrics import MS_SSIM_SIDE
 from comrec.options import option
 from comrec.picture import Picture
 from comrec.ratecontrol import TOLERANCE, OperatingPoint
+from comrec.regions import Region
 
 Metric = Literal["ms-ssim", "perceptual"]
 
@@ -167,12 +168,15 @@ class Rippel2017(ProgressiveCodec):
         return OperatingPoint(point.data, point.quality, plain.encodes + point.encodes)
 
     def decode(self, data: bytes, *, partial: bool = False) -> Picture:
+        return self._decoded(data, partial)
+
+    def decode_region(self, data: bytes, region: Region, *, partial: bool = False) -> Picture:
+        return self._decoded(data, partial, region)
+
+    def _decoded(self, data: bytes, partial: bool, region: Region | None = None) -> Picture:
         file = cmr.parse(data, partial=partial)
         networks, known = self._known(file)
-        (planes,) = tiles.apply(
-            networks.g_s, known.latents, 100 * known.place, np.ascontiguousarray, tiles.to_pixels
-        )
-        return files.picture(file, pixels_of(planes, file.header))
+        return files.synthesised(file, networks.g_s, known.latents, 100 * known.place, region)
 
     def quality_of(self, data: bytes) -> float:
         file = cmr.parse(data)

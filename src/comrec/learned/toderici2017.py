@@ -33,12 +33,13 @@ from comrec.inference import session, store, tiles
 from comrec.inference.store import Network
 from comrec.learned import files, progressive
 from comrec.learned.networks import Together
-from comrec.learned.pixels import grid, pixels_of, planes_of
+from comrec.learned.pixels import grid, planes_of
 from comrec.learned.progressive import ProgressiveCodec
 from comrec.learned.recurrence import Recurrence, banded
 from comrec.options import option
 from comrec.picture import Picture
 from comrec.ratecontrol import TOLERANCE, OperatingPoint
+from comrec.regions import Region
 
 _METRIC = "ms-ssim"  # what its networks were trained for
 _ALIGN = 32
@@ -147,12 +148,15 @@ class Toderici2017(ProgressiveCodec):
         return bytes([count, share % SHARES]) + data
 
     def decode(self, data: bytes, *, partial: bool = False) -> Picture:
+        return self._decoded(data, partial)
+
+    def decode_region(self, data: bytes, region: Region, *, partial: bool = False) -> Picture:
+        return self._decoded(data, partial, region)
+
+    def _decoded(self, data: bytes, partial: bool, region: Region | None = None) -> Picture:
         file = cmr.parse(data, partial=partial)
         networks, known = self._known(file)
-        (planes,) = tiles.apply(
-            networks.g_s, known.latents, 100 * known.share, np.ascontiguousarray, tiles.to_pixels
-        )
-        return files.picture(file, pixels_of(planes, file.header))
+        return files.synthesised(file, networks.g_s, known.latents, 100 * known.share, region)
 
     def encode_within(
         self, picture: Picture, budget: int, tolerance: float = TOLERANCE

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from comrec import preparation
+from comrec import preparation, regions
 from comrec.errors import InputError, OptionError
 from comrec.options import shown
 from comrec.picture import Picture
 from comrec.preparation import Preparation
+from comrec.regions import Region
 from comrec.roi import network
 
 Plane = NDArray[np.float32]
@@ -32,7 +33,6 @@ Given = str | os.PathLike[str] | Image.Image | NDArray[np.generic]
   0..1 in floats: white matters. It is stretched over the picture, as that is shown.
 """
 
-_RECTANGLE = re.compile(r"(\d{1,9}),(\d{1,9}),(\d{1,9})x(\d{1,9})")
 _LIKE_RECTANGLES = re.compile(r"[\d\s,;x.+-]+")
 _MASK = Preparation(background="black", depth=8, colorspace="srgb", frame=0, metadata="none")
 _WANTED = "auto, centre, a mask's file, or rectangles such as 120,80,400x300;600,80,90x90"
@@ -85,35 +85,18 @@ def _bell(height: int, width: int) -> Plane:
     return bell
 
 
-def _rectangles(text: str) -> list[tuple[int, int, int, int]]:
-    """Left, top, width and height of each.
-
+def _rectangles(text: str) -> list[Region]:
+    """
     Raises:
         OptionError: one is not as `Given` says.
     """
-    found = []
-    for part in text.split(";"):
-        match = _RECTANGLE.fullmatch(part.strip())
-        numbers = [int(number) for number in match.groups()] if match else []
-        if not numbers or 0 in numbers[2:]:
-            raise OptionError(
-                f"{part.strip()!r} is no rectangle such as 120,80,400x300: left, top, width x "
-                "height, in pixels"
-            )
-        left, top, width, height = numbers
-        found.append((left, top, width, height))
-    return found
+    return list(map(regions.parse, text.split(";")))
 
 
-def _filled(upright: Picture, rectangles: list[tuple[int, int, int, int]]) -> Plane:
+def _filled(upright: Picture, rectangles: list[Region]) -> Plane:
     plane = np.zeros((upright.height, upright.width), np.float32)
-    for left, top, width, height in rectangles:
-        if left >= upright.width or top >= upright.height:
-            raise OptionError(
-                f"the rectangle {left},{top},{width}x{height} lies outside of the picture, which "
-                f"is {upright.width}x{upright.height}"
-            )
-        plane[top : top + height, left : left + width] = 1
+    for rectangle in rectangles:
+        plane[rectangle.within(upright.width, upright.height).window] = 1
     return plane
 
 

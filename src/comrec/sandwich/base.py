@@ -14,6 +14,7 @@ from comrec.formats import detection
 from comrec.inference import store
 from comrec.picture import Picture
 from comrec.preparation.header import Header
+from comrec.regions import Region
 from comrec.sandwich import marked
 
 
@@ -102,6 +103,11 @@ class Sandwich(Codec):
         detection.expect(data, self.container)
         mark = marked.mark_of(self.plain, data)
         return marked.decode(self.plain, data, mark, partial=partial)
+
+    def decode_region(self, data: bytes, region: Region, *, partial: bool = False) -> Picture:
+        detection.expect(data, self.container)
+        mark = marked.mark_of(self.plain, data)
+        return marked.decode(self.plain, data, mark, partial=partial, region=region)
 
     def header(self, data: bytes) -> Header:
         header = self.plain.header(data)

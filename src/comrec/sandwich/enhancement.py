@@ -9,11 +9,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from comrec import metrics, options
+from comrec import metrics, options, regions
 from comrec.errors import OptionError
 from comrec.formats import coding
 from comrec.inference import store
 from comrec.picture import Picture
+from comrec.regions import Region
 from comrec.sandwich import conditions
 from comrec.sandwich.reconstruct import reconstruct
 
@@ -50,32 +51,53 @@ def check_strength(strength: float | None, *, enhance: bool) -> float:
     return found
 
 
-def enhance(format: str, data: bytes, decoded: Picture, strength: float = 1.0) -> Picture:
+def enhance(
+    format: str,
+    data: bytes,
+    decoded: Picture,
+    strength: float = 1.0,
+    region: Region | None = None,
+) -> Picture:
     """The artefacts of a plain file removed, or the picture with a note that says why not.
 
     Args:
         decoded: what the standard decoder gives for ``data``.
         strength: 0..1, the share of what the network changes that is applied.
+        region: the part that is wanted; by default all. The network runs on no more.
     Raises:
+        OptionError: the region lies outside of the picture.
         DamagedFileError: the header is damaged.
     """
+    if region is None:
+        return _enhanced(
+            format, data, decoded, strength, Region(0, 0, decoded.width, decoded.height)
+        )
+    return _enhanced(format, data, decoded, strength, region).noting(regions.whole(format))
+
+
+def _enhanced(
+    format: str, data: bytes, decoded: Picture, strength: float, region: Region
+) -> Picture:
+    part = decoded.part(region)
     network = store.find("comrec", format, "rec")
     if network is None:
-        return _left(decoded, f"there is no network for {format} files")
+        return _left(part, f"there is no network for {format} files")
     coded = coding.of(format, data)
     if coded.lossless:
-        return _left(decoded, "it is coded losslessly, or nearly")
+        return _left(part, "it is coded losslessly, or nearly")
     highest = HIGHEST.get(format, {}).get(coded.sampling)
     if highest is None:
-        return _left(decoded, f"it is coded as {coded.sampling or 'unknown'}, not as 4:2:0")
+        return _left(part, f"it is coded as {coded.sampling or 'unknown'}, not as 4:2:0")
     if is_drawn(decoded.pixels):
-        return _left(decoded, "it looks like a screenshot or a drawing, no photograph")
+        return _left(part, "it looks like a screenshot or a drawing, no photograph")
     condition = conditions.estimate(format, data, decoded)
     if condition.quality > highest:
-        return _left(decoded, "its quality is too high to gain from it")
+        return _left(part, "its quality is too high to gain from it")
     size = decoded.width, decoded.height
-    pixels = reconstruct(network, decoded.pixels, condition, size, strength=strength)
-    return decoded.with_pixels(pixels)
+    place = region.within(*size)
+    return part.with_pixels(
+        reconstruct(network, decoded.pixels, condition, size, strength=strength, region=place)
+    )
 
 
 def is_drawn(pixels: NDArray[np.uint8]) -> bool:

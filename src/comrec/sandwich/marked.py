@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 
+from comrec import regions
 from comrec.codec import Codec
 from comrec.errors import DamagedFileError, TooLargeError, WeightsError
 from comrec.formats import mark as marks
@@ -11,6 +13,7 @@ from comrec.formats.mark import Mark
 from comrec.inference import store
 from comrec.inference.store import Network
 from comrec.picture import MAX_PIXELS, Picture
+from comrec.regions import Region
 from comrec.sandwich import conditions
 from comrec.sandwich.reconstruct import reconstruct
 
@@ -46,21 +49,30 @@ def mark_of(plain: Codec, data: bytes) -> Mark | None:
     return None if packed is None else marks.unpack(packed)
 
 
-def decode(plain: Codec, data: bytes, mark: Mark | None, *, partial: bool = False) -> Picture:
+def decode(
+    plain: Codec,
+    data: bytes,
+    mark: Mark | None,
+    *,
+    partial: bool = False,
+    region: Region | None = None,
+) -> Picture:
     """The full picture of a file with its mark.
 
     The plain picture where there is no mark; or where it does not fit, with a note.
 
+    Args:
+        region: the part that is wanted; by default all. Networks run on no more.
     Raises:
+        OptionError: the region lies outside.
         InputError: the file cannot be used.
         WeightsError: the mark names a network that this version does not have.
         MissingExtraError: what reads its format is not installed.
     """
     compact = plain.decode(data, partial=partial)
-    if mark is None:
-        return compact
-    if not mark.fits(compact.width, compact.height):
-        return compact.noting(STALE)
+    if mark is None or not mark.fits(compact.width, compact.height):
+        told = compact if mark is None else compact.noting(STALE)
+        return told if region is None else told.part(region).noting(regions.whole(plain.id))
     if mark.width * mark.height > MAX_PIXELS:
         raise TooLargeError(
             f"input: its mark declares {mark.width}x{mark.height}, more than {MAX_PIXELS:,} "
@@ -72,4 +84,9 @@ def decode(plain: Codec, data: bytes, mark: Mark | None, *, partial: bool = Fals
         raise WeightsError(f"{error}, or decode the plain picture with --plain") from None
     condition = conditions.from_file(plain.id, data, mark.quality)
     size = mark.width, mark.height
-    return compact.with_pixels(reconstruct(network, compact.pixels, condition, size))
+    if region is None:
+        return compact.with_pixels(reconstruct(network, compact.pixels, condition, size))
+    part = region.within(*size)
+    pixels = reconstruct(network, compact.pixels, condition, size, region=part)
+    alpha = None if compact.alpha is None else compact.alpha[part.window]
+    return replace(compact, pixels=pixels, alpha=alpha).noting(regions.whole(plain.id))

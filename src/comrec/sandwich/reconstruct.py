@@ -9,6 +9,7 @@ from PIL import Image
 from comrec.blocks import rgb_to_ycc, ycc_to_rgb
 from comrec.inference import tiles
 from comrec.inference.store import Network
+from comrec.regions import Region
 from comrec.sandwich.conditions import Condition
 
 Pixels = NDArray[np.uint8]
@@ -23,6 +24,7 @@ def reconstruct(
     size: tuple[int, int],
     *,
     strength: float = 1.0,
+    region: Region | None = None,
 ) -> Pixels:
     """Apply a RecCNN.
 
@@ -32,16 +34,21 @@ def reconstruct(
         size: (width, height) of the full picture; h and w are its halves, rounded up, where
             the network doubles sides.
         strength: see `apply`.
+        region: the part of the full picture that is wanted; by default all.
     Returns:
-        (height, width) or (height, width, 3), as ``small`` is gray or RGB.
+        (height, width) or (height, width, 3), of the region, as ``small`` is gray or RGB.
     """
-    width, height = size
-    pixels = apply(network, small, condition, strength=strength)
-    return np.ascontiguousarray(pixels[:height, :width])
+    part = Region(0, 0, *size) if region is None else region
+    return apply(network, small, condition, strength=strength, region=part)
 
 
 def apply(
-    network: Network, pixels: Pixels, condition: Condition, *, strength: float = 1.0
+    network: Network,
+    pixels: Pixels,
+    condition: Condition,
+    *,
+    strength: float = 1.0,
+    region: Region | None = None,
 ) -> Pixels:
     """Apply a network as it is trained, on luma or RGB.
 
@@ -50,31 +57,39 @@ def apply(
         condition: see `conditions`.
         strength: 0..1, the share of what the network changes that is applied; 1 where it takes
             luma or resizes.
+        region: the part of the result that is wanted; by default all.
     Returns:
-        gray or RGB as ``pixels`` is, with sides of ceil(H*up/down) and ceil(W*up/down).
+        gray or RGB as ``pixels`` is, with sides of ceil(H*up/down) and ceil(W*up/down), or those
+        of the region.
     """
+    within = None if region is None else region.window
     if network.channels == 3:
         if pixels.ndim == 3:
-            return tiles.run(network, pixels, *condition, strength=strength)
+            return tiles.run(network, pixels, *condition, strength=strength, within=within)
         gray = np.repeat(pixels[..., None], 3, axis=2)
-        coloured = tiles.run(network, gray, *condition, strength=strength)
+        coloured = tiles.run(network, gray, *condition, strength=strength, within=within)
         luma: Pixels = np.rint(coloured @ _LUMA).astype(np.uint8)
         return luma
     if pixels.ndim == 2:
-        return tiles.run(network, pixels[..., None], *condition)[..., 0]
-    return _by_luma(network, pixels, condition)
+        return tiles.run(network, pixels[..., None], *condition, within=within)[..., 0]
+    return _by_luma(network, pixels, condition, within)
 
 
-def _by_luma(network: Network, pixels: Pixels, condition: Condition) -> Pixels:
+def _by_luma(
+    network: Network, pixels: Pixels, condition: Condition, within: tiles.Window | None
+) -> Pixels:
     """Luma through the network; chroma resized bicubically."""
     height, width = pixels.shape[:2]
     if network.role == "com":  # odd sides: the chroma grids must lie on each other
         pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     ycc = np.clip(np.rint(rgb_to_ycc(pixels)), 0, 255).astype(np.uint8)
-    luma = tiles.run(network, ycc[..., :1], *condition)[..., 0]
-    size = luma.shape[1], luma.shape[0]
+    luma = tiles.run(network, ycc[..., :1], *condition, within=within)[..., 0]
+    rows, columns = (-(-side * network.up // network.down) for side in ycc.shape[:2])
+    part = (slice(rows), slice(columns)) if within is None else within
     chroma = [
-        np.asarray(Image.fromarray(ycc[..., i]).resize(size, Image.Resampling.BICUBIC))
+        np.asarray(Image.fromarray(ycc[..., i]).resize((columns, rows), Image.Resampling.BICUBIC))[
+            part
+        ]
         for i in (1, 2)
     ]
     return ycc_to_rgb(np.stack([luma, *chroma], axis=2))

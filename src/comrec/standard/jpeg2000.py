@@ -11,13 +11,17 @@ from comrec.formats.mark import UUID
 from comrec.picture import Picture
 from comrec.standard.pillow import PillowCodec
 
+_ONE_TILE = 1 << 27
+"""Pixels up to which a picture is one tile; OpenJPEG has an array of 2 GB at most for one."""
+_TILE = 8192
+
 
 @dataclass(frozen=True)
 class Jpeg2000(PillowCodec):
     """JPEG 2000 by OpenJPEG in a JP2 file.
 
     Quality sets a target PSNR of 20 + 0.3 * quality dB, per component as measured by OpenJPEG.
-    Effort has no effect.
+    Effort has no effect. Pictures of more than 134 megapixels are stored in tiles.
     """
 
     id = "jpeg2000"
@@ -42,6 +46,8 @@ class Jpeg2000(PillowCodec):
         }
         if not picture.is_gray:
             options["mct"] = 1
+        if picture.width * picture.height > _ONE_TILE:
+            options["tile_size"] = (_TILE, _TILE)
         return options
 
     def with_mark(self, data: bytes, mark: bytes) -> bytes:
