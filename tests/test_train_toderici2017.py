@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,9 @@ def test_the_estimate_is_what_the_coder_writes(tmp_path: Path) -> None:
         steps: list[tuple[Tensor, Tensor]] = []
         with torch.no_grad():
             y = scheme.pair["g_a"](scheme.training.crops(random, 1, 192, "cpu"))
-            total = float(scheme.code(y, torch.tensor([count]), seen=steps.append)[1])
+            total = float(
+                scheme.code(y, torch.tensor([count]), math.ceil(count), seen=steps.append)[1]
+            )
         flags, bits = (torch.cat(parts).numpy() for parts in zip(*steps, strict=True))
 
         def choose(iteration: int, flags: Any = flags, bits: Any = bits) -> Any:
