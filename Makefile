@@ -52,7 +52,7 @@ $(VENV)/.web: $(VENV)/.demo
 
 $(VENV)/.test: $(VENV)/.demo | js/node_modules
 	$(BIN)/pip install --quiet '$(TORCH)'
-	$(BIN)/pip install --quiet --editable '.[demo,train,bench,bpg,heic,jpegli,jpegxl,web]' --group test
+	$(BIN)/pip install --quiet --editable '.[demo,train,bench,bpg,heic,jpegli,jpegxl,ray,remote,web]' --group test
 	$(BIN)/pip install --quiet --no-deps pytorch-msssim
 	touch $@
 

@@ -298,6 +298,7 @@ def test_without_fsspec_the_extra_is_named(tmp_path: Path) -> None:
         (["in", "in"], "contains the sources"),
         (["in/sub", "in"], "contains the sources"),
         (["in", "out", "-j", "0"], "--jobs must be 1 or more"),
+        (["in", "out", "--address", "auto"], "--address needs --engine ray"),
         (["in", "out", "--only-if-smaller", "100"], "below 100"),
         (["memory://in", "--in-place"], "needs --state"),
         (["memory://in", "out", "--preserve"], "--preserve needs folders of this machine"),

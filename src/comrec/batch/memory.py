@@ -33,7 +33,7 @@ def estimate(source: Path | bytes, coder: Codec) -> int:
         source: its file. Pixels are those of the header, where Pillow reads it; otherwise 20 for
             each byte of the file.
     """
-    return _of_pixels(_pixels(source), coder)
+    return _of_pixels(pixels(source), coder)
 
 
 def of_size(size: int, coder: Codec) -> int:
@@ -49,8 +49,8 @@ def _of_pixels(pixels: int, coder: Codec) -> int:
     return base + pixels * each
 
 
-def _pixels(source: Path | bytes) -> int:
-    """Pixels of a picture by its header."""
+def pixels(source: Path | bytes) -> int:
+    """Pixels of a picture by its header, or by the size of its file: see `estimate`."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)

@@ -11,7 +11,7 @@ import re
 import secrets
 import stat
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -64,6 +64,10 @@ class Place(ABC):
     @abstractmethod
     def status(self, name: str) -> Found | None:
         """A file as it is now; None where there is none."""
+
+    def look(self) -> Callable[[str], Found | None]:
+        """`status` for many files, soon."""
+        return self.status
 
     @abstractmethod
     def read(self, name: str) -> bytes:
@@ -235,9 +239,18 @@ class RemotePlace(Place):
 
     def status(self, name: str) -> Found | None:
         try:
+            self._system.invalidate_cache(self._path(name))  # what a listing said is of the past
             return _found(name, self._system.info(self._path(name)))
         except Exception:  # not there, or not to be seen
             return None
+
+    def look(self) -> Callable[[str], Found | None]:
+        try:  # one request for a thousand files, not one each
+            files = self._system.find(self._root, detail=True)
+        except Exception:  # no such folder yet
+            return self.status
+        found = {path[len(self._root) + 1 :]: facts for path, facts in files.items()}
+        return lambda name: _found(name, found[name]) if name in found else None
 
     def read(self, name: str) -> bytes:
         try:

@@ -157,15 +157,17 @@ def _serve(
     _bind_to_cores(index, jobs)
     with suppress(EOFError, ConnectionError):
         while True:
-            task = connection.recv()
-            answer: Any
-            try:
-                answer = function(task)
-            except ComrecError as error:
-                answer = Failure(str(error))
-            except Exception as error:  # any library: one bad picture must not stop the run
-                answer = Failure(f"{type(error).__name__}: {error}")
-            connection.send(answer)
+            connection.send(attempt(function, connection.recv()))
+
+
+def attempt(function: Callable[[Task], Result], task: Task) -> Result | Failure:
+    """The result of a task, whatever it raises."""
+    try:
+        return function(task)
+    except ComrecError as error:
+        return Failure(str(error))
+    except Exception as error:  # any library: one bad picture must not stop the run
+        return Failure(f"{type(error).__name__}: {error}")
 
 
 def _bind_to_cores(index: int, jobs: int) -> None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from comrec.batch import memory, plan, pool, work
+from comrec.batch import cluster, memory, plan, pool, work
 from comrec.batch.atomic import Times
 from comrec.batch.encoding import Recipe, sha256
 from comrec.batch.places import Found, LocalPlace, Place
@@ -22,9 +22,13 @@ from comrec.batch.pool import Bound, Failure
 from comrec.batch.record import Entry, Record
 from comrec.batch.work import Made, Task
 from comrec.errors import ComrecError, InputError, OptionError, OutputError
+from comrec.inference import session
 from comrec.text import as_json
 
+Engine = Literal["local", "ray"]
 Status = Literal["encoded", "kept", "skipped", "failed"]
+_THREADS = 2  # that read and write files of this machine
+_REMOTE_THREADS = 32  # the same of URLs, which mostly wait
 _SAMPLE = 100  # files whose headers say how many processes fit in the memory
 
 
@@ -40,8 +44,10 @@ class Order:
         saving: see `Task.saving`.
         preserve: results get the times and permissions of their sources.
         jobs: number of processes; None: as many as keep the cores busy.
-        memory: bytes that the processes may take together, by estimate; None: see
-            `memory.available`.
+        memory: bytes that the processes of a machine may take together, by estimate; None: see
+            `memory.available`, and `Cluster.run`.
+        engine: "local": processes of this machine. "ray": `cluster.py`.
+        address: see `cluster.connected`.
         state: the file of the record, where it is not beside the results.
     Raises:
         OptionError: the trees do not go together, or lack what an option needs.
@@ -56,9 +62,13 @@ class Order:
     preserve: bool = False
     jobs: int | None = None
     memory: int | None = None
+    engine: Engine = "local"
+    address: str | None = None
     state: Path | None = None
 
     def __post_init__(self) -> None:
+        if self.address is not None and self.engine != "ray":
+            raise OptionError("--address needs --engine ray")
         local = isinstance(self.source, LocalPlace) and isinstance(self.target, LocalPlace)
         if self.preserve and not local:
             raise OptionError("--preserve needs folders of this machine, not URLs")
@@ -166,7 +176,8 @@ class Batch:
             if PurePosixPath(self._names[name]).stem != PurePosixPath(name).stem
         }
         order.target.sweep({_folder(self._names[name]) for name in sources} | {""})
-        self._todo = [name for name in sources if not self._is_done(self._found[name])]
+        look = order.target.look() if self._record.entries else order.target.status
+        self._todo = [name for name in sources if not self._is_done(self._found[name], look)]
 
     def _is_mine(self, name: str) -> bool:
         """In place: whether a file is a result of the same settings, and not a source."""
@@ -180,14 +191,18 @@ class Batch:
         entries = self._record.entries.values()
         return {entry.output: entry for entry in entries if entry.settings == self._settings}
 
-    def _is_done(self, found: Found) -> bool:
-        """Whether a source was done before; in place it is then removed."""
+    def _is_done(self, found: Found, look: Callable[[str], Found | None]) -> bool:
+        """Whether a source was done before; in place it is then removed.
+
+        Args:
+            look: of the results' tree (`Place.look`).
+        """
         order, entry = self._order, self._record.entries.get(found.name)
         if entry is None or (entry.settings, entry.size) != (self._settings, found.size):
             return False
         if entry.output != (found.name if entry.kept else self._names[found.name]):
             return False
-        there = order.target.status(entry.output)
+        there = look(entry.output)
         if there is None or there.size != entry.output_size:
             return False
         removes = order.in_place and entry.output != found.name
@@ -221,18 +236,14 @@ class Batch:
 
     def run(self) -> Generator[Result]:
         """Do what is to be done; each result as it comes. Closing the generator ends it."""
-        order = self._order
-        most = memory.available() if order.memory is None else order.memory
-        jobs = self._jobs(most)
-        bound = None
-        if most is not None:
-            bound = Bound(lambda task: memory.estimate(task.source, order.recipe.coder), most)
         pending: deque[Future[Result]] = deque()
-        threads = ThreadPoolExecutor(2)
+        places = (self._order.source, self._order.target)
+        local = all(isinstance(place, LocalPlace) for place in places)
+        threads = ThreadPoolExecutor(_THREADS if local else _REMOTE_THREADS)
         try:
-            tasks = self._tasks(threads, jobs)
-            with closing(pool.run(work.encode, tasks, jobs, bound)) as answers:
-                for task, answer in answers:
+            with ExitStack() as stack:
+                jobs, answers = self._work(threads, stack)
+                for task, answer in stack.enter_context(closing(answers)):
                     yield from self._new_failures()
                     if isinstance(answer, Failure):
                         yield self._noted(self._failure(task.name, answer.message))
@@ -246,6 +257,29 @@ class Batch:
         finally:
             threads.shutdown(cancel_futures=True)
 
+    def _work(
+        self, threads: ThreadPoolExecutor, stack: ExitStack
+    ) -> tuple[int, Generator[tuple[Task, Made | Failure]]]:
+        """The number of processes, and what they make; until the stack is closed."""
+        order = self._order
+
+        def cost(task: Task) -> int:
+            return memory.estimate(task.source, order.recipe.coder)
+
+        if order.engine == "ray" and self._todo:
+            cores = order.jobs or session.threads()
+            found = stack.enter_context(cluster.connected(order.address, cores))
+            jobs = max(1, min(order.jobs or found.cpus, len(self._todo)))
+            tasks = self._read_tasks(threads, 2 * jobs)
+            return jobs, found.run(work.encode, tasks, jobs, cost, order.memory)
+        most = memory.available() if order.memory is None else order.memory
+        jobs = self._jobs(most)
+        if isinstance(order.source, LocalPlace):
+            tasks = (self._task(name, order.source.path(name)) for name in self._todo)
+        else:
+            tasks = self._read_tasks(threads, 2 * jobs)
+        return jobs, pool.run(work.encode, tasks, jobs, None if most is None else Bound(cost, most))
+
     def _jobs(self, most: int | None) -> int:
         order = self._order
         if order.jobs is not None:
@@ -258,17 +292,17 @@ class Batch:
             costs = [memory.of_size(self._found[name].size, coder) for name in sample]
         return memory.processes(len(self._todo), costs, most)
 
-    def _tasks(self, threads: ThreadPoolExecutor, jobs: int) -> Iterator[Task]:
-        order = self._order
-        if isinstance(order.source, LocalPlace):
-            for name in self._todo:
-                yield self._task(name, order.source.path(name))
-            return
+    def _read_tasks(self, threads: ThreadPoolExecutor, ahead: int) -> Iterator[Task]:
+        """Tasks with the bytes of their files, for processes that cannot read them.
+
+        Args:
+            ahead: number of files that are read before they are asked for.
+        """
         waiting = iter(self._todo)
         reading: deque[tuple[str, Future[bytes]]] = deque()
         while True:
-            for name in islice(waiting, jobs - len(reading)):
-                reading.append((name, threads.submit(order.source.read, name)))
+            for name in islice(waiting, ahead - len(reading)):
+                reading.append((name, threads.submit(self._order.source.read, name)))
             if not reading:
                 return
             name, future = reading.popleft()
@@ -297,7 +331,7 @@ class Batch:
             made.source_size,
             len(made.data),
             made.seconds,
-            made.notes,
+            made.encoded.notes,
         )
 
     def _write(self, name: str, made: Made) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from comrec.batch.encoding import Recipe, sha256
+from comrec.batch.encoding import Encoded, Recipe, sha256
 from comrec.errors import InputError
 
 
@@ -15,7 +15,7 @@ class Task:
     """A picture to encode.
 
     Attributes:
-        name: relative, in the tree of the sources.
+        name: by which its result is known; of a batch, relative to the tree of the sources.
         source: its file's path, or its bytes where other machines have it.
         label: its name in errors.
         recipe: how to encode it.
@@ -27,7 +27,7 @@ class Task:
     source: Path | bytes
     label: str
     recipe: Recipe
-    saving: float | None
+    saving: float | None = None
 
 
 @dataclass(frozen=True)
@@ -35,21 +35,24 @@ class Made:
     """What came of a `Task`.
 
     Attributes:
-        data: the bytes to write: the source's where it is kept.
-        sha256: of them.
+        encoded: of the picture; its data are the source's where that is kept.
+        sha256: of the data to write.
         source_size, source_sha256: of the source.
         kept: see `Task.saving`.
-        notes: what reading changed or left out.
         seconds: of all of it.
     """
 
-    data: bytes
+    encoded: Encoded
     sha256: str
     source_size: int
     source_sha256: str
     kept: bool
-    notes: tuple[str, ...]
     seconds: float
+
+    @property
+    def data(self) -> bytes:
+        """The bytes to write."""
+        return self.encoded.data
 
 
 def encode(task: Task) -> Made:
@@ -68,9 +71,10 @@ def encode(task: Task) -> Made:
             raise InputError(f"{task.label}: {error.strerror or error}") from None
     made = task.recipe.encode(given, task.label)
     kept = task.saving is not None and not _saves(len(given), len(made.data), task.saving)
-    data = given if kept else made.data
+    if kept:
+        made = replace(made, data=given)
     seconds = time.perf_counter() - started
-    return Made(data, sha256(data), len(given), sha256(given), kept, made.notes, seconds)
+    return Made(made, sha256(made.data), len(given), sha256(given), kept, seconds)
 
 
 def _saves(before: int, after: int, percent: float) -> bool:

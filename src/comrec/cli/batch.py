@@ -8,12 +8,12 @@ from collections import Counter
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from comrec.api import DEFAULT_CODEC
 from comrec.batch.places import place
 from comrec.batch.plan import Patterns
-from comrec.batch.run import Batch, Order, Result
+from comrec.batch.run import Batch, Engine, Order, Result
 from comrec.cli import recipes, targeting, terminal, writing
 from comrec.cli.process import Ended
 from comrec.errors import OptionError
@@ -61,11 +61,23 @@ def add(verbs: Any) -> None:
         )
     verb.add_argument("-j", "--jobs", type=int, metavar="N", help="processes; by default, cores")
     verb.add_argument(
+        "--engine",
+        choices=get_args(Engine),
+        default="local",
+        help="local: processes of this machine; ray: workers on a Ray cluster",
+    )
+    verb.add_argument(
+        "--address",
+        metavar="ADDR",
+        help="with --engine ray: the cluster, host:port, ray://host:port or auto; by default one "
+        "of this machine alone is started",
+    )
+    verb.add_argument(
         "--memory",
         type=targeting.value(parse_size),
         metavar="SIZE",
-        help="largest sum of what the running encoders take, by estimate: 4GB, 800MB; "
-        "three quarters of the machine's by default",
+        help="largest sum of what the running encoders of a machine take, by estimate: 4GB, "
+        "800MB; three quarters of the machine's by default",
     )
     verb.add_argument(
         "--state",
@@ -124,6 +136,8 @@ def _order(options: argparse.Namespace) -> Order:
         preserve=options.preserve,
         jobs=options.jobs,
         memory=options.memory,
+        engine=options.engine,
+        address=options.address,
         state=None if options.state is None else Path(options.state),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from comrec.cli import paths, terminal
@@ -37,20 +37,32 @@ def run(
     plan: Plan, work: Callable[[Job], R], show: Callable[[R], None], label: str, quiet: bool
 ) -> int:
     """`each` of a plan's jobs; the exit code: 1 where one failed or was refused."""
+    failures = refused(plan) + each(
+        plan.jobs,
+        work,
+        lambda job: paths.label(job.source),
+        show,
+        total=len(plan.jobs),
+        label=label,
+        quiet=quiet,
+    )
+    return 1 if failures else 0
+
+
+def refused(plan: Plan) -> int:
+    """Report the inputs that a plan leaves out; how many there are."""
     for reason in plan.refused:
         terminal.tell(f"comrec: {reason}")
-    failures = each(
-        plan.jobs, work, lambda job: paths.label(job.source), show, label=label, quiet=quiet
-    )
-    return 1 if failures or plan.refused else 0
+    return len(plan.refused)
 
 
 def each(
-    items: Sequence[T],
+    items: Iterable[T],
     work: Callable[[T], R],
     name: Callable[[T], str],
     show: Callable[[R], None] = lambda _: None,
     *,
+    total: int = 0,
     label: str = "",
     quiet: bool = False,
 ) -> int:
@@ -61,6 +73,7 @@ def each(
         name: of an item, in reports of errors that name no file.
         show: prints the result. Where standard output takes no more, that is reported once, and
             the other items are done.
+        total: number of items, for the progress bar.
         label: text before the progress bar; none without it.
         quiet: no progress bar.
     Returns:
@@ -68,7 +81,7 @@ def each(
     """
     failures = 0
     lost: terminal.StdoutError | None = None
-    for item in progress(items, len(items), label, quiet or not label):
+    for item in progress(items, total, label, quiet or not label):
         try:
             result = work(item)
         except (terminal.StdoutError, KeyboardInterrupt, Ended):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 _sessions: dict[str, InferenceSession] = {}
+_most: int | None = None
 _making = threading.RLock()
 _inherited: list[dict[str, InferenceSession]] = []
 """Of the process that this one was forked from. Their threads are not here: to run them, or even to
@@ -36,8 +37,16 @@ if hasattr(os, "register_at_fork"):
 def threads() -> int:
     """Cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    return cores if _most is None else min(cores, _most)
+
+
+def limit(cores: int) -> None:
+    """Use no more cores than this, whatever the process may use."""
+    global _most
+    _most = cores
 
 
 def session(network: Network) -> InferenceSession:
