@@ -23,7 +23,7 @@ from comrec.cli import main
 from comrec.entropy.coder import Decoder, Encoder
 from comrec.entropy.tables import Table
 from comrec.errors import DamagedFileError, TooLargeError
-from comrec.formats import boxes, cmr, density
+from comrec.formats import boxes, cmr, density, excerpt
 from comrec.formats.mark import Mark
 from comrec.picture import Picture
 from comrec.standard.bpg import container
@@ -275,6 +275,12 @@ def test_info_of_a_large_file_reads_what_it_needs(
     assert peak(lambda: main(["info", "--json", str(source)])) < 4 << 20
     told = json.loads(capsys.readouterr().out)
     assert {key: told[key] for key in told if key != "input"} == vars(expected)
+
+
+@pytest.mark.parametrize(("size", "kept"), [(8, 8), (12, 8), (33, 33), (36, 33)])
+def test_a_large_file_that_is_cut_while_it_is_read(size: int, kept: int) -> None:
+    data = (GOLDEN / "v1-png.png").read_bytes()
+    assert excerpt.of(io.BytesIO(data[:size]), 40 << 20) == data[:kept]
 
 
 def test_info_of_a_large_file_of_another_format_reads_its_start(

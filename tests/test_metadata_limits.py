@@ -13,7 +13,7 @@ from PIL import Image
 
 import comrec
 from comrec import codec, files
-from comrec.errors import DamagedFileError
+from comrec.errors import DamagedFileError, UnknownFormatError
 from comrec.formats import boxes, brob, limits
 from comrec.picture import Metadata, Picture
 
@@ -97,6 +97,10 @@ def test_bytes_after_a_jpeg_xl_file_are_passed_over(small: Picture) -> None:
         comrec.decode(data[:-20])
 
 
+def test_no_boxes_are_left_as_they_are() -> None:
+    assert brob.limited(b"") == (b"", ())
+
+
 # HEIC
 
 
@@ -114,6 +118,24 @@ def test_items_of_heic_that_share_bytes_are_limited(version: int) -> None:
     for read in (comrec.info, comrec.decode):
         with pytest.raises(DamagedFileError, match="more than the file holds"):
             read(data)
+
+
+@pytest.mark.parametrize("brand", [b"heic", b"avif", b"avis", b"mif1"])
+@pytest.mark.parametrize("base", [0, 4])
+def test_parts_without_places_are_refused_before_they_are_counted(brand: bytes, base: int) -> None:
+    """Each item declares 65,535 parts in no bytes: libavif would take 1 MB for each."""
+    if brand == b"heic":
+        pytest.importorskip("pillow_heif")
+    each = [struct.pack(">HH", i, 0) + bytes(base) + b"\xff\xff" for i in range(40_000)]
+    head = bytes([0, 0, 0, 0, 0, base << 4])
+    location = boxes.pack(b"iloc", head + struct.pack(">H", len(each)) + b"".join(each))
+    data = boxes.pack(b"ftyp", brand + bytes(4) + b"mif1avifmiaf" + brand)
+    data += boxes.pack(b"meta", bytes(4) + location)
+    for read in (comrec.info, comrec.decode, lambda data: files.read(data, "input")):
+        with pytest.raises((DamagedFileError, UnknownFormatError)) as caught:
+            read(data)
+        if brand != b"mif1":
+            assert "have no places" in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", [b"iloc", b"ipma"])

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import faults
 import httpx
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from PIL import Image
 from serving import Client, Server, here, serving
 
 import comrec
+from comrec import confined
 from comrec.cli import main
 from comrec.errors import OptionError
 from comrec.picture import Picture
@@ -411,6 +413,47 @@ class Dying:
 class Living:
     def run(self) -> Iterator[Facts]:
         yield {"answer": 42}
+
+
+@dataclass(frozen=True)
+class Faulty:
+    """A task in which one of `faults` is called."""
+
+    fault: str
+    phase: str
+
+    def run(self) -> Iterator[Facts]:
+        yield {"phase": "reading"}
+        yield {"phase": self.phase}
+        getattr(faults, self.fault)()
+        yield {"answer": 42}
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [
+        (Faulty("spin", "reading"), "reading the file took more than 1 s, its limit"),
+        (Faulty("segfault", "reading"), "the process that did this crashed (SIGSEGV)"),
+        pytest.param(
+            Faulty("allocate", "encoding"),
+            "this takes more memory than a job may have (900 MB)",
+            marks=pytest.mark.skipif(confined.memory() is None, reason="limited on Linux alone"),
+        ),
+        (Faulty("nap", "encoding"), None),  # it has read its file, and takes longer than that may
+    ],
+)
+def test_a_task_that_goes_wrong_fails_alone(task: Faulty, expected: str | None) -> None:
+    told: list[tuple[End | None, Facts]] = []
+    crew = Crew(1, 2, memory=900_000_000, reading=1.0 if task.fault in ("spin", "nap") else 300.0)
+    try:
+        for each in (task, Living()):
+            crew.submit(Work(each, lambda end, facts: told.append((end, facts))))
+        until(lambda: sum(end is not None for end, _ in told) == 2)
+    finally:
+        crew.close()
+    first, second = [(end, facts) for end, facts in told if end is not None]
+    assert first == (("done", {}) if expected is None else ("failed", {"error": expected}))
+    assert second == ("done", {})
 
 
 def test_the_death_of_a_process_is_one_failure() -> None:

@@ -131,6 +131,21 @@ def test_other_packets_are_carried_byte_for_byte(kind: str) -> None:
     assert finished.notes == ()
 
 
+@pytest.mark.parametrize(
+    "text", ['a="b"', '>a="b"', 'a="b" c', '>a="b"c="d"> <e/>', 'x > y="1"', "/a='b'", ">a='b'>"]
+)
+def test_text_that_looks_like_attributes_is_none(text: str) -> None:
+    """After a tag that ends with white space."""
+    kept = packet("", CREATOR).replace(b' rdf:about=""', b' rdf:about="" ')
+    begin, end = kept.split(b">\n    <dc")
+    before = b'<GCamera:MotionPhoto xmlns:GCamera="%b" >%b</GCamera:MotionPhoto>' % (
+        NAMESPACES["GCamera"].encode(), text.encode()
+    )  # fmt: skip
+    found, notes = xmp.without_pointers(begin + b" >" + text.encode() + before + b"<dc" + end)
+    assert found == begin + b" >" + text.encode() + b"<dc" + end
+    assert len(notes) == 1
+
+
 def test_a_namespace_that_others_use_stays_declared() -> None:
     source = packet(
         'GCamera:MotionPhoto="1" GCamera:SpecialTypeID="x"', "<dc:source>hdrgm:kept</dc:source>"

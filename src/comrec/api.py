@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from comrec import codec as registry
-from comrec import files, preparation, regions, roi, targets
+from comrec import confined, files, preparation, regions, roi, targets
 from comrec.buffers import BYTES, bytes_of
 from comrec.codec import Codec
 from comrec.errors import InputError, OptionError
@@ -61,13 +61,16 @@ def encode(
             many dB errors count less where it matters least, 0..30, 6 by default; alone it implies
             "auto".
             ``exact=True``: keep fully transparent colours, also in lossy codecs.
+            ``untrusted=True``: read the picture file in a process of its own, with limits of
+            memory and time (SECURITY.md).
             All others are options of the codec, such as ``effort=9``.
     Returns:
         The bytes of the file.
     Raises:
         UnknownCodecError, UnsupportedPictureError.
         OptionError: an argument is of another type than these, or out of range.
-        InputError: the picture file cannot be read.
+        InputError: the picture file cannot be read; a LimitError where only an untrusted one is
+            refused.
         TargetError: the target cannot be met.
     """
     wanted = targets.choose(quality, options)
@@ -75,6 +78,7 @@ def encode(
         options.pop(f"target_{kind}", None)
     options.pop("match", None)
     region, strength = (options.pop(name, None) for name in ("roi", "roi_strength"))
+    untrusted = options.pop("untrusted", False)
     how = Preparation(**{name: options.pop(name) for name in _PREPARATION if name in options})
     if isinstance(codec, str):
         coder = registry.parse(codec, **options)
@@ -85,19 +89,19 @@ def encode(
     else:
         coder = codec
     if region is None and strength is None:
-        picture = _picture(image, how)
+        picture = _picture(image, how, untrusted)
     else:
         coder.check_importance()
         region = roi.AUTO if region is None else region
         strength = roi.DEFAULT_STRENGTH if strength is None else strength
-        picture = roi.marked(_picture(image, how), region, strength)
+        picture = roi.marked(_picture(image, how, untrusted), region, strength)
     return targets.encode(coder, picture, wanted).point.data
 
 
 _PREPARATION = tuple(option.name for option in Preparation().options)
 
 
-def _picture(image: Encodable, how: Preparation) -> Picture:
+def _picture(image: Encodable, how: Preparation, untrusted: bool) -> Picture:
     if isinstance(image, Image.Image):
         return preparation.from_image(image, how)
     if isinstance(image, str | os.PathLike):
@@ -108,9 +112,9 @@ def _picture(image: Encodable, how: Preparation) -> Picture:
             raise InputError(f"{path}: {error.strerror}") from None
         except ValueError as error:  # no file can have this name
             raise InputError(f"{str(path)!r}: {error}") from None
-        return files.read(data, str(path), how)
+        return files.read(data, str(path), how, untrusted=untrusted)
     if isinstance(image, BYTES):
-        return files.read(bytes_of(image), "input", how)
+        return files.read(bytes_of(image), "input", how, untrusted=untrusted)
     if isinstance(image, np.ndarray):
         image = Picture(image)
     if not isinstance(image, Picture):
@@ -132,6 +136,7 @@ def decode(
     allow_large: bool = False,
     region: tuple[int, int, int, int] | None = None,
     metadata: str = "all",
+    untrusted: bool = False,
     name: str = "input",
 ) -> Image.Image:
     """Decode a file of any codec to 8-bit gray or RGB, with alpha if the file has it.
@@ -154,12 +159,14 @@ def decode(
             is decoded without this (EXIF orientation not applied), cut at its edges. Networks run
             on no more than the tiles around it; a note says where the rest is decoded all the same.
         metadata: which metadata to keep (see `preparation.Preparation`).
+        untrusted: decode in a process of its own, which is used again, with limits of memory and
+            time that grow with the file, and more with ``allow_large`` (SECURITY.md).
         name: name of the file in errors.
     Raises:
         OptionError: ``data`` is of another type, there is no such metadata, ``strength`` is out of
             range or given without ``enhance``, ``iterations`` are out of range or the file's codec
             has none, or the region is none or lies outside of the picture.
-        InputError: the file cannot be decoded.
+        InputError: the file cannot be decoded; a LimitError where only an untrusted one is refused.
         UnsupportedPictureError: the kind of picture cannot be converted.
         WeightsError, UnknownCodecError: its network or codec is not in this version.
         MissingExtraError: the library for its format is not installed.
@@ -167,19 +174,39 @@ def decode(
     how = Preparation(metadata=metadata)
     share = check_strength(strength, enhance=enhance)
     part = None if region is None else regions.check(region)
+    data = bytes_of(data)
+    strength = share if enhance else None
+    given = data, how, strength, plain, allow_partial, iterations, allow_large, part
     try:
-        file = files.parse(bytes_of(data), iterations)
-        if not allow_large:
-            file.check_density(plain=plain)
-        if plain:
-            picture = file.plain(partial=allow_partial, region=part)
-        elif enhance:
-            picture = file.enhance(share, part)
-        else:
-            picture = file.decode(partial=allow_partial, region=part)
-        return preparation.with_metadata(picture, how).to_pil()
+        if not untrusted:
+            return _decoded(*given).to_pil()
+        limits = confined.Limits.of(len(data), large=allow_large)
+        return confined.call(_decoded, *given, limits=limits, name="input").to_pil()
     except files.UNUSABLE as error:
         raise error.naming(name) from None
+
+
+def _decoded(
+    data: bytes,
+    how: Preparation,
+    strength: float | None,
+    plain: bool,
+    partial: bool,
+    iterations: int | None,
+    large: bool,
+    region: regions.Region | None,
+) -> Picture:
+    """As `decode`, enhanced where there is a strength."""
+    file = files.parse(data, iterations)
+    if not large:
+        file.check_density(plain=plain)
+    if plain:
+        picture = file.plain(partial=partial, region=region)
+    elif strength is not None:
+        picture = file.enhance(strength, region)
+    else:
+        picture = file.decode(partial=partial, region=region)
+    return preparation.with_metadata(picture, how)
 
 
 def codecs() -> list[str]:

@@ -4,7 +4,8 @@
     ├── InputError              the file cannot be used
     │   ├── UnknownFormatError  not a file that comrec reads
     │   ├── DamagedFileError    cut short or altered
-    │   └── TooLargeError       declares more pixels than the limit
+    │   ├── TooLargeError       declares more pixels than the limit
+    │   └── LimitError          untrusted: its decoder crashed, or took too much time or memory
     ├── UnsupportedPictureError the codec cannot store, or comrec not read, this kind of picture
     ├── UnknownCodecError       no codec has this id            (also a ValueError)
     ├── OptionError             a parameter out of range        (also a ValueError)
@@ -45,6 +46,11 @@ class DamagedFileError(InputError):
 class TooLargeError(InputError):
     """The input declares more pixels than `comrec.picture.MAX_PIXELS`, or far more than its bytes
     make likely (`comrec.formats.density`)."""
+
+
+class LimitError(InputError):
+    """Reading the input as an untrusted file, in a process of its own, crashed that process or took
+    more time or memory than such files get."""
 
 
 class UnsupportedPictureError(ComrecError):

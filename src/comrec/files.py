@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from comrec import codec, preparation
+from comrec import codec, confined, preparation
 from comrec.codec import Codec
 from comrec.errors import (
     DamagedFileError,
@@ -193,14 +193,19 @@ def decode(data: bytes, *, partial: bool = False) -> Picture:
     return parse(data).decode(partial=partial)
 
 
-def read(data: bytes, name: str, how: Preparation = STRICT) -> Picture:
+def read(data: bytes, name: str, how: Preparation = STRICT, *, untrusted: bool = False) -> Picture:
     """Any picture file that Pillow or a codec here reads, prepared; a marked one in full.
 
+    Args:
+        untrusted: in a process of its own, with limits (`confined`).
     Raises:
         InputError: naming the file.
         UnsupportedPictureError: something cannot be carried, and ``how`` does not allow for it.
         WeightsError, UnknownCodecError, MissingExtraError.
     """
+    if untrusted:
+        limits = confined.Limits.of(len(data))
+        return confined.call(read, data, name, how, limits=limits, name=name)
     notes: tuple[str, ...] = ()
     try:
         file = parse(data)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
-from comrec import codec, files
+from comrec import codec, confined, files
 from comrec.buffers import bytes_of
-from comrec.errors import UnknownCodecError
-from comrec.formats import cmr
+from comrec.errors import InputError, UnknownCodecError
+from comrec.formats import cmr, excerpt
 from comrec.inference import store
 from comrec.learned import progressive
 from comrec.learned.progressive import ProgressiveCodec
@@ -65,7 +67,11 @@ class ProgressiveInformation(Information):
 
 
 def info(
-    data: bytes | bytearray | memoryview, name: str = "input", *, size: int | None = None
+    data: bytes | bytearray | memoryview,
+    name: str = "input",
+    *,
+    size: int | None = None,
+    untrusted: bool = False,
 ) -> Information:
     """Read the header and the mark of a file. Damage elsewhere is not detected.
 
@@ -73,16 +79,45 @@ def info(
         data: the file.
         name: name of the file in errors.
         size: bytes of the whole file, where ``data`` is but an excerpt of it (`formats.excerpt`).
+        untrusted: in a process of its own, which is used again, with limits of memory and time
+            (SECURITY.md).
     Returns:
         Of a file of a progressive codec, a `ProgressiveInformation`.
     Raises:
         OptionError: ``data`` is of another type.
-        InputError: the format is unknown, or the header or mark is damaged.
+        InputError: the format is unknown, or the header or mark is damaged; a LimitError where only
+            an untrusted one is refused.
         UnsupportedPictureError: the file is whole, but of a kind that is not read.
         MissingExtraError: the library for its format is not installed.
         WeightsError: the list of networks in the package is damaged.
     """
     data = bytes_of(data)
+    if untrusted:
+        limits = confined.Limits.of(len(data))
+        return confined.call(_named, data, name, size, limits=limits, name=name)
+    return _named(data, name, size)
+
+
+def of_file(path: Path, name: str, *, untrusted: bool = False) -> Information:
+    """As `info`, of a file of which no more is read than it needs.
+
+    Raises:
+        InputError: it cannot be read; and as `info`.
+    """
+    if untrusted:
+        return confined.call(of_file, path, name, limits=confined.Limits.of(0), name=name)
+    try:
+        with path.open("rb") as stream:
+            size = os.fstat(stream.fileno()).st_size
+            data = excerpt.of(stream, size)
+    except OSError as error:
+        raise InputError(f"{name}: {error.strerror or error}") from None
+    except InputError as error:
+        raise error.naming(name) from None
+    return _named(data, name, size)
+
+
+def _named(data: bytes, name: str, size: int | None) -> Information:
     try:
         return _of(data, len(data) if size is None else size)
     except files.UNUSABLE as error:

@@ -22,7 +22,7 @@ from comrec.errors import (
     UnknownFormatError,
     UnsupportedPictureError,
 )
-from comrec.formats import detection, extended_xmp, resolution, sizes, unsupported
+from comrec.formats import detection, extended_xmp, items, resolution, sizes, unsupported
 from comrec.picture import MAX_PIXELS, Metadata, Picture, Pixels
 
 # Pillow's errors are raised; without a handler, Python would print its log on standard error too.
@@ -183,8 +183,10 @@ def pillow_open(data: bytes) -> ImageFile.ImageFile:
     Raises:
         Image.DecompressionBombError: the file declares more than `MAX_PIXELS`, or more than the
             application allows (``Image.MAX_IMAGE_PIXELS``).
-        InputError: as `sizes.check`.
+        InputError: as `sizes.check` and `items.check_size`.
     """
+    if data[4:8] == b"ftyp":
+        items.check_size(data)  # libavif makes room for all parts that are declared
     formats = [name for name in Image.ID if name != PLUGIN] if PLUGIN in Image.OPEN else None
     try:
         image = Image.open(io.BytesIO(data), formats=formats)

@@ -61,15 +61,16 @@ class Recipe:
                     raise InputError(f"{mask}: {error.strerror or error}") from None
         return sha256(as_json(facts).encode())
 
-    def encode(self, data: bytes, name: str) -> Encoded:
+    def encode(self, data: bytes, name: str, *, untrusted: bool = False) -> Encoded:
         """The file of a picture file.
 
         Args:
             name: of the picture file, in errors.
+            untrusted: see `files.read`.
         Raises:
             ComrecError: it cannot be read or encoded.
         """
-        picture = files.read(data, name, self.how)
+        picture = files.read(data, name, self.how, untrusted=untrusted)
         started = time.perf_counter()
         try:
             if self.roi is not None:

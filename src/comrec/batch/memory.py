@@ -26,14 +26,15 @@ _UNKNOWN = 20
 """Pixels per byte of files whose header is not read here."""
 
 
-def estimate(source: Path | bytes, coder: Codec) -> int:
+def estimate(source: Path | bytes, coder: Codec, *, untrusted: bool = False) -> int:
     """Bytes that a process takes to encode a picture: some, and some for each pixel.
 
     Args:
         source: its file. Pixels are those of the header, where Pillow reads it; otherwise 20 for
             each byte of the file.
+        untrusted: whether no header is read.
     """
-    return _of_pixels(pixels(source), coder)
+    return _of_pixels(pixels(source, untrusted=untrusted), coder)
 
 
 def of_size(size: int, coder: Codec) -> int:
@@ -49,19 +50,25 @@ def _of_pixels(pixels: int, coder: Codec) -> int:
     return base + pixels * each
 
 
-def pixels(source: Path | bytes) -> int:
+def pixels(source: Path | bytes, *, untrusted: bool = False) -> int:
     """Pixels of a picture by its header, or by the size of its file: see `estimate`."""
+    if untrusted:
+        return _by_size(source)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
                 return image.width * image.height
     except Exception:  # not of Pillow's formats, or damaged: whoever encodes it says so
-        try:
-            size = len(source) if isinstance(source, bytes) else source.stat().st_size
-        except OSError:
-            size = 0
-        return _UNKNOWN * size
+        return _by_size(source)
+
+
+def _by_size(source: Path | bytes) -> int:
+    try:
+        size = len(source) if isinstance(source, bytes) else source.stat().st_size
+    except OSError:
+        size = 0
+    return _UNKNOWN * size
 
 
 def available() -> int | None:

@@ -49,6 +49,7 @@ class Order:
         engine: "local": processes of this machine. "ray": `cluster.py`.
         address: see `cluster.connected`.
         state: the file of the record, where it is not beside the results.
+        untrusted: see `files.read`; no header is read for the estimates of memory either.
     Raises:
         OptionError: the trees do not go together, or lack what an option needs.
     """
@@ -65,6 +66,7 @@ class Order:
     engine: Engine = "local"
     address: str | None = None
     state: Path | None = None
+    untrusted: bool = False
 
     def __post_init__(self) -> None:
         if self.address is not None and self.engine != "ray":
@@ -263,22 +265,24 @@ class Batch:
         """The number of processes, and what they make; until the stack is closed."""
         order = self._order
 
-        def cost(task: Task) -> int:
-            return memory.estimate(task.source, order.recipe.coder)
-
         if order.engine == "ray" and self._todo:
             cores = order.jobs or session.threads()
             found = stack.enter_context(cluster.connected(order.address, cores))
             jobs = max(1, min(order.jobs or found.cpus, len(self._todo)))
             tasks = self._read_tasks(threads, 2 * jobs)
-            return jobs, found.run(work.encode, tasks, jobs, cost, order.memory)
+            return jobs, found.run(work.encode, tasks, jobs, self._cost, order.memory)
         most = memory.available() if order.memory is None else order.memory
         jobs = self._jobs(most)
         if isinstance(order.source, LocalPlace):
             tasks = (self._task(name, order.source.path(name)) for name in self._todo)
         else:
             tasks = self._read_tasks(threads, 2 * jobs)
-        return jobs, pool.run(work.encode, tasks, jobs, None if most is None else Bound(cost, most))
+        bound = None if most is None else Bound(self._cost, most)
+        return jobs, pool.run(work.encode, tasks, jobs, bound)
+
+    def _cost(self, task: Task) -> int:
+        coder = self._order.recipe.coder
+        return memory.estimate(task.source, coder, untrusted=task.untrusted)
 
     def _jobs(self, most: int | None) -> int:
         order = self._order
@@ -286,7 +290,7 @@ class Batch:
             return order.jobs
         sample = self._todo[:_SAMPLE]
         coder = order.recipe.coder
-        if isinstance(order.source, LocalPlace):
+        if isinstance(order.source, LocalPlace) and not order.untrusted:
             costs = [memory.estimate(order.source.path(name), coder) for name in sample]
         else:
             costs = [memory.of_size(self._found[name].size, coder) for name in sample]
@@ -315,7 +319,9 @@ class Batch:
 
     def _task(self, name: str, source: Path | bytes) -> Task:
         order = self._order
-        return Task(name, source, order.source.label(name), order.recipe, order.saving)
+        return Task(
+            name, source, order.source.label(name), order.recipe, order.saving, order.untrusted
+        )
 
     def _finish(self, name: str, made: Made) -> Result:
         try:

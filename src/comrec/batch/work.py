@@ -21,6 +21,7 @@ class Task:
         recipe: how to encode it.
         saving: the percentage by which the result must be smaller, or the source is kept; None:
             it is never kept.
+        untrusted: see `files.read`.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Task:
     label: str
     recipe: Recipe
     saving: float | None = None
+    untrusted: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def encode(task: Task) -> Made:
             given = task.source.read_bytes()
         except OSError as error:
             raise InputError(f"{task.label}: {error.strerror or error}") from None
-    made = task.recipe.encode(given, task.label)
+    made = task.recipe.encode(given, task.label, untrusted=task.untrusted)
     kept = task.saving is not None and not _saves(len(given), len(made.data), task.saving)
     if kept:
         made = replace(made, data=given)

@@ -14,7 +14,7 @@ from comrec.api import DEFAULT_CODEC
 from comrec.batch.places import place
 from comrec.batch.plan import Patterns
 from comrec.batch.run import Batch, Engine, Order, Result
-from comrec.cli import recipes, targeting, terminal, writing
+from comrec.cli import jobs, recipes, targeting, terminal, writing
 from comrec.cli.process import Ended
 from comrec.errors import OptionError
 from comrec.progress import progress
@@ -86,6 +86,7 @@ def add(verbs: Any) -> None:
     )
     verb.add_argument("--json", metavar="FILE", help="write the summary, and all files, as JSON")
     verb.add_argument("--quiet", action="store_true", help="no progress bar, no summary, no notes")
+    jobs.add_untrusted(verb)
     recipes.add_arguments(verb, DEFAULT_CODEC)
     verb.set_defaults(run=run)
 
@@ -139,6 +140,7 @@ def _order(options: argparse.Namespace) -> Order:
         engine=options.engine,
         address=options.address,
         state=None if options.state is None else Path(options.state),
+        untrusted=options.untrusted,
     )
 
 

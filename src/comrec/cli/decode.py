@@ -73,6 +73,7 @@ def add(verbs: Any) -> None:
         help="decode pictures too large for so small a file too, such as huge blank scans",
     )
     preparing.add_metadata(verb)
+    jobs.add_untrusted(verb)
     jobs.add_arguments(verb, quiet="no progress bar, no warnings")
     verb.set_defaults(run=run)
 
@@ -162,6 +163,7 @@ def _decode_one(
         allow_large=options.allow_large,
         region=options.region,
         metadata=options.metadata,
+        untrusted=options.untrusted,
         name=paths.label(source),
     )
     seconds = time.perf_counter() - started

@@ -44,6 +44,7 @@ def add(verbs: Any) -> None:
         help="processes for several files; by default, cores, and one for few small pictures",
     )
     recipes.add_arguments(verb)
+    jobs.add_untrusted(verb)
     jobs.add_arguments(verb, quiet="no progress bar, no report")
     verb.set_defaults(run=run)
 
@@ -55,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     plan = paths.plan(options.inputs, options.output, recipe.coder.extension)
     _check_extension(options.output, recipe.coder)
     taken = Taken(options.inputs)
-    processes = _processes(plan, recipe, options.jobs)
+    processes = _processes(plan, recipe, options)
     if processes > 1:
         return _encode_together(plan, recipe, processes, taken, options)
 
@@ -63,28 +64,33 @@ def run(options: argparse.Namespace) -> int:
         times = _check(job, taken, options)
         stream = job.source == writing.STREAM
         source = paths.read(job.source) if stream else Path(job.source)
-        made = work.encode(Task(job.source, source, paths.label(job.source), recipe))
+        label = paths.label(job.source)
+        made = work.encode(Task(job.source, source, label, recipe, untrusted=options.untrusted))
         return _write(recipe, job, made, times, taken, options)
 
     return jobs.run(plan, encode, lambda report: _show(report, options), "encode", options.quiet)
 
 
-def _processes(plan: Plan, recipe: Recipe, asked: int | None) -> int:
+def _processes(plan: Plan, recipe: Recipe, options: argparse.Namespace) -> int:
     """How many processes encode; 1 is this one alone.
 
     Others take about a second to start: by default they do where the pictures are many or large
     (`_WORTH`). They cannot read pipes and streams of this process.
     """
-    sources = [job.source for job in plan.jobs]
+    sources, asked = [job.source for job in plan.jobs], options.jobs
     if len(sources) < 2 or asked == 1 or any(map(_is_ours_alone, sources)):
         return 1
     if asked is not None:
-        return min(asked, len(sources))
-    pixels = [memory.pixels(Path(source)) for source in sources]
+        return min(int(asked), len(sources))
+    untrusted = options.untrusted
+    pixels = [memory.pixels(Path(source), untrusted=untrusted) for source in sources]
     slow = recipe.coder.networks or not isinstance(recipe.wanted, float | int)
     if sum(pixels) < (_WORTH_SLOW if slow else _WORTH):
         return 1
-    costs = [memory.estimate(Path(source), recipe.coder) for source in sources[:_SAMPLE]]
+    costs = [
+        memory.estimate(Path(source), recipe.coder, untrusted=untrusted)
+        for source in sources[:_SAMPLE]
+    ]
     return memory.processes(len(sources), costs, memory.available())
 
 
@@ -113,8 +119,13 @@ def _encode_together(
     most = memory.available()
     bound = None
     if most is not None:
-        bound = Bound(lambda task: memory.estimate(task.source, recipe.coder), most)
-    tasks = (Task(source, Path(source), source, recipe) for source in todo)
+        untrusted = options.untrusted
+        bound = Bound(
+            lambda task: memory.estimate(task.source, recipe.coder, untrusted=untrusted), most
+        )
+    tasks = (
+        Task(source, Path(source), source, recipe, untrusted=options.untrusted) for source in todo
+    )
     with closing(pool.run(work.encode, tasks, processes, bound)) as answers:
         failures += jobs.each(
             answers,

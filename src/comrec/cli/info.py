@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,6 @@ from typing import Any
 from comrec import information
 from comrec.cli import jobs, paths, terminal
 from comrec.cli.writing import STREAM
-from comrec.errors import InputError
-from comrec.formats import excerpt
 from comrec.information import Information, ProgressiveInformation
 
 
@@ -23,13 +20,13 @@ def add(verbs: Any) -> None:
     )
     verb.add_argument("inputs", nargs="+", metavar="IN", help="files; - for standard input")
     verb.add_argument("--json", action="store_true", help="print one JSON object per file")
+    jobs.add_untrusted(verb)
     verb.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     def tell(name: str) -> None:
-        data, size = _needed(name)
-        found = information.info(data, paths.label(name), size=size)
+        found = _information(name, options.untrusted)
         if options.json:
             terminal.report({"input": name, **asdict(found)})
         else:
@@ -38,23 +35,15 @@ def run(options: argparse.Namespace) -> int:
     return 1 if jobs.each(paths.once(options.inputs), tell, paths.label) else 0
 
 
-def _needed(name: str) -> tuple[bytes, int]:
-    """What `info` needs of a file, and the size of the whole.
-
-    Raises:
-        InputError: the file cannot be read.
+def _information(name: str, untrusted: bool) -> Information:
     """
+    Raises:
+        ComrecError: it cannot be read.
+    """
+    label = paths.label(name)
     if name == STREAM or not Path(name).is_file():
-        data = paths.read(name)
-        return data, len(data)
-    try:
-        with Path(name).open("rb") as stream:
-            size = os.fstat(stream.fileno()).st_size
-            return excerpt.of(stream, size), size
-    except OSError as error:
-        raise InputError(f"{paths.label(name)}: {error.strerror or error}") from None
-    except InputError as error:
-        raise error.naming(paths.label(name)) from None
+        return information.info(paths.read(name), label, untrusted=untrusted)
+    return information.of_file(Path(name), label, untrusted=untrusted)
 
 
 def _lines(name: str, found: Information) -> list[str]:

@@ -33,6 +33,15 @@ def add_arguments(verb: argparse.ArgumentParser, quiet: str) -> None:
     verb.add_argument("--quiet", action="store_true", help=quiet)
 
 
+def add_untrusted(verb: argparse.ArgumentParser) -> None:
+    """Declare --untrusted."""
+    verb.add_argument(
+        "--untrusted",
+        action="store_true",
+        help="read files in a process of its own, with limits of memory and time",
+    )
+
+
 def run(
     plan: Plan, work: Callable[[Job], R], show: Callable[[R], None], label: str, quiet: bool
 ) -> int:

@@ -6,6 +6,8 @@ single meta-block, as those of libjxl's encoder are, of at most 16 MB.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from comrec.formats import boxes, limits
 
 _NAMES = {b"Exif": "EXIF", b"xml ": "XMP"}
@@ -17,11 +19,11 @@ def limited(data: bytes) -> tuple[bytes, tuple[str, ...]]:
     Those are the first of EXIF and of XMP, if together they expand to at most `limits.METADATA`.
     """
     found = list(boxes.walk(data))
-    ends = [*(at for at, _, _ in found[1:]), len(data)]
+    places = pairwise([*(at for at, _, _ in found), len(data)])
     kept, notes = [], []
     seen: set[bytes] = set()
     left = limits.METADATA
-    for (at, kind, body), end in zip(found, ends, strict=True):
+    for (_, kind, body), (at, end) in zip(found, places, strict=True):
         if kind != b"brob":
             kept.append(data[at:end])
         elif body[:4] in _NAMES and body[:4] not in seen:

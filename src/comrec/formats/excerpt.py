@@ -49,13 +49,16 @@ def _png(stream: BinaryIO, size: int) -> bytes:
     kept, room, at = [stream.read(8)], limits.METADATA, 8
     while at + 8 <= size:
         stream.seek(at)
-        length, kind = struct.unpack(">I4s", stream.read(8))
+        head = stream.read(8)
+        if len(head) < 8:  # it was cut meanwhile
+            break
+        length, kind = struct.unpack(">I4s", head)
         at += 12 + length
         if kind in (b"IDAT", b"fdAT"):
             if kept[-1][4:8] != kind:
                 kept.append(struct.pack(">I4sI", 0, kind, 0))
             continue
-        room -= length
+        room -= 12 + length
         if room < 0:
             raise _too_much()
         kept.append(struct.pack(">I4s", length, kind) + stream.read(length + 4))

@@ -81,13 +81,15 @@ def parts(data: bytes) -> Iterator[Part]:
     """The parts of all items; of a box that is cut short, those that are there.
 
     Raises:
-        DamagedFileError: a box length is invalid.
+        DamagedFileError: a box length is invalid; or an item has several parts that nothing tells
+            apart, of which a few bytes can declare 65,535.
     """
     body = boxes.find(data, b"meta", b"iloc") or b""
     if len(body) < 6:
         return
     version = body[0]
     offset, length, base, index = body[4] >> 4, body[4] & 15, body[5] >> 4, body[5] & 15
+    index = index if version else 0
     at = 6
 
     def take(size: int) -> int:
@@ -102,11 +104,13 @@ def parts(data: bytes) -> Iterator[Part]:
         item = take(wide)
         in_file = not version or take(2) & 15 == 0
         take(2)
-        start = take(base)
-        for _ in range(take(2)):
+        start, count = take(base), take(2)
+        if count > 1 and offset == length == index == 0:
+            raise DamagedFileError(f"input: damaged: {count} parts of an item have no places")
+        for _ in range(count):
             if at >= len(body):
                 return
-            take(index if version else 0)
+            take(index)
             yield Part(item, in_file, start + take(offset), take(length))
 
 
@@ -116,7 +120,7 @@ def check_size(data: bytes) -> None:
     Items may share their bytes: a file of 1 MB can declare gigabytes, and libheif copies each.
 
     Raises:
-        DamagedFileError: they do.
+        DamagedFileError: they do; or as `parts`.
     """
     left = len(data) + limits.METADATA
     for part in parts(data):

@@ -61,8 +61,8 @@ _END_OF_PREFIX = re.compile(rb"[\s<>/=\"']")
 _LONGEST = 64
 """Namespace prefixes of this length and more stay declared, used or not."""
 
-_TAG = re.compile(rb"<[^\s/>]++((?:\s++[^\s=]++\s*+=\s*+(?:\"[^\"]*+\"|'[^']*+'))*+)\s*+(/?)>")
-_ATTRIBUTE = re.compile(rb"\s++([^\s=]++)\s*+=\s*+(?:\"[^\"]*+\"|'[^']*+')")
+_TAG = re.compile(rb"<[^\s/>]++((?:\s++[^\s=<>/]++\s*+=\s*+(?:\"[^\"]*+\"|'[^']*+'))*+)\s*+(/?)>")
+_ATTRIBUTE = re.compile(rb"\s++([^\s=<>/]++)\s*+=\s*+(?:\"[^\"]*+\"|'[^']*+')")
 
 
 @dataclass(frozen=True)

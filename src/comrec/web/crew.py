@@ -1,6 +1,7 @@
 """Processes that do tasks, one at a time each; a task is cancelled by ending its process.
 
-A fault in a library, or memory running out, is so a failure of one task alone.
+A fault in a library, a decoder that does not end, or one that takes too much memory is so a failure
+of one task alone.
 """
 
 from __future__ import annotations
@@ -10,14 +11,17 @@ import multiprocessing
 import signal
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from comrec import confined
 from comrec.errors import ComrecError
-from comrec.web.tasks import Facts, Task
+from comrec.web import limits
+from comrec.web.tasks import READING, Facts, Task
 
 if sys.platform == "win32":
     from multiprocessing.connection import PipeConnection as Connection
@@ -54,9 +58,18 @@ class Crew:
     Args:
         size: number of processes.
         waiting: tasks that wait, at most.
+        memory: bytes that each process may take; None for as many as there are.
+        reading: seconds in which a task must have read the file of a photograph.
     """
 
-    def __init__(self, size: int, waiting: int) -> None:
+    def __init__(
+        self,
+        size: int,
+        waiting: int,
+        memory: int | None = None,
+        reading: float = limits.READING,
+    ) -> None:
+        self._memory, self._reading = memory, reading
         self._waiting: deque[Work] = deque()
         self._most = waiting
         self._changed = threading.Condition()
@@ -100,7 +113,7 @@ class Crew:
             thread.join()
 
     def _work(self) -> None:
-        process = _Process()
+        process = _Process(self._memory)
         while (work := self._next()) is not None:
             process = process.or_another()
             ended = self._done_by(process, work)
@@ -118,7 +131,12 @@ class Crew:
         """How it ended; None where the crew is closed."""
         try:
             process.connection.send(work.task)
+            latest: float | None = None
             while True:
+                if latest is not None and time.monotonic() > latest:
+                    process.end()
+                    late = f"reading the file took more than {self._reading:g} s, its limit"
+                    return "failed", {"error": late}
                 if work.cancelled.is_set() or self._closed:
                     process.end()
                     return None if self._closed else ("cancelled", {})
@@ -127,17 +145,20 @@ class Crew:
                 ended, facts = process.connection.recv()
                 if ended is not None:
                     return ended, facts
+                if "phase" in facts:
+                    reads = facts["phase"] == READING
+                    latest = time.monotonic() + self._reading if reads else None
                 work.report(None, facts)
         except (EOFError, OSError):
-            code = process.end()
-            return "failed", {"error": f"the process that did this died (exit code {code})"}
+            return "failed", {"error": f"the process that did this {confined.death(process.end())}"}
 
 
 class _Process:
-    def __init__(self) -> None:
+    def __init__(self, memory: int | None) -> None:
+        self._memory = memory
         context = multiprocessing.get_context("spawn")
         self.connection, child = context.Pipe()
-        self._process = context.Process(target=_serve, args=(child,), daemon=True)
+        self._process = context.Process(target=_serve, args=(child, memory), daemon=True)
         self._process.start()
         child.close()  # so that reading fails once the process has ended
 
@@ -146,7 +167,7 @@ class _Process:
         if self._process.is_alive():
             return self
         self.end()
-        return _Process()
+        return _Process(self._memory)
 
     def end(self) -> int | None:
         """End it, and return its exit code."""
@@ -159,8 +180,11 @@ class _Process:
         return self._process.exitcode
 
 
-def _serve(connection: Connection[Any, Any]) -> None:
+def _serve(connection: Connection[Any, Any], memory: int | None) -> None:
     """Do tasks until the parent closes the connection."""
+    confined.restrict()
+    if memory is not None:
+        confined.limit_memory(memory, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent handles it
     log = logging.getLogger("comrec")
     log.addHandler(_Telling(connection))
@@ -177,9 +201,17 @@ def _serve(connection: Connection[Any, Any]) -> None:
                 connection.send(("failed", {"error": str(error)}))
             except ConnectionError:
                 raise
+            except MemoryError:
+                connection.send(("failed", {"error": _too_much(memory)}))
             # Of Rust libraries, a panic is no Exception; a plug-in may even raise SystemExit.
             except BaseException as error:
                 connection.send(("failed", {"error": f"{type(error).__name__}: {error}"}))
+
+
+def _too_much(memory: int | None) -> str:
+    if memory is None:
+        return "the memory of this machine is not enough for this"
+    return f"this takes more memory than a job may have ({memory / 1e6:,.0f} MB)"
 
 
 class _Telling(logging.Handler):

@@ -16,6 +16,9 @@ SPARE = 512 * 2**20
 """Bytes that must stay free on the disk."""
 IDLE = 600.0
 """Seconds after which an open page that no browser listens to is taken for closed."""
+READING = 300.0
+"""Seconds in which an uploaded file has to be read. How long encoding takes is for the user to
+choose."""
 NAME = 200
 """Characters of a file's name."""
 VIEW = 4096

@@ -24,6 +24,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from comrec import records
+from comrec.batch import memory
 from comrec.errors import ComrecError, OptionError
 from comrec.text import as_json
 from comrec.web import limits, views
@@ -93,8 +94,9 @@ def _of_a_desk() -> list[Route]:
 async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     root = Path(tempfile.mkdtemp(prefix="comrec-serve-"))
     # Two at least: while one measures, the next file can be made. Their libraries have threads.
-    crew = Crew(max(2, (os.cpu_count() or 1) // 4), limits.WAITING)
-    previewers = Crew(1, limits.WAITING)
+    most = memory.available()
+    crew = Crew(max(2, (os.cpu_count() or 1) // 4), limits.WAITING, most)
+    previewers = Crew(1, limits.WAITING, most)
     desks = app.state.desks = Desks(root, crew, previewers)
     app.state.viewing = asyncio.Semaphore(_VIEWS)
 

@@ -24,6 +24,8 @@ from comrec.web.settings import Settings
 
 Facts = dict[str, Any]
 
+READING = "reading"
+"""The phase in which a task reads the file of a photograph; it comes to an end, or is ended."""
 SCORES = ("psnr", "ssimulacra2", "ms_ssim")
 """In the order in which they are measured: the fast first."""
 
@@ -67,7 +69,7 @@ class Open:
     layer: str
 
     def run(self) -> Iterator[Facts]:
-        yield {"phase": "reading"}
+        yield {"phase": READING}
         picture = _read(self.source)
         views.save(picture, self.layer)
         seen = views.load(self.layer)
@@ -93,7 +95,7 @@ class Encode:
     scores: tuple[str, ...]
 
     def run(self) -> Iterator[Facts]:
-        yield {"phase": "reading"}
+        yield {"phase": READING}
         picture = _read(self.source)
         yield {"phase": "encoding"}
         started = time.perf_counter()
@@ -177,7 +179,7 @@ class Prefixes:
     layer: str
 
     def run(self) -> Iterator[Facts]:
-        yield {"phase": "reading"}
+        yield {"phase": READING}
         assert isinstance(self.coder, ProgressiveCodec)
         picture, data = _read(self.source), Path(self.file).read_bytes()
         yield {"phase": "decoding"}
