@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from comrec.errors import UnsupportedPictureError
 from comrec.formats import webp
 from comrec.formats.detection import Signature
 from comrec.picture import Picture
 from comrec.standard.pillow import PillowCodec
 
 _MARK = b"CMRC"
+_MODES_TOO_LARGE = "encoding error 6"
+"""Of libwebp: the first partition of VP8, 19 bits long, overflows; from about 150 megapixels on."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,17 @@ class Webp(PillowCodec):
         # Where not exact, libwebp makes hidden blocks flat: fewer bytes still than smooth ones.
         method = min(6, self.effort - 1)
         return {"quality": quality, "method": method, "exact": picture.exact}
+
+    def saved(self, picture: Picture, options: dict[str, Any]) -> bytes:
+        try:
+            return super().saved(picture, options)
+        except UnsupportedPictureError as error:
+            if _MODES_TOO_LARGE not in str(error):
+                raise
+            raise UnsupportedPictureError(
+                f"webp cannot store {picture.width}x{picture.height} pixels like these: how blocks "
+                "are predicted would take more than 512 kB; choose another codec"
+            ) from None
 
     def with_mark(self, data: bytes, mark: bytes) -> bytes:
         return webp.append(data, _MARK, mark)
