@@ -311,7 +311,7 @@ def get(codec_id: str, **given: Any) -> Codec:
             raise UnknownCodecError(f"no codec {codec_id!r}; there are: {', '.join(names())}")
         factory = _loaded(next(iter(points)))
         register(codec_id, factory)
-    known = inspect.signature(factory).parameters
+    known = inspect.signature(factory).parameters if given else {}
     for name in given:
         if name not in known:
             raise OptionError(
