@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw
 
 import comrec
 from comrec import codec, files
-from comrec.errors import OptionError, UnsupportedPictureError, WeightsError
+from comrec.errors import DamagedFileError, OptionError, UnsupportedPictureError, WeightsError
 from comrec.formats.detection import format_of
 from comrec.formats.mark import SIZE as MARK_SIZE
 from comrec.formats.mark import Mark
@@ -348,6 +348,17 @@ def stripped(data: bytes) -> bytes:
     if container == "webp":
         left = left[:4] + (len(left) - 8).to_bytes(4, "little") + left[8:]
     return left
+
+
+def test_transparency_at_scale_half_which_comrec_does_not_write_is_damage(photo: Picture) -> None:
+    plain, rec = codec.get("webp"), store.serving("comrec", "webp", "rec", up=2)
+    see_through = replace(photo, alpha=np.ascontiguousarray(photo.pixels[..., 0]))
+    mark = Mark(2, 50, 2 * photo.width, 2 * photo.height, rec.id).pack()
+    data = plain.with_mark(plain.encode(see_through, 50), mark)
+    for region in (None, (0, 0, 10, 10)):
+        with pytest.raises(DamagedFileError, match="--plain"):
+            comrec.decode(data, region=region)
+    assert comrec.decode(data, plain=True).mode == "RGBA"
 
 
 @pytest.mark.parametrize("codec_id", OURS + PUBLISHED)

@@ -73,6 +73,11 @@ def decode(
     if mark is None or not mark.fits(compact.width, compact.height):
         told = compact if mark is None else compact.noting(STALE)
         return told if region is None else told.part(region).noting(regions.whole(plain.id))
+    if mark.scale != 1 and compact.alpha is not None:  # comrec writes none
+        raise DamagedFileError(
+            "input: damaged: transparency of half the size of the picture that its mark declares; "
+            "--plain decodes what other viewers show"
+        )
     if mark.width * mark.height > MAX_PIXELS:
         raise TooLargeError(
             f"input: its mark declares {mark.width}x{mark.height}, more than {MAX_PIXELS:,} "
