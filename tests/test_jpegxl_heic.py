@@ -319,6 +319,12 @@ def huge_heic(side: int, small: Picture) -> bytes:
     return data.replace(b"clap", b"free")
 
 
+def test_a_picture_beyond_the_levels_of_hevc_is_refused_at_once() -> None:
+    large = np.broadcast_to(np.uint8(0), (12_000, 12_000))
+    with pytest.raises(UnsupportedPictureError, match="at most 142,606,336 pixels"):
+        codec.get("heic").encode(Picture(large), 50)
+
+
 @pytest.mark.parametrize("codec_id", BOTH)
 def test_a_decompression_bomb_is_refused_before_decoding(codec_id: str, small: Picture) -> None:
     data = huge_jpeg_xl(17_000) if codec_id == "jpegxl" else huge_heic(17_000, small)

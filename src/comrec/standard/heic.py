@@ -41,6 +41,9 @@ _X265 = {
     "x265:ctu": "64",
 }
 
+_MOST = 142_606_336
+"""Pixels that libheif lets x265 code."""
+
 
 @dataclass(frozen=True)
 class Heic(Codec):
@@ -69,6 +72,14 @@ class Heic(Codec):
 
     effort: int = effort_option()
     subsampling: Subsampling = subsampling_option("4:2:0")
+
+    def check(self, picture: Picture) -> None:
+        super().check(picture)
+        if picture.width * picture.height > _MOST:
+            raise UnsupportedPictureError(
+                f"heic can store at most {_MOST:,} pixels, HEVC's level 7.2; this picture is "
+                f"{picture.width}x{picture.height}"
+            )
 
     def encode(self, picture: Picture, quality: float) -> bytes:
         check_quality(quality)
