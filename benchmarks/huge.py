@@ -17,12 +17,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+from speed import DECODE, DO_AND_REPORT, ENCODE
 
 from comrec.measure import machine
 
@@ -52,36 +53,7 @@ CODECS = {
 }
 """Those with networks in a loop of refinement at the highest effort without it."""
 
-ENCODE = """
-given = np.load(sys.argv[1])
-start = time.perf_counter()
-data = comrec.encode(given, {codec!r}, {quality})
-took = time.perf_counter() - start
-Path(sys.argv[2]).write_bytes(data)
-"""
-DECODE = """
-data = Path(sys.argv[2]).read_bytes()
-start = time.perf_counter()
-image = comrec.decode(data)
-took = time.perf_counter() - start
-assert image.size == np.load(sys.argv[1], mmap_mode="r").shape[1::-1]
-"""
-REGION = """
-data = Path(sys.argv[2]).read_bytes()
-start = time.perf_counter()
-image = comrec.decode(data, region=(3000, 2000, 1024, 1024))
-took = time.perf_counter() - start
-"""
-AROUND = """
-import sys, time
-from pathlib import Path
-import numpy as np
-import comrec
-{action}
-status = Path("/proc/self/status").read_text()
-peak = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
-print(took, peak)
-"""
+REGION = "comrec.decode(Path(sys.argv[1]).read_bytes(), region=(3000, 2000, 1024, 1024))"
 
 
 def main() -> None:
@@ -148,7 +120,8 @@ def measured(codec: str, pixels: Path, path: Path, limit: int) -> dict[str, Any]
         ("decode", DECODE),
         ("region", REGION),
     ):
-        found |= {f"{verb}_{key}": value for key, value in apart(action, pixels, path, limit)}
+        files = (pixels, path) if verb == "encode" else (path,)
+        found |= {f"{verb}_{key}": value for key, value in apart(action, files, limit)}
         if f"{verb}_failed" in found:
             break
     if path.exists():
@@ -157,9 +130,10 @@ def measured(codec: str, pixels: Path, path: Path, limit: int) -> dict[str, Any]
     return found
 
 
-def apart(action: str, pixels: Path, path: Path, limit: int) -> Iterator[tuple[str, Any]]:
-    """What a fresh process says that does this."""
-    command = [sys.executable, "-c", AROUND.format(action=action), str(pixels), str(path)]
+def apart(action: str, files: Sequence[Path], limit: int) -> Iterator[tuple[str, Any]]:
+    """What a fresh process says that does this with files."""
+    script = DO_AND_REPORT.format(action=action)
+    command = [sys.executable, "-c", script, *map(str, files)]
     started = time.perf_counter()
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=limit)

@@ -20,6 +20,7 @@ import numpy as np
 from skimage.data import astronaut
 
 import comrec
+from comrec import proc
 from comrec.measure import machine
 
 THREADS = 8
@@ -58,12 +59,6 @@ class Load:
             self.done[number] += 1
 
 
-def resident() -> int:
-    """Bytes."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmRSS")))
-
-
 def run(minutes: float) -> dict[str, Any]:
     load = Load()
     threads = [threading.Thread(target=load.work, args=(n,)) for n in range(THREADS)]
@@ -72,7 +67,7 @@ def run(minutes: float) -> dict[str, Any]:
     memory = []
     for _ in range(SAMPLES):
         time.sleep(60 * minutes / SAMPLES)
-        memory.append(round(resident() / 1e6))
+        memory.append(round((proc.memory("VmRSS") or 0) / 1e6))
     load.ended.set()
     for thread in threads:
         thread.join()

@@ -22,10 +22,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Any, Literal, TypeVar
 
-from comrec import errors
+from comrec import errors, proc
 from comrec.errors import ComrecError, LimitError
 
 try:
@@ -53,7 +52,6 @@ _ANSWER = 1 << 50
 """Bytes of memory to receive a file and send a picture: whatever they need."""
 
 _COUNT = struct.Struct(">Q")
-_STATUS = Path("/proc/self/status")
 
 _CHILD = "import sys; sys.path[:] = {path!r}; from comrec import confined; confined.serve()"
 
@@ -141,12 +139,7 @@ def limit_memory(more: int, base: int | None) -> None:
 
 def memory() -> int | None:
     """Bytes of memory of its own that this process has, as Linux limits them; None elsewhere."""
-    try:
-        lines = _STATUS.read_text().splitlines()
-    except OSError:
-        return None
-    found = next((line.split()[1] for line in lines if line.startswith("VmData:")), None)
-    return None if found is None else 1024 * int(found)
+    return proc.memory("VmData")
 
 
 def death(code: int | None) -> str:

@@ -60,6 +60,15 @@ def check(given: Any) -> Region:
     )
 
 
+def within(region: Region | None, width: int, height: int) -> Region:
+    """What a picture of this size has of a region; all of the picture, where there is none.
+
+    Raises:
+        OptionError: as `Region.within`.
+    """
+    return Region(0, 0, width, height) if region is None else region.within(width, height)
+
+
 def whole(codec_id: str) -> str:
     """Note on a region of a file whose codec decodes pictures as a whole."""
     return f"{codec_id} files are decoded as a whole: the region was then cut out"

@@ -34,15 +34,16 @@ def estimate(source: Path | bytes, coder: Codec, *, untrusted: bool = False) -> 
             each byte of the file.
         untrusted: whether no header is read.
     """
-    return _of_pixels(pixels(source, untrusted=untrusted), coder)
+    return of_pixels(pixels(source, untrusted=untrusted), coder)
 
 
 def of_size(size: int, coder: Codec) -> int:
     """`estimate` of a file of which the size alone is known, in bytes."""
-    return _of_pixels(_UNKNOWN * size, coder)
+    return of_pixels(_UNKNOWN * size, coder)
 
 
-def _of_pixels(pixels: int, coder: Codec) -> int:
+def of_pixels(pixels: int, coder: Codec) -> int:
+    """`estimate` of a picture of so many pixels."""
     if coder.container == cmr.FORMAT:
         base, each = LEARNED
     else:

@@ -35,6 +35,10 @@ class Failure:
 
     message: str
 
+    def naming(self, label: str) -> str:
+        """The message, which begins with the name of the task."""
+        return self.message if self.message.startswith(label) else f"{label}: {self.message}"
+
 
 @dataclass(frozen=True)
 class Bound:

@@ -290,8 +290,9 @@ class Batch:
             return order.jobs
         sample = self._todo[:_SAMPLE]
         coder = order.recipe.coder
-        if isinstance(order.source, LocalPlace) and not order.untrusted:
-            costs = [memory.estimate(order.source.path(name), coder) for name in sample]
+        if isinstance(order.source, LocalPlace):
+            paths = map(order.source.path, sample)
+            costs = [memory.estimate(path, coder, untrusted=order.untrusted) for path in paths]
         else:
             costs = [memory.of_size(self._found[name].size, coder) for name in sample]
         return memory.processes(len(self._todo), costs, most)
@@ -426,9 +427,8 @@ class Batch:
 
     def _failure(self, name: str, error: str) -> Result:
         label = self._order.source.label(name)
-        told = error if error.startswith(label) else f"{label}: {error}"
         size = self._found[name].size
-        return Result(label, None, "failed", size, error=told)
+        return Result(label, None, "failed", size, error=Failure(error).naming(label))
 
     def _new_failures(self) -> Iterator[Result]:
         while self._failed:

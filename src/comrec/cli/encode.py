@@ -22,7 +22,6 @@ _WORTH = 8_000_000
 """Pixels that plain codecs take about as long for as processes take to start."""
 _WORTH_SLOW = 2_000_000
 """The same of codecs with networks, and of searches."""
-_SAMPLE = 100  # files whose headers say how many processes fit in the memory
 
 
 def add(verbs: Any) -> None:
@@ -82,15 +81,11 @@ def _processes(plan: Plan, recipe: Recipe, options: argparse.Namespace) -> int:
         return 1
     if asked is not None:
         return min(int(asked), len(sources))
-    untrusted = options.untrusted
-    pixels = [memory.pixels(Path(source), untrusted=untrusted) for source in sources]
+    pixels = [memory.pixels(Path(source), untrusted=options.untrusted) for source in sources]
     slow = recipe.coder.networks or not isinstance(recipe.wanted, float | int)
     if sum(pixels) < (_WORTH_SLOW if slow else _WORTH):
         return 1
-    costs = [
-        memory.estimate(Path(source), recipe.coder, untrusted=untrusted)
-        for source in sources[:_SAMPLE]
-    ]
+    costs = [memory.of_pixels(count, recipe.coder) for count in pixels]
     return memory.processes(len(sources), costs, memory.available())
 
 
@@ -110,8 +105,7 @@ def _encode_together(
     def write(answer: tuple[Task, Made | Failure]) -> dict[str, Any]:
         task, made = answer
         if isinstance(made, Failure):
-            told = made.message
-            raise ComrecError(told if told.startswith(task.label) else f"{task.label}: {told}")
+            raise ComrecError(made.naming(task.label))
         job, times = todo[task.name]
         return _write(recipe, job, made, times, taken, options)
 
@@ -119,9 +113,8 @@ def _encode_together(
     most = memory.available()
     bound = None
     if most is not None:
-        untrusted = options.untrusted
         bound = Bound(
-            lambda task: memory.estimate(task.source, recipe.coder, untrusted=untrusted), most
+            lambda task: memory.estimate(task.source, recipe.coder, untrusted=task.untrusted), most
         )
     tasks = (
         Task(source, Path(source), source, recipe, untrusted=options.untrusted) for source in todo

@@ -61,12 +61,10 @@ def run(
     wanted = _whole(network, *sides) if within is None else within
     shifted = _moved(wanted[0], start), _moved(wanted[1], start)
     out: Pixels | None = None
-    for where, (piece,) in _pieces(network, shape, crop, quality, full_chroma, strength, shifted):
+    for place, (piece,) in _pieces(network, shape, crop, quality, full_chroma, strength, shifted):
         if out is None:
             out = np.empty((*map(_length, wanted), len(piece)), np.uint8)
-        to, part = _overlap(where, shifted)
-        planes = to_pixels(piece[:, *part])
-        out[to] = np.stack([*planes], axis=2)  # faster than to transpose
+        out[place] = np.stack([*to_pixels(piece)], axis=2)  # faster than to transpose
     assert out is not None
     return out
 
@@ -140,13 +138,12 @@ def apply(
     def crop(window: Window) -> Planes:
         return before(planes[:, *window])
 
-    for where, pieces in _pieces(network, shape, crop, quality, full_chroma, strength, wanted):
-        to, part = _overlap(where, wanted)
-        for place, piece in enumerate(pieces):
-            kept = after[place](piece[:, *part]) if after else piece[:, *part]
-            if place == len(outputs):
+    for place, pieces in _pieces(network, shape, crop, quality, full_chroma, strength, wanted):
+        for number, piece in enumerate(pieces):
+            kept = after[number](piece) if after else piece
+            if number == len(outputs):
                 outputs.append(np.empty((len(kept), *map(_length, wanted)), kept.dtype))
-            outputs[place][:, *to] = kept
+            outputs[number][:, *place] = kept
     return tuple(outputs)
 
 
@@ -159,8 +156,8 @@ def _pieces(
     strength: float,
     wanted: Window,
 ) -> Iterator[tuple[Window, list[Planes]]]:
-    """The outputs for each tile that has some of what is wanted: where they are in those of the
-    whole array, and they."""
+    """What is wanted of the outputs, for each tile that has some of it: where it is in that window,
+    and it."""
     up, down = network.up, network.down
 
     def grown(sides: Window) -> Window:
@@ -170,14 +167,14 @@ def _pieces(
         return across, along
 
     for outer, inner, where in windows(*shape, network):
-        place = grown(where)
-        if any(_length(side) <= 0 for side in _overlap(place, wanted)[0]):
+        place, part = _overlap(grown(where), wanted)
+        if any(_length(side) <= 0 for side in place):
             continue
         given = crop(outer)
         pieces = _evaluate(network, given, quality, full_chroma)
         if strength != 1:
             pieces = [given + np.float32(strength) * (piece - given) for piece in pieces]
-        yield place, [piece[:, *grown(inner)] for piece in pieces]
+        yield place, [piece[:, *grown(inner)][:, *part] for piece in pieces]
 
 
 def windows(rows: int, columns: int, network: Network) -> Iterator[tuple[Window, Window, Window]]:

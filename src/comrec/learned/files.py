@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from comrec import regions
 from comrec.codec import check_quality
 from comrec.errors import DamagedFileError, InputError, UnknownFormatError
 from comrec.formats import cmr
@@ -81,9 +82,7 @@ def synthesised(
         DamagedFileError: as `picture`.
     """
     head = file.header
-    part = Region(0, 0, head.width, head.height)
-    if region is not None:
-        part = region.within(head.width, head.height)
+    part = regions.within(region, head.width, head.height)
     (planes,) = tiles.apply(
         g_s, latents, quality, np.ascontiguousarray, tiles.to_pixels, within=part.window
     )

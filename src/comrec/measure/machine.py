@@ -12,6 +12,7 @@ from typing import Any
 from PIL import features
 
 import comrec
+from comrec import proc
 from comrec.inference.session import threads
 
 _PACKAGES = (
@@ -35,7 +36,6 @@ _LIBRARIES = {
 }
 """Libraries that Pillow bundles: their names, and Pillow's names for them."""
 
-_STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 
 
@@ -64,12 +64,7 @@ def reset_peak() -> None:
 
 def peak() -> int | None:
     """Peak resident set size in bytes since `reset_peak`; None except on Linux."""
-    try:
-        lines = _STATUS.read_text().splitlines()
-    except OSError:
-        return None
-    found = next((line for line in lines if line.startswith("VmHWM:")), None)
-    return None if found is None else 1024 * int(found.split()[1])
+    return proc.memory("VmHWM")
 
 
 def _commit() -> str | None:

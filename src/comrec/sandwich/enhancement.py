@@ -68,17 +68,9 @@ def enhance(
         OptionError: the region lies outside of the picture.
         DamagedFileError: the header is damaged.
     """
-    if region is None:
-        return _enhanced(
-            format, data, decoded, strength, Region(0, 0, decoded.width, decoded.height)
-        )
-    return _enhanced(format, data, decoded, strength, region).noting(regions.whole(format))
-
-
-def _enhanced(
-    format: str, data: bytes, decoded: Picture, strength: float, region: Region
-) -> Picture:
-    part = decoded.part(region)
+    part = decoded
+    if region is not None:
+        part = decoded.part(region).noting(regions.whole(format))
     network = store.find("comrec", format, "rec")
     if network is None:
         return _left(part, f"there is no network for {format} files")
@@ -94,9 +86,8 @@ def _enhanced(
     if condition.quality > highest:
         return _left(part, "its quality is too high to gain from it")
     size = decoded.width, decoded.height
-    place = region.within(*size)
     return part.with_pixels(
-        reconstruct(network, decoded.pixels, condition, size, strength=strength, region=place)
+        reconstruct(network, decoded.pixels, condition, size, strength=strength, region=region)
     )
 
 

@@ -89,9 +89,8 @@ def decode(
         raise WeightsError(f"{error}, or decode the plain picture with --plain") from None
     condition = conditions.from_file(plain.id, data, mark.quality)
     size = mark.width, mark.height
-    if region is None:
-        return compact.with_pixels(reconstruct(network, compact.pixels, condition, size))
-    part = region.within(*size)
+    part = regions.within(region, *size)
     pixels = reconstruct(network, compact.pixels, condition, size, region=part)
     alpha = None if compact.alpha is None else compact.alpha[part.window]
-    return replace(compact, pixels=pixels, alpha=alpha).noting(regions.whole(plain.id))
+    found = replace(compact, pixels=pixels, alpha=alpha)
+    return found if region is None else found.noting(regions.whole(plain.id))

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from comrec import regions
 from comrec.blocks import rgb_to_ycc, ycc_to_rgb
 from comrec.inference import tiles
 from comrec.inference.store import Network
@@ -37,8 +38,10 @@ def reconstruct(
         region: the part of the full picture that is wanted; by default all.
     Returns:
         (height, width) or (height, width, 3), of the region, as ``small`` is gray or RGB.
+    Raises:
+        OptionError: the region lies outside.
     """
-    part = Region(0, 0, *size) if region is None else region
+    part = regions.within(region, *size)
     return apply(network, small, condition, strength=strength, region=part)
 
 
