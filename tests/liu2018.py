@@ -32,7 +32,7 @@ from comrec.learned.hyperprior import ALIGN, HYPER, Z_LIMIT
 from comrec.learned.liu2018 import Metric
 from comrec.picture import Picture
 from comrec.train import integer, learned
-from comrec.train.export import weights_of
+from comrec.train.storage import weights_of
 
 Integers = NDArray[np.integer[Any]]
 

@@ -186,7 +186,7 @@ def test_networks_of_any_weights_code_alike_everywhere(
 @pytest.mark.parametrize(
     ("role", "tensor", "change"),
     [
-        ("h_a", "conv3.weight.half", lambda weight: 1000 * weight),
+        ("h_a", "conv3.weight.step", lambda step: 1000 * step),
         ("g_a", "gain.log.half", lambda log: log + 14),
     ],
     ids=["hyper-latents", "latents"],
@@ -194,7 +194,7 @@ def test_networks_of_any_weights_code_alike_everywhere(
 def test_values_that_are_too_large_are_clipped(
     role: str,
     tensor: str,
-    change: Callable[[NDArray[np.float16]], NDArray[np.float16]],
+    change: Callable[[NDArray[np.floating]], NDArray[np.floating]],
     odd: Picture,
     tmp_path: Path,
 ) -> None:

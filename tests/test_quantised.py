@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from comrec.cli import main
 from comrec.inference import session, store, tiles
 from comrec.picture import Picture
-from comrec.train import export, networks, quantised
+from comrec.train import export, networks, quantised, storage
 from comrec.train import recipe as recipes
 from comrec.train.families import FAMILIES
 
@@ -92,7 +92,7 @@ def test_weights_are_stored_in_bytes_and_read_back(photo: Picture) -> None:
     inner = {tuple(t.dims) for t in graph.initializer if t.data_type == TensorProto.INT8}
     assert (48, 48, 3, 3) in inner
     assert len(data) < 0.7 * len(export.to_onnx(module, conditioned=True, channels=3))
-    found = export.weights_of(data)
+    found = storage.weights_of(data)
     for name, value in made.state_dict().items():
         if not name.endswith("steps"):
             assert (found[name] - value).abs().max() <= value.abs().max() / 100, name

@@ -32,7 +32,7 @@ from comrec.errors import DamagedFileError, InputError, OptionError
 from comrec.inference import store, tiles
 from comrec.jpegtuning.tunings import TUNINGS
 from comrec.picture import Picture
-from comrec.train import codecs, export, networks, precision, proxy
+from comrec.train import codecs, export, networks, precision, proxy, storage
 from comrec.train import recipe as recipes
 from comrec.train.data import PhotoStore, list_photos
 from comrec.train.families import FAMILIES
@@ -300,7 +300,7 @@ def test_the_runtime_agrees_with_torch_to_a_grey_level(
 def test_an_exported_file_gives_the_parameters_back(kind: type[nn.Module]) -> None:
     module = shaken(kind)
     ours = kind in OURS
-    found = export.weights_of(export.to_onnx(module, conditioned=ours, channels=3 if ours else 1))
+    found = storage.weights_of(export.to_onnx(module, conditioned=ours, channels=3 if ours else 1))
     for name, value in module.state_dict().items():
         if "num_batches_tracked" not in name:
             assert torch.allclose(found[name], value, rtol=1e-3, atol=1e-5), name
@@ -866,7 +866,7 @@ def test_what_is_exported_is_what_was_validated(tmp_path: Path) -> None:
         assert entry["training"]["scores"] == pytest.approx(expected, abs=1e-3)
     rec = store.Network(**next(entry for entry in entries if entry["role"] == "rec"))
     file = out / "weights" / store.file_name(rec.name, rec.sha256)
-    exported = export.weights_of(file.read_bytes())
+    exported = storage.weights_of(file.read_bytes())
     statistics = [name for name in pair["rec"].state_dict() if "running" in name]
     assert statistics
     for name in statistics:

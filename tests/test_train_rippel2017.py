@@ -21,7 +21,7 @@ from comrec.inference import store
 from comrec.learned.rippel2017 import Networks, Rippel2017
 from comrec.metrics import psnr
 from comrec.picture import Picture
-from comrec.train import export, learned, plane_tables, planes, rippel2017, run
+from comrec.train import export, learned, plane_tables, planes, rippel2017, run, storage
 from comrec.train import recipe as recipes
 from comrec.train.data import PhotoStore, list_photos
 from comrec.train.recipe import Recipe
@@ -382,8 +382,9 @@ def test_a_decoder_of_its_own_is_exported_beside_the_networks_it_started_from(
     assert main(["train", str(recipe), "--data", str(folder), "-o", str(out)]) == 0
     made = store.manifest(out / "weights" / "manifest.json")
     assert [network.role for network in made] == ["g_s", "planes"]
-    (patch,) = (out / "weights").glob("*.patch")
-    assert patch.stat().st_size < 5000
+    decoder, named = sorted((out / "weights").glob("*.patch"))
+    assert decoder.stat().st_size < 5e6  # after one step; 8.9 MB whole
+    assert named.stat().st_size < 5000
 
     pixels = np.asarray(skimage.data.astronaut(), np.uint8)[:192, 60:252].copy()
     plain = Rippel2017(effort=5)  # of seven planes, not six
@@ -393,9 +394,22 @@ def test_a_decoder_of_its_own_is_exported_beside_the_networks_it_started_from(
         assert Networks.trained_for("rippel2017", "perceptual").gradient is not None
         shown = [plain.decode(data).pixels for data in files]  # which name their networks
     assert abs(len(files[0]) - len(files[1])) < 4  # the networks' names
-    assert 50 < psnr(*shown) < np.inf  # after one step
+    assert 50 < psnr(*shown) < np.inf
 
 
 def test_a_start_that_is_not_there_is_refused() -> None:
-    with pytest.raises(OptionError, match="no networks of the package begin with 'rippel2016'"):
+    with pytest.raises(OptionError, match="no networks of the package are called 'rippel2016'"):
         run.parameters_of("rippel2016", {"g_a"})
+
+
+def test_a_start_is_not_taken_for_another_whose_name_begins_alike(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """jiang2017-jpeg is not jiang2017-jpeg2000, though that comes last."""
+    jpeg, other = (store.find("jiang2017", codec, "rec", up=2) for codec in ("jpeg", "jpeg2000"))
+    assert jpeg is not None
+    assert other is not None
+    monkeypatch.setattr(store, "networks", lambda: (jpeg, other))
+    (found,) = run.parameters_of("jiang2017-jpeg", {"rec"}).values()
+    expected = storage.weights_of(jpeg.load())
+    assert all(torch.equal(found[name], value) for name, value in expected.items())

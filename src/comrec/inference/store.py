@@ -47,6 +47,8 @@ class Network:
             network that it is a patch of.
         com: of a RecCNN that was trained after another ComCNN than its codec's current one: the
             SHA-256 of that.
+        stands_for: of a network that encoders alone run: the SHA-256 of one that files name, and
+            whose place this one has taken, as it gives nearly the same.
     Raises:
         ValueError: a value is out of range, or no file can have such a name.
     """
@@ -66,11 +68,12 @@ class Network:
     training: dict[str, Any]
     patch_of: str | None = None
     com: str | None = None
+    stands_for: str | None = None
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise ValueError(f"the name {self.name!r} is no part of a file's name")
-        for sha256 in (self.sha256, self.patch_of, self.com):
+        for sha256 in (self.sha256, self.patch_of, self.com, self.stands_for):
             if sha256 is not None and not _SHA256.fullmatch(sha256):
                 raise ValueError(f"{sha256!r} is no SHA-256 of 64 hexadecimal digits")
         sizes = ("up", "down", "channels", "align", "tile")
@@ -88,6 +91,12 @@ class Network:
     def id(self) -> str:
         """The 20 hexadecimal digits that a mark names this network by."""
         return self.sha256[:20]
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """All that it is found by."""
+        ours, theirs = self.id, self.stands_for
+        return (ours,) if theirs is None else (ours, theirs[: len(ours)])
 
     @property
     def path(self) -> Path:
@@ -222,7 +231,7 @@ def by_id(network_id: str) -> Network:
         WeightsError: no such network in this version.
     """
     for network in networks():
-        if network.id == network_id:
+        if network_id in network.ids:
             return network
     raise WeightsError(
         f"this file needs network {network_id}, which this version of comrec does not have; "

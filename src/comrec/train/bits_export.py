@@ -144,7 +144,7 @@ def write(
     def enter(role: str, channels: int, data: bytes) -> None:
         networks[role] = export.enter_learned(folder, recipe, training, role, channels, data)
 
-    enter("g_a", 3, export.to_onnx(g_a, False, 3))
+    enter("g_a", 3, export.to_onnx(g_a, False, 3, eight_bits=True))
     enter("g_s", latents, export.to_onnx(g_s, True, latents, "latents"))
     enter("encode", latents, step_to_onnx(encode))
     enter("decode", latents, step_to_onnx(decode))

@@ -19,13 +19,12 @@ import onnx
 import onnxruntime
 import torch
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper
 from torch import Tensor, nn
 
 from comrec.entropy.contexts import ContextModel
 from comrec.entropy.planes import Integers, PlaneModel, Predict
 from comrec.entropy.tables import pack
-from comrec.inference import patch, store
 from comrec.inference.store import Network, file_name, manifest, patch_name
 from comrec.learned.rippel2017 import Networks
 from comrec.roi.network import ALIGN, LONGEST, PITCH
@@ -34,6 +33,7 @@ from comrec.train.families import Family
 from comrec.train.gradient import differentiate
 from comrec.train.networks import ComrecRec1
 from comrec.train.recipe import Recipe
+from comrec.train.storage import made_patch, similar, stored
 
 OPSET = 17
 
@@ -95,8 +95,15 @@ LEARNED_SCALES = {
 }
 
 
-def to_onnx(module: nn.Module, conditioned: bool, channels: int, takes: str = "picture") -> bytes:
-    """An ONNX model with dynamic height and width; weights stored as float16.
+def to_onnx(
+    module: nn.Module,
+    conditioned: bool,
+    channels: int,
+    takes: str = "picture",
+    *,
+    eight_bits: bool = False,
+) -> bytes:
+    """An ONNX model with dynamic height and width; weights stored as float16, or in 8 bits.
 
     Inputs "picture" (1, C, H, W), or what else it ``takes``, and, where conditioned, "quality"
     (1,), all in 0..1; of `ComrecRec1` also "full_chroma" (1,), 0 or 1. Output "result". With
@@ -109,7 +116,7 @@ def to_onnx(module: nn.Module, conditioned: bool, channels: int, takes: str = "p
         inputs["full_chroma"] = torch.ones(1)
     model = exported(module, inputs)
     quantised.to_qdq(model, module)
-    return stored(model)
+    return stored(model, eight_bits=eight_bits)
 
 
 def gradient_to_onnx(g_s: nn.Module, recipe: Recipe, channels: int) -> bytes:
@@ -182,46 +189,6 @@ def step_to_onnx(module: nn.Module, inputs: Mapping[str, Tensor], state: Sequenc
     return stored(exported(module, given, outputs))
 
 
-def stored(model: onnx.ModelProto) -> bytes:
-    """A model as a file, its weights as float16."""
-    _halve_weights(model)
-    onnx.checker.check_model(model)
-    data: bytes = model.SerializeToString()
-    return data
-
-
-def _halve_weights(model: onnx.ModelProto) -> None:
-    """Store large float32 weights as float16 with a cast, which the runtime folds away."""
-    casts = []
-    for tensor in model.graph.initializer:
-        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < 256:
-            continue
-        name = tensor.name
-        half = numpy_helper.from_array(
-            numpy_helper.to_array(tensor).astype(np.float16), f"{name}.half"
-        )
-        casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
-        tensor.CopyFrom(half)
-    for node in reversed(casts):
-        model.graph.node.insert(0, node)
-
-
-def weights_of(data: bytes) -> dict[str, torch.Tensor]:
-    """The parameters inside an exported ONNX file, by their PyTorch names."""
-    graph = onnx.load_from_string(data).graph
-    found = {
-        tensor.name.removesuffix(".half"): torch.from_numpy(
-            numpy_helper.to_array(tensor).astype(np.float32)
-        )
-        for tensor in graph.initializer
-    }
-    for node in graph.node:  # equal parameters are stored once
-        if node.op_type == "Identity" and node.input[0] in found:
-            found[node.output[0]] = found[node.input[0]]
-    stored = quantised.parameters(graph)
-    return found | {name: torch.from_numpy(values) for name, values in stored.items()}
-
-
 def write(
     folder: Path,
     name: str,
@@ -278,8 +245,8 @@ def write_learned(
     def enter(role: str, channels: int, data: bytes, base: bytes | None = None) -> None:
         networks[role] = enter_learned(folder, recipe, training, role, channels, data, base)
 
-    enter("g_a", 3, to_onnx(g_a, True, 3))
-    enter("h_a", latents, to_onnx(h_a, False, latents, "latents"))
+    enter("g_a", 3, to_onnx(g_a, True, 3, eight_bits=True))
+    enter("h_a", latents, to_onnx(h_a, False, latents, "latents", eight_bits=True))
     decoder = to_onnx(g_s, True, latents, "latents")
     enter("g_s", latents, decoder)
     if recipe.codec != "perceptual":
@@ -304,8 +271,6 @@ def write_planes(
       says how many "planes" there are, and has "model" in base64, how these are coded, as
       `entropy.planes.PlaneModel` packs itself.
 
-    Those of which the package has nearly the same are stored as patches.
-
     Args:
         fit: makes that model of what the predictors give.
     """
@@ -316,10 +281,9 @@ def write_planes(
     networks: list[Network] = []
 
     def enter(role: str, channels: int, data: bytes, base: bytes | None = None) -> None:
-        base = base or _near(recipe, role, data)
         networks.append(enter_learned(folder, recipe, training, role, channels, data, base))
 
-    enter("g_a", 3, to_onnx(g_a, False, 3))
+    enter("g_a", 3, to_onnx(g_a, False, 3, eight_bits=True))
     decoder = to_onnx(g_s, True, latents, "latents")
     enter("g_s", latents, decoder)
     metadata = {network.role: network.id for network in networks}
@@ -370,16 +334,6 @@ def write_importance(
     )
 
 
-def _near(recipe: Recipe, role: str, data: bytes) -> bytes | None:
-    """The package's network for the same job, if a patch of it takes less than half of a file."""
-    up, down = LEARNED_SCALES[role]
-    found = store.find(recipe.family, recipe.codec, role, up=up, down=down)
-    if found is None:
-        return None
-    base = found.load()
-    return base if base != data and 2 * len(patch.make(base, data)) < len(data) else None
-
-
 def predictor(model: bytes) -> Predict:
     """The predictors of an exported model."""
     running = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
@@ -407,7 +361,10 @@ def enter_learned(
     data: bytes,
     base: bytes | None = None,
 ) -> Network:
-    """A network of a learned codec, whose family, variant and name are the recipe's."""
+    """A network of a learned codec, whose family, variant and name are the recipe's.
+
+    It is stored as a patch of ``base``, or else of a similar one in the package, if there is one.
+    """
     up, down = LEARNED_SCALES[role]
     return _enter(
         folder,
@@ -424,7 +381,7 @@ def enter_learned(
             given.name == "quality" for given in onnx.load_from_string(data).graph.input
         ),
         geometry=LEARNED_GEOMETRY[recipe.family][role],
-        base=base,
+        base=base or similar(role, LEARNED_SCALES[role], data),
     )
 
 
@@ -474,7 +431,7 @@ def _enter(
     if base is None:
         (folder / file).write_bytes(data)
     else:
-        (folder / patch_name(file)).write_bytes(patch.make(base, data))
+        (folder / patch_name(file)).write_bytes(made_patch(base, data))
     path = folder / "manifest.json"
     listed = [n for n in manifest(path) if n.sha256 != network.sha256] if path.exists() else []
     entries = [

@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from comrec.errors import DamagedFileError, OptionError
 from comrec.train import parallel
 from comrec.train.muon import Muon
+from comrec.train.recipe import Optimiser
+from comrec.train.soap import Soap
 
 Step = Callable[[np.random.Generator, int], Tensor]
 """Draws a batch and returns its loss."""
@@ -27,7 +29,7 @@ Step = Callable[[np.random.Generator, int], Tensor]
 
 @dataclass(frozen=True)
 class Schedule:
-    """A linear warm-up and a cosine to zero, for Adam, or for Muon with Adam beside it.
+    """A linear warm-up and a cosine to zero, for Adam, or for another with Adam beside it.
 
     Attributes:
         steps: optimiser steps in all.
@@ -37,7 +39,7 @@ class Schedule:
         clip: largest gradient norm, in multiples of its running mean: a rare batch with a
             gradient thirty times the usual undoes thousands of steps.
         weight_decay: L2 penalty, as Adam's.
-        muon: weights of convolutions learn by Muon; the rest by Adam, at `BESIDE_MUON` of the rate.
+        optimiser: of the weights of convolutions; the rest learns by Adam, at `BESIDE` of the rate.
     """
 
     steps: int
@@ -46,7 +48,7 @@ class Schedule:
     average: float = 0.999
     clip: float = 3.0
     weight_decay: float = 0.0
-    muon: bool = False
+    optimiser: Optimiser = "adam"
 
     def at(self, step: int) -> float:
         if step < self.warmup:
@@ -55,8 +57,9 @@ class Schedule:
         return self.rate * 0.5 * (1 + math.cos(math.pi * min(1.0, along)))
 
 
-BESIDE_MUON = 0.25
-"""Adam's learning rate relative to Muon's, where both are used."""
+_OTHERS = {"muon": Muon, "soap": Soap}
+BESIDE = {"adam": 1.0, "muon": 0.25, "soap": 0.5}
+"""Adam's learning rate relative to that of the optimiser of convolutions."""
 
 
 class Trainer:
@@ -249,22 +252,22 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 def _optimisers(
     module: nn.Module, schedule: Schedule, factors: Mapping[str, float]
 ) -> list[torch.optim.Optimizer]:
-    """Adam over all; or Muon over convolutions' weights, but integers', and Adam over the rest."""
+    """Adam over all; or another over weights of convolutions, but integers', and Adam beside it."""
+    other = _OTHERS.get(schedule.optimiser)
     ours: list[dict[str, Any]] = []
     adams: list[dict[str, Any]] = []
     for name, child in module.named_children():
         factor = factors.get(name, 1.0)
-        orthogonal: list[Tensor] = []
-        if schedule.muon:
+        matrices: list[Tensor] = []
+        if other is not None:
             convolutions = (m for m in child.modules() if type(m) is nn.Conv2d)
-            orthogonal = [m.weight for m in convolutions if m.weight.requires_grad]
-        apart = {id(weight) for weight in orthogonal}
+            matrices = [m.weight for m in convolutions if m.weight.requires_grad]
+        apart = {id(weight) for weight in matrices}
         rest = [weight for weight in child.parameters() if id(weight) not in apart]
-        beside = factor * BESIDE_MUON if schedule.muon else factor
-        ours.append({"params": orthogonal, "factor": factor})
-        adams.append({"params": rest, "factor": beside})
+        ours.append({"params": matrices, "factor": factor})
+        adams.append({"params": rest, "factor": factor * BESIDE[schedule.optimiser]})
     adam = torch.optim.Adam(adams, schedule.rate, weight_decay=schedule.weight_decay)
-    return [Muon(ours, schedule.rate), adam] if schedule.muon else [adam]
+    return [adam] if other is None else [other(ours, schedule.rate), adam]
 
 
 class _Interruptions:

@@ -13,7 +13,7 @@ head and tail, in float, can differ by the order of their sums.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -216,7 +216,7 @@ def _round_activations(graph: onnx.GraphProto, name: str, blocks: Blocks) -> Non
                 helper.make_node("QuantizeLinear", [value, *names], [whole]),
                 helper.make_node("DequantizeLinear", [whole, *names], [rounded[value]]),
             ]
-    _replace(graph.node, nodes)
+    replace(graph.node, nodes)
 
 
 def _store_integers(model: onnx.ModelProto, module: nn.Module) -> None:
@@ -244,12 +244,12 @@ def _store_integers(model: onnx.ModelProto, module: nn.Module) -> None:
         names = [f"{tensor.name}.{part}" for part in ("integers", "steps", "zeros")]
         constants += map(numpy_helper.from_array, (integers, steps, zeros), names)
         nodes.append(helper.make_node("DequantizeLinear", names, [tensor.name], axis=0))
-    _replace(model.graph.node, [*nodes, *model.graph.node])
-    _replace(model.graph.initializer, constants)
+    replace(model.graph.node, [*nodes, *model.graph.node])
+    replace(model.graph.initializer, constants)
 
 
-def _replace(old: Any, new: list[Any]) -> None:
-    """What a repeated field of a protocol buffer holds."""
+def replace(old: Any, new: Iterable[Any]) -> None:
+    """Give a repeated field of a protocol buffer other contents."""
     new = list(new)
     del old[:]
     old.extend(new)

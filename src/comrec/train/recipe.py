@@ -26,6 +26,7 @@ Scheme = Literal[
     "binary",
     "recurrent",
 ]
+Optimiser = Literal["adam", "muon", "soap"]
 Quantiser = Literal["none", "noise", "rounding"]
 
 FOLDER = Path(__file__).parent / "recipes"
@@ -67,7 +68,7 @@ class Recipe:
         batch: crops per step.
         steps: optimiser steps.
         rate: highest learning rate.
-        muon: whether convolutions learn by Muon, not by Adam.
+        optimiser: of convolutions' weights: "adam", "muon" or "soap"; the rest learns by Adam.
         quality: lowest and highest quality of the codec.
         quality_bins: at so many qualities, one in each equal part of the range, each photograph is
             coded beforehand ("filter", "quantised").
@@ -122,7 +123,7 @@ class Recipe:
     photos: int = 0
     patch: int = 0
     enlarged: float = 0.0
-    muon: bool = False
+    optimiser: Optimiser = "adam"
     start: str = ""
     period: int = 4
     com_steps: int = 1

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from comrec.errors import OptionError
 from comrec.inference import store as weights
 from comrec.progress import progress
-from comrec.train import export, parallel
+from comrec.train import parallel, storage
 from comrec.train import recipe as recipes
 from comrec.train.codecs import RealCodec
 from comrec.train.data import PhotoStore, list_photos
@@ -80,7 +80,7 @@ def train(
 
         scheme = parallel.in_turns(prepare)
         parallel.align(pair)
-        schedule = Schedule(recipe.steps, recipe.rate, muon=recipe.muon)
+        schedule = Schedule(recipe.steps, recipe.rate, optimiser=recipe.optimiser)
         factors = {"com": recipe.com_rate, **_FACTORS}
         trainer = Trainer(pair, schedule, output, device, factors)
         if resume:
@@ -116,15 +116,16 @@ def _recipe(name: str, output: Path, resume: bool, steps: int | None) -> Recipe:
 
 
 def parameters_of(name: str, roles: Container[str]) -> dict[str, dict[str, Tensor]]:
-    """The parameters of the networks of the package whose names begin with ``name``, by role.
+    """The parameters of the package's network ``name``, or of its ``name``-ROLE, by role.
 
     Raises:
         OptionError: the package has none of these roles.
     """
-    found = {n.role: n for n in weights.networks() if n.name.startswith(name) and n.role in roles}
+    fitting = (n for n in weights.networks() if n.name in (name, f"{name}-{n.role}"))
+    found = {network.role: network for network in fitting if network.role in roles}
     if not found:
-        raise OptionError(f"no networks of the package begin with {name!r}")
-    return {role: export.weights_of(network.load()) for role, network in found.items()}
+        raise OptionError(f"no networks of the package are called {name!r}")
+    return {role: storage.weights_of(network.load()) for role, network in found.items()}
 
 
 def go_on_from(pair: nn.ModuleDict, origin: Path) -> None:

@@ -15,7 +15,7 @@ from comrec.errors import OptionError
 from comrec.inference import store
 from comrec.inference.store import Network
 from comrec.learned.rippel2017 import Networks
-from comrec.train import export, losses, parallel
+from comrec.train import export, losses, parallel, storage
 from comrec.train.perceptual import PairDiscriminator
 from comrec.train.recipe import Recipe
 from comrec.train.schemes.bitplanes import WARM_UP, BitPlanes
@@ -102,7 +102,7 @@ class Paired(BitPlanes):
             OptionError: a run that it goes on from has another g_a.
         """
         ours = self.pair["g_a"].state_dict()
-        theirs = export.weights_of(self.start.g_a.load())
+        theirs = storage.weights_of(self.start.g_a.load())
         if any(not torch.equal(ours[name].cpu(), value) for name, value in theirs.items()):
             raise OptionError(f"{self.recipe.name}: --from wants a run on {self.recipe.start}")
 
