@@ -56,11 +56,12 @@ def test_a_network_is_stored_as_its_difference_from_the_most_similar_one() -> No
             moved = (values * np.float16(1.01)).astype(np.float16)
             tensor.CopyFrom(numpy_helper.from_array(moved, tensor.name))
     data = model.SerializeToString()
-    assert storage.similar("g_s", (16, 1), data) == base
-    assert storage.similar("g_s", (2, 1), data) is None
-    made = storage.made_patch(base, data)
-    assert len(made) < 0.5 * len(data)
-    assert patch.apply(base, made) == data
+    found = storage.smallest_patch("g_s", (16, 1), data)
+    assert found is not None
+    assert found[0] == base
+    assert len(found[1]) < 0.5 * len(data)
+    assert patch.apply(*found) == data
+    assert storage.smallest_patch("g_s", (2, 1), data) is None
 
 
 def test_a_network_is_found_by_the_one_whose_place_it_took() -> None:

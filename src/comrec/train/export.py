@@ -33,7 +33,7 @@ from comrec.train.families import Family
 from comrec.train.gradient import differentiate
 from comrec.train.networks import ComrecRec1
 from comrec.train.recipe import Recipe
-from comrec.train.storage import made_patch, similar, stored
+from comrec.train.storage import made_patch, smallest_patch, stored
 
 OPSET = 17
 
@@ -366,6 +366,10 @@ def enter_learned(
     It is stored as a patch of ``base``, or else of a similar one in the package, if there is one.
     """
     up, down = LEARNED_SCALES[role]
+    if base is None:
+        patched = smallest_patch(role, (up, down), data)
+    else:
+        patched = base, made_patch(base, data)
     return _enter(
         folder,
         data,
@@ -381,7 +385,7 @@ def enter_learned(
             given.name == "quality" for given in onnx.load_from_string(data).graph.input
         ),
         geometry=LEARNED_GEOMETRY[recipe.family][role],
-        base=base or similar(role, LEARNED_SCALES[role], data),
+        patched=patched,
     )
 
 
@@ -399,7 +403,7 @@ def _enter(
     channels: int,
     conditioned: bool,
     geometry: tuple[int, int, int],
-    base: bytes | None = None,
+    patched: tuple[bytes, bytes] | None = None,
 ) -> Network:
     """Put a network into a folder and at the end of its manifest.
 
@@ -407,7 +411,7 @@ def _enter(
         variant: the standard codec, or the metric.
         up, down: the factor by which the output's sides are larger, or smaller, than the input's.
         geometry: align, reach and tile.
-        base: the file of another network, of which this one is stored as a patch.
+        patched: the file of another network, and the patch of it as which this one is stored.
     """
     align, reach, tile = geometry
     network = Network(
@@ -424,14 +428,14 @@ def _enter(
         tile=tile,
         sha256=hashlib.sha256(data).hexdigest(),
         training=training,
-        patch_of=None if base is None else hashlib.sha256(base).hexdigest(),
+        patch_of=None if patched is None else hashlib.sha256(patched[0]).hexdigest(),
     )
     folder.mkdir(parents=True, exist_ok=True)
     file = file_name(name, network.sha256)
-    if base is None:
+    if patched is None:
         (folder / file).write_bytes(data)
     else:
-        (folder / patch_name(file)).write_bytes(made_patch(base, data))
+        (folder / patch_name(file)).write_bytes(patched[1])
     path = folder / "manifest.json"
     listed = [n for n in manifest(path) if n.sha256 != network.sha256] if path.exists() else []
     entries = [

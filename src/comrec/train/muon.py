@@ -7,18 +7,20 @@ et al., "Muon is Scalable for LLM Training", 2025. (PyTorch's own takes matrices
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from comrec.train.matrices import ByMatrix
 
 _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 5
 _LIKE_ADAM = 0.2  # the root mean square of Adam's updates, in learning rates
 
 
-class Muon(torch.optim.Optimizer):
+class Muon(ByMatrix):
     """Momentum whose steps are made orthogonal: all directions of a layer learn equally fast.
 
     Args:
@@ -36,19 +38,14 @@ class Muon(torch.optim.Optimizer):
     ) -> None:
         super().__init__(parameters, {"lr": lr, "momentum": momentum, "decay": weight_decay})
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        for group in self.param_groups:
-            for weight in group["params"]:
-                if weight.grad is None:
-                    continue
-                mean = self.state[weight].setdefault("mean", torch.zeros_like(weight))
-                mean.lerp_(weight.grad, 1 - group["momentum"])
-                ahead = weight.grad.lerp(mean, group["momentum"])
-                step = orthogonalised(ahead.flatten(1))
-                size = group["lr"] * _LIKE_ADAM * math.sqrt(max(step.shape))
-                weight.mul_(1 - group["lr"] * group["decay"])
-                weight.add_(step.view(weight.shape), alpha=-size)
+    def move(self, weight: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        mean = self.state[weight].setdefault("mean", torch.zeros_like(weight))
+        mean.lerp_(gradient, 1 - group["momentum"])
+        ahead = gradient.lerp(mean, group["momentum"])
+        step = orthogonalised(ahead.flatten(1))
+        size = group["lr"] * _LIKE_ADAM * math.sqrt(max(step.shape))
+        weight.mul_(1 - group["lr"] * group["decay"])
+        weight.add_(step.view(weight.shape), alpha=-size)
 
 
 def orthogonalised(matrix: Tensor) -> Tensor:

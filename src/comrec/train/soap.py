@@ -8,18 +8,20 @@ iteration and a QR decomposition (algorithm 4).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from comrec.train.matrices import ByMatrix
 
 _SIDES = ("outputs", "inputs")
 _LARGEST = 1536
 """Of a side that has directions of its own (as in the paper's section 6.1): QR takes its cube."""
 
 
-class Soap(torch.optim.Optimizer):
+class Soap(ByMatrix):
     """Adam along the directions that a layer's gradients have, for its outputs and its inputs.
 
     Args:
@@ -38,18 +40,13 @@ class Soap(torch.optim.Optimizer):
     ) -> None:
         super().__init__(parameters, {"lr": lr, "betas": betas, "every": every})
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        for group in self.param_groups:
-            for weight in group["params"]:
-                if weight.grad is None:
-                    continue
-                gradient = weight.grad.flatten(1)
-                if not self.state[weight]:  # the first gradient only gives the directions
-                    self.state[weight].update(_begun(gradient))
-                    continue
-                step = _step(self.state[weight], gradient, group["betas"], group["every"])
-                weight.add_(step.view(weight.shape), alpha=-group["lr"])
+    def move(self, weight: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        state, matrix = self.state[weight], gradient.flatten(1)
+        if not state:  # the first gradient only gives the directions
+            state.update(_begun(matrix))
+            return
+        step = _step(state, matrix, group["betas"], group["every"])
+        weight.add_(step.view(weight.shape), alpha=-group["lr"])
 
 
 def _begun(gradient: Tensor) -> dict[str, Any]:

@@ -76,23 +76,26 @@ def weights_of(data: bytes) -> dict[str, torch.Tensor]:
     for node in graph.node:  # equal parameters are stored once
         if node.op_type == "Identity" and node.input[0] in found:
             found[node.output[0]] = found[node.input[0]]
-    stored = quantised.parameters(graph)
-    return found | {name: torch.from_numpy(values) for name, values in stored.items()}
+    rounded = quantised.parameters(graph)
+    return found | {name: torch.from_numpy(values) for name, values in rounded.items()}
 
 
-def similar(role: str, scale: tuple[int, int], data: bytes) -> bytes | None:
-    """The network of the package of which an ONNX file is best stored as a patch, if any is.
+def smallest_patch(role: str, scale: tuple[int, int], data: bytes) -> tuple[bytes, bytes] | None:
+    """An ONNX file as a patch of a network of the package: of which file, and the patch.
+
+    None where no patch is worth it.
 
     Args:
-        role, scale: what it has to have in common with the file; the scale is (up, down).
+        role, scale: what that network has to have in common; the scale is (up, down).
     """
     fitting = (n for n in store.networks() if (n.role, n.up, n.down) == (role, *scale))
     best, least = None, _WORTH * len(data)
     for base in (each.load() for each in fitting):
-        if base == data or not len(data) < 2 * len(base) < 4 * len(data):
+        if base == data or not len(data) / 2 < len(base) < 2 * len(data):
             continue
-        if (size := len(made_patch(base, data))) < least:
-            best, least = base, size
+        made = made_patch(base, data)
+        if len(made) < least:
+            best, least = (base, made), len(made)
     return best
 
 
