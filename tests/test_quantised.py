@@ -19,6 +19,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from comrec.cli import main
+from comrec.errors import OptionError
 from comrec.inference import session, store, tiles
 from comrec.picture import Picture
 from comrec.train import export, networks, quantised, storage
@@ -178,25 +179,43 @@ def test_tiles_and_threads_give_the_same_pixels(
 
 @pytest.mark.train
 def test_a_run_exports_what_it_validated(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photo: Picture
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    photo: Picture,
 ) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
     for index in range(4):
         crop = photo.pixels[8 * index : 8 * index + 96, 16 * index : 16 * index + 96]
         Image.fromarray(crop).save(folder / f"{index}.png")
-    text = (recipes.FOLDER / "comrec-jpeg-1-int8.toml").read_text()
-    for line in ("crop = 96", "batch = 8", "steps = 400", "quality_bins = 6", "patch = 320"):
-        assert line in text
-    changed = text.replace("crop = 96", "crop = 32").replace("batch = 8", "batch = 2")
-    changed = changed.replace("quality_bins = 6", "quality_bins = 1").replace("patch = 320", "")
+    text = (recipes.FOLDER / "comrec-jpeg-1.toml").read_text()
+    for old, new in (
+        ("crop = 96", "crop = 32"),
+        ("batch = 16", "batch = 2"),
+        ("quality_bins = 6\nplain_quality_bins = 4", "quality_bins = 1"),
+        ("patch = 320", ""),
+    ):
+        assert old in text
+        text = text.replace(old, new)
     recipe = tmp_path / "small.toml"
-    recipe.write_text(changed.replace("plain_quality_bins = 4", ""))
-    out = tmp_path / "run"
-    common = ["--data", str(folder), "--validation", str(folder), "-o", str(out)]
-    assert main(["train", str(recipe), *common, "--steps", "2"]) == 0
+    recipe.write_text(text)
+    float_run, out = tmp_path / "float", tmp_path / "run"
+    common = ["--data", str(folder), "--validation", str(folder), "--steps", "2"]
+    assert main(["train", str(recipe), *common, "-o", str(float_run)]) == 0
+    eight = ["train", str(recipe), *common, "-o", str(out), "--int8"]
+    assert main(eight) == 2
+    assert "--int8 wants --from" in capsys.readouterr().err
+    assert main([*eight, "--from", str(float_run)]) == 0
+    assert not (out / "data").exists()  # the pictures are those of the other run
     (rec,) = store.manifest(out / "weights" / "manifest.json")
     assert rec.name == "comrec-jpeg-rec1"
     monkeypatch.setattr(store, "FOLDER", out / "weights")
     inner = onnx.load_from_string(rec.load()).graph.initializer
     assert any(tensor.data_type == TensorProto.INT8 for tensor in inner)
+
+
+@pytest.mark.parametrize("name", ["liu2018-3-rate", "jiang2017-jpeg", "comrec-jpeg-2"])
+def test_what_has_no_8_bits_is_refused(name: str) -> None:
+    with pytest.raises(OptionError, match="8 bits"):
+        recipes.in_8_bits(recipes.load(name))

@@ -30,6 +30,7 @@ from comrec.blocks import ZIGZAG
 from comrec.cli import main
 from comrec.errors import DamagedFileError, InputError, OptionError
 from comrec.inference import store, tiles
+from comrec.inference.store import Size
 from comrec.jpegtuning.tunings import TUNINGS
 from comrec.picture import Picture
 from comrec.train import codecs, export, networks, precision, proxy, storage
@@ -257,7 +258,7 @@ def test_resampling_keeps_flat_pictures_flat_to_the_edge() -> None:
 # export
 
 
-def shaken(kind: type[nn.Module]) -> nn.Module:
+def shaken(kind: Callable[[], nn.Module]) -> nn.Module:
     """A network whose every layer matters, as after training."""
     torch.manual_seed(5)
     module = kind()
@@ -323,6 +324,45 @@ def test_every_network_has_a_geometry_that_holds() -> None:
         centre = middle * 96 // out.shape[-1]
         assert touched.min() >= centre - reach
         assert touched.max() <= centre + reach + 1
+
+
+@pytest.mark.parametrize("size", store.SIZES)
+def test_each_size_reaches_as_far_as_its_manifest_entry_says(size: Size, tmp_path: Path) -> None:
+    module = shaken(lambda: networks.ComrecRec1(size))
+    family = FAMILIES["comrec"]
+    written = export.write(tmp_path, "one", module, family, "jpeg", "rec", 1, 3, {})
+    assert written.size == size
+    assert store.manifest(tmp_path / "manifest.json") == (written,)
+    side = 2 * written.reach + 34
+    picture = torch.rand(1, 3, side, side, requires_grad=True)
+    out = module(picture, **conditions(networks.ComrecRec1))
+    middle = slice(side // 2 - 1, side // 2 + 1)
+    out[..., middle, middle].sum().backward()
+    assert picture.grad is not None
+    touched = picture.grad.abs().sum((0, 1)).nonzero()
+    assert middle.start - touched.min() <= written.reach
+    assert touched.max() - middle.stop + 1 <= written.reach
+
+
+def test_a_larger_network_starts_as_the_smaller_one() -> None:
+    small = shaken(networks.ComrecRec1)
+    large = networks.ComrecRec1("best").eval()
+    large.load_state_dict(networks.resized(small.state_dict(), large))
+    picture = torch.rand(1, 3, 32, 48)
+    assert torch.allclose(outputs(large, picture), outputs(small, picture), atol=1e-6)
+
+
+def test_a_smaller_network_starts_with_blocks_of_the_larger_one() -> None:
+    large, small = shaken(networks.ComrecRec1), networks.ComrecRec1("fast")
+    small.load_state_dict(networks.resized(large.state_dict(), small))
+    weights = [
+        {key: value for key, value in each.state_dict().items() if key.endswith("conv1.weight")}
+        for each in (large, small)
+    ]
+    given, kept = (list(each.values()) for each in weights)
+    places = [[torch.equal(one, other) for other in given].index(True) for one in kept]
+    assert places == sorted(set(places))
+    assert len(places) == 3
 
 
 def test_a_written_network_runs_from_its_manifest(
@@ -692,6 +732,7 @@ def test_bad_recipes_are_refused(tmp_path: Path) -> None:
         (toy.replace('"filter"', '"magic"'), "scheme must be one of filter"),
         (toy.replace('"filter"', "[]"), "scheme must be one of filter"),
         (toy.replace('"comrec"', '"other"'), "family must be one of jiang2017"),
+        (toy.replace("scale = 1", 'scale = 2\nsize = "best"'), "at scale 1 have a size"),
         (toy + "\nlambdas = [0, 1]\n", "lambdas must be two positive numbers"),
         (toy.replace('"toy-1"', '"../toy"'), "name '../toy' must be letters"),
         (toy.replace('"toy-1"', '"/tmp/toy"'), "name '/tmp/toy' must be letters"),

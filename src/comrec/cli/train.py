@@ -25,10 +25,20 @@ def add(verbs: Any) -> None:
         "--from", dest="origin", metavar="RUN", help="initialise with the weights of another run"
     )
     verb.add_argument(
-        "--store", metavar="DIR", help="folder for the decoded pictures; by default OUTPUT/data"
+        "--int8",
+        action="store_true",
+        help="bring the network of --from, a run of the same recipe, to 8 bits",
     )
     verb.add_argument(
-        "-o", "--output", metavar="DIR", help="folder of the run; by default runs/RECIPE"
+        "--store",
+        metavar="DIR",
+        help="folder for the decoded pictures; by default OUTPUT/data, with --int8 that of --from",
+    )
+    verb.add_argument(
+        "-o",
+        "--output",
+        metavar="DIR",
+        help="folder of the run; by default runs/RECIPE, with --int8 runs/RECIPE-int8",
     )
     verb.add_argument("--resume", action="store_true", help="continue from the last checkpoint")
     verb.add_argument("--steps", type=int, help="number of steps; by default the recipe's")
@@ -44,16 +54,17 @@ def run(options: argparse.Namespace) -> int:
         if error.name not in ("torch", "onnx"):
             raise
         raise MissingExtraError("training", "train") from None
-    output = Path(options.output or Path("runs") / Path(options.recipe).stem)
+    usual = Path(options.recipe).stem + ("-int8" if options.int8 else "")
     training.train(
         options.recipe,
         Path(options.data),
         None if options.validation is None else Path(options.validation),
-        output,
+        Path(options.output or Path("runs") / usual),
         resume=options.resume,
         steps=options.steps,
         device=options.device,
         origin=None if options.origin is None else Path(options.origin),
+        int8=options.int8,
         store=None if options.store is None else Path(options.store),
         compiled=options.compile,
     )

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from comrec import records
 from comrec.errors import WeightsError
@@ -21,6 +21,13 @@ _NAME = re.compile(r"[A-Za-z0-9][\w.+-]{0,99}", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _LARGEST = 1 << 20
 """Of all sizes; the largest here is a tile's."""
+
+Size = Literal["fast", "default", "best"]
+"""Of a RecCNN, where there are several for a job: the larger, the better and the slower."""
+SIZES: tuple[Size, ...] = get_args(Size)
+DEFAULT: Size = "default"
+SHIPPED: tuple[Size, ...] = ("fast", "default")
+"""Those that the package has around JPEG."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,7 @@ class Network:
         training: recipe, data, steps, hardware, scores: for people.
         patch_of: where the ONNX file is stored as a patch (`inference.patch`): SHA-256 of the
             network that it is a patch of.
+        size: see `Size`.
         com: of a RecCNN that was trained after another ComCNN than its codec's current one: the
             SHA-256 of that.
         stands_for: of a network that encoders alone run: the SHA-256 of one that files name, and
@@ -67,6 +75,7 @@ class Network:
     sha256: str
     training: dict[str, Any]
     patch_of: str | None = None
+    size: str = DEFAULT
     com: str | None = None
     stands_for: str | None = None
 
@@ -83,6 +92,8 @@ class Network:
                 raise ValueError(f"{field} must be {least} to {_LARGEST}, not {value}")
         if min(self.up, self.down) > 1:
             raise ValueError(f"one of up and down must be 1, not {self.up} and {self.down}")
+        if self.size not in SIZES:
+            raise ValueError(f"size must be {', '.join(SIZES)}, not {self.size!r}")
         steps = self.training.get("steps", 0)
         if type(steps) is not int:
             raise ValueError(f"steps of the training must be a whole number, not {steps!r}")
@@ -180,25 +191,30 @@ def patch_name(name: str) -> str:
     return f"{name}.patch"
 
 
-def find(family: str, variant: str, role: str, *, up: int = 1, down: int = 1) -> Network | None:
+def find(
+    family: str, variant: str, role: str, *, up: int = 1, down: int = 1, size: str = DEFAULT
+) -> Network | None:
     """The current network for a job, or None. Later entries replace earlier ones."""
-    job = (family, variant, role, up, down)
-    fitting = [n for n in networks() if (n.family, n.variant, n.role, n.up, n.down) == job]
+    job = (family, variant, role, up, down, size)
+    fitting = [n for n in networks() if (n.family, n.variant, n.role, n.up, n.down, n.size) == job]
     return fitting[-1] if fitting else None
 
 
-def serving(family: str, codec: str, role: str, *, up: int = 1, down: int = 1) -> Network:
+def serving(
+    family: str, codec: str, role: str, *, up: int = 1, down: int = 1, size: str = DEFAULT
+) -> Network:
     """The network for a job around a codec, or JPEG's where the codec has none of its own.
 
     Raises:
         WeightsError: neither is in the package.
     """
     for trained_around in (codec, "jpeg"):
-        network = find(family, trained_around, role, up=up, down=down)
+        network = find(family, trained_around, role, up=up, down=down, size=size)
         if network is not None:
             return network
     raise WeightsError(
-        f"{family}-{codec}: this version ships no {role} network of scale {up}/{down} for it"
+        f"{family}-{codec}: this version ships no {role} network of scale {up}/{down} and size "
+        f"{size} for it"
     )
 
 

@@ -25,13 +25,13 @@ from torch import Tensor, nn
 from comrec.entropy.contexts import ContextModel
 from comrec.entropy.planes import Integers, PlaneModel, Predict
 from comrec.entropy.tables import pack
-from comrec.inference.store import Network, file_name, manifest, patch_name
+from comrec.inference.store import DEFAULT, Network, Size, file_name, manifest, patch_name
 from comrec.learned.rippel2017 import Networks
 from comrec.roi.network import ALIGN, LONGEST, PITCH
 from comrec.train import integer, losses, planes, quantised, rate
 from comrec.train.families import Family
 from comrec.train.gradient import differentiate
-from comrec.train.networks import ComrecRec1
+from comrec.train.networks import BLOCKS, ComrecRec1
 from comrec.train.recipe import Recipe
 from comrec.train.storage import made_patch, smallest_patch, stored
 
@@ -213,8 +213,16 @@ def write(
         down=scale if role == "com" else 1,
         channels=channels,
         conditioned=family.conditioned,
-        geometry=GEOMETRY[type(module).__name__],
+        geometry=_geometry(module),
+        size=module.size if isinstance(module, ComrecRec1) else DEFAULT,
     )
+
+
+def _geometry(module: nn.Module) -> tuple[int, int, int]:
+    align, reach, tile = GEOMETRY[type(module).__name__]
+    if isinstance(module, ComrecRec1):  # two convolutions a block, on the half-resolution grid
+        reach += 4 * (BLOCKS[module.size] - BLOCKS["default"])
+    return align, reach, tile
 
 
 def write_learned(
@@ -403,6 +411,7 @@ def _enter(
     channels: int,
     conditioned: bool,
     geometry: tuple[int, int, int],
+    size: Size = DEFAULT,
     patched: tuple[bytes, bytes] | None = None,
 ) -> Network:
     """Put a network into a folder and at the end of its manifest.
@@ -428,6 +437,7 @@ def _enter(
         tile=tile,
         sha256=hashlib.sha256(data).hexdigest(),
         training=training,
+        size=size,
         patch_of=None if patched is None else hashlib.sha256(patched[0]).hexdigest(),
     )
     folder.mkdir(parents=True, exist_ok=True)
@@ -439,7 +449,8 @@ def _enter(
     path = folder / "manifest.json"
     listed = [n for n in manifest(path) if n.sha256 != network.sha256] if path.exists() else []
     entries = [
-        {k: v for k, v in asdict(each).items() if v is not None} for each in (*listed, network)
+        {k: v for k, v in asdict(each).items() if v not in (None, DEFAULT)}
+        for each in (*listed, network)
     ]
     part = path.with_suffix(".part")
     part.write_text(json.dumps({"networks": entries}, indent=1) + "\n", encoding="utf-8")

@@ -8,6 +8,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from comrec.codec import Codec
+from comrec.inference.store import Size
 from comrec.picture import Picture
 from comrec.sandwich import contest, jiang2017
 from comrec.train import networks
@@ -29,7 +30,7 @@ class Family(ABC):
         """ComCNN, freshly initialised; it makes sides ``scale`` times smaller."""
 
     @abstractmethod
-    def rec(self, scale: int) -> nn.Module:
+    def rec(self, scale: int, size: Size) -> nn.Module:
         """RecCNN, freshly initialised; it makes sides ``scale`` times larger."""
 
     @abstractmethod
@@ -58,7 +59,7 @@ class Jiang2017(Family):
     def com(self, scale: int) -> nn.Module:
         return networks.Jiang2017Com()
 
-    def rec(self, scale: int) -> nn.Module:
+    def rec(self, scale: int, size: Size) -> nn.Module:
         return networks.Jiang2017Rec()
 
     def reconstruct(self, rec: nn.Module, coded: Tensor, condition: Tensor) -> Tensor:
@@ -81,8 +82,8 @@ class Comrec(Family):
     def com(self, scale: int) -> nn.Module:
         return networks.ComrecCom1() if scale == 1 else networks.ComrecCom2()
 
-    def rec(self, scale: int) -> nn.Module:
-        return networks.ComrecRec1() if scale == 1 else networks.ComrecRec2()
+    def rec(self, scale: int, size: Size) -> nn.Module:
+        return networks.ComrecRec1(size) if scale == 1 else networks.ComrecRec2()
 
     def reconstruct(self, rec: nn.Module, coded: Tensor, condition: Tensor) -> Tensor:
         count: int = rec.conditions  # type: ignore[assignment]

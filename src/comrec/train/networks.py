@@ -11,10 +11,13 @@ from what the codec gives back:
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from comrec.inference.store import Size
 from comrec.train.parallel import BatchNorm2d
 
 
@@ -127,6 +130,10 @@ class Body(nn.Module):
         return self.tail(self.blocks(self.head(torch.cat([x, *planes], 1))))
 
 
+BLOCKS: dict[Size, int] = {"fast": 3, "default": 8, "best": 24}
+"""Of our RecCNN at scale 1: 34, 86 and 252 thousand multiplications a pixel."""
+
+
 class ComrecRec1(nn.Module):
     """Our RecCNN at scale 1: removes the codec's artefacts.
 
@@ -136,13 +143,36 @@ class ComrecRec1(nn.Module):
 
     conditions = 2  # the quality, and whether chroma is coded at full size
 
-    def __init__(self) -> None:
+    def __init__(self, size: Size = "default") -> None:
         super().__init__()
-        self.body = Body(12, 12, channels=48, blocks=8, conditions=self.conditions)
+        self.size = size
+        self.body = Body(12, 12, channels=48, blocks=BLOCKS[size], conditions=self.conditions)
 
     def forward(self, x: Tensor, quality: Tensor, full_chroma: Tensor) -> Tensor:
         residual = self.body(F.pixel_unshuffle(x, 2), quality, full_chroma)
         return x + F.pixel_shuffle(residual, 2)
+
+
+def resized(parameters: dict[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
+    """Parameters of a network of another size (`BLOCKS`), for this one; all others as they are.
+
+    The blocks that both have are spread evenly. Of a larger network, the rest is left out; for one
+    that is to be larger, blocks that change nothing yet stand between them.
+    """
+    body = getattr(module, "body", None)
+    blocks = {int(key.split(".")[2]) for key in parameters if key.startswith("body.blocks.")}
+    if not isinstance(body, Body) or len(blocks) == len(body.blocks):
+        return parameters
+    found = {key: value for key, value in parameters.items() if not key.startswith("body.blocks.")}
+    for key, value in body.blocks.state_dict().items():
+        found[f"body.blocks.{key}"] = torch.zeros_like(value) if "conv2" in key else value
+    both = min(len(blocks), len(body.blocks))
+    for place in range(1, both + 1):
+        theirs = math.ceil(place * len(blocks) / both) - 1
+        ours = math.ceil(place * len(body.blocks) / both) - 1
+        for key in body.blocks[ours].state_dict():
+            found[f"body.blocks.{ours}.{key}"] = parameters[f"body.blocks.{theirs}.{key}"]
+    return found
 
 
 class ComrecRec2(nn.Module):

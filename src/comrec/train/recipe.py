@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from comrec.errors import OptionError
+from comrec.inference.store import DEFAULT, Size
 
 Scheme = Literal[
     "filter",
@@ -54,7 +55,7 @@ class Recipe:
             "ms-ssim" or "perceptual", and in the scheme "recurrent" "l1" or "ssim"; of "roi" what
             is imitated: "activation".
         scheme: "filter": RecCNN on the real codec's output, ComCNN as the package has it.
-            "quantised": a trained RecCNN brought to 8 bits, on the same pictures.
+            "quantised": a trained RecCNN brought to 8 bits, on the same pictures (`in_8_bits`).
             "alternating": ComCNN and RecCNN in turn, real codec in the forward pass. "joint":
             both at once, the JPEG proxy for the gradient, with a rate term. "curriculum": one stage
             of the learned codec's curriculum, each run starting from the one before. "perceptual":
@@ -70,6 +71,7 @@ class Recipe:
         rate: highest learning rate.
         optimiser: of convolutions' weights: "adam", "muon" or "soap"; the rest learns by Adam.
         quality: lowest and highest quality of the codec.
+        size: of our RecCNN at scale 1 (`train.networks.BLOCKS`).
         quality_bins: at so many qualities, one in each equal part of the range, each photograph is
             coded beforehand ("filter", "quantised").
         plain_quality_bins: the same with the standard codec as other programs use it, so that
@@ -116,6 +118,7 @@ class Recipe:
     steps: int
     rate: float
     quality: tuple[float, float]
+    size: Size = DEFAULT
     quality_bins: int = 8
     plain_quality_bins: int = 0
     full_chroma: bool = False
@@ -154,6 +157,8 @@ class Recipe:
                 raise OptionError(f"{self.name}: {field} must be at least {least}, not {value}")
         if self.channels not in (1, 3):
             raise OptionError(f"{self.name}: channels must be 1 or 3")
+        if self.size != DEFAULT and (self.family, self.scale) != ("comrec", 1):
+            raise OptionError(f"{self.name}: only RecCNNs of comrec-… at scale 1 have a size")
         low, high = self.quality
         if not 0 <= low <= high <= 100:
             raise OptionError(f"{self.name}: quality must be two numbers 0..100 in ascending order")
@@ -188,6 +193,26 @@ def load(name: str) -> Recipe:
         return Recipe(**values)
     except TypeError as error:  # a field is missing
         raise OptionError(f"{path.name}: {error}") from None
+
+
+def in_8_bits(recipe: Recipe) -> Recipe:
+    """The recipe that brings a network of another one to 8 bits.
+
+    Raises:
+        OptionError: that does not train our RecCNN alone.
+    """
+    if (recipe.family, recipe.scheme) != ("comrec", "filter"):
+        raise OptionError(f"{recipe.name}: only RecCNNs of comrec-… can be brought to 8 bits")
+    return replace(
+        recipe,
+        scheme="quantised",
+        batch=8,
+        steps=400,
+        rate=4e-5,
+        optimiser="adam",
+        start="",
+        validate_every=100,
+    )
 
 
 def _is_file(path: Path) -> bool:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from comrec.errors import OptionError
 from comrec.inference import store as weights
 from comrec.progress import progress
-from comrec.train import parallel, storage
+from comrec.train import networks, parallel, storage
 from comrec.train import recipe as recipes
 from comrec.train.codecs import RealCodec
 from comrec.train.data import PhotoStore, list_photos
@@ -41,6 +41,7 @@ def train(
     steps: int | None,
     device: str,
     origin: Path | None = None,
+    int8: bool = False,
     store: Path | None = None,
     compiled: bool = False,
 ) -> Path:
@@ -53,20 +54,25 @@ def train(
     Args:
         origin: the folder of a run whose averaged weights this one starts from, in place of the
             recipe's own start.
+        int8: bring the network of ``origin`` to 8 bits.
         store: folder of the pictures as flat files, which runs on the same pictures can share; by
-            default inside ``output``.
+            default inside ``output``, or with ``int8`` inside ``origin``.
         compiled: put the networks through torch.compile.
     Returns:
         the folder of the exported networks; ``output`` where none are exported, as a stage of the
         curriculum without a rate term cannot code pictures, and several processes have one that
         exports.
     Raises:
-        OptionError: the output holds a run already, the recipe does not exist or is wrong, its
-            batch cannot be split over the processes, or the networks of ``origin`` do not fit it.
+        OptionError: the output holds a run already, the recipe does not exist, is wrong or has
+            nothing for 8 bits, these are asked for without ``origin``, the batch cannot be split
+            over the processes, or the networks of ``origin`` do not fit the recipe.
         InputError: pictures or a checkpoint are missing or damaged.
     """
+    if int8 and origin is None:
+        raise OptionError("--int8 wants --from: the run whose network is brought to 8 bits")
+    flat = store or (origin if int8 and origin is not None else output) / "data"
     with parallel.joined(device):
-        recipe = parallel.from_first(lambda: _recipe(recipe_name, output, resume, steps))
+        recipe = parallel.from_first(lambda: _recipe(recipe_name, output, resume, steps, int8))
         torch.manual_seed(2017)
         pair = build(recipe)
         if origin is not None:
@@ -75,7 +81,7 @@ def train(
             SCHEMES[recipe.scheme].begin_from(pair, parameters_of(recipe.start, set(pair.keys())))
 
         def prepare() -> Scheme:
-            training, scoring = _stores(recipe, data, validation, store or output / "data")
+            training, scoring = _stores(recipe, data, validation, flat)
             return SCHEMES[recipe.scheme](recipe, pair, training, scoring, device)
 
         scheme = parallel.in_turns(prepare)
@@ -100,8 +106,10 @@ def train(
     return folder if scheme.export(folder, facts) else output
 
 
-def _recipe(name: str, output: Path, resume: bool, steps: int | None) -> Recipe:
+def _recipe(name: str, output: Path, resume: bool, steps: int | None, int8: bool) -> Recipe:
     recipe = recipes.load(name)
+    if int8:
+        recipe = recipes.in_8_bits(recipe)
     if steps is not None:
         recipe = dataclasses.replace(recipe, steps=steps)
     if (output / "checkpoint.pt").exists() and not resume:
@@ -145,7 +153,7 @@ def go_on_from(pair: nn.ModuleDict, origin: Path) -> None:
         if not own:
             continue
         try:
-            module.load_state_dict(own)
+            module.load_state_dict(networks.resized(own, module))
         except RuntimeError:
             raise OptionError(
                 f"{origin}: its {role} has other layers than this recipe's; is the width the same?"

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from comrec.inference.store import Network
-from comrec.train import export, losses, parallel, precision
+from comrec.train import export, losses, networks, parallel, precision
 from comrec.train.data import ALL, PhotoStore
 from comrec.train.families import FAMILIES, Family
 from comrec.train.perceptual import Features
@@ -56,7 +56,8 @@ class Scheme(ABC):
         for role, parameters in found.items():
             if role in pair:
                 known = pair[role].state_dict()
-                kept = {key: value for key, value in parameters.items() if key in known}
+                fitting = networks.resized(parameters, pair[role])
+                kept = {key: value for key, value in fitting.items() if key in known}
                 # BatchNorm's step counters are not exported.
                 pair[role].load_state_dict(kept, strict=False)
 
@@ -127,7 +128,8 @@ class Sandwich(Scheme):
     def networks(cls, recipe: Recipe) -> nn.ModuleDict:
         """RecCNN and ComCNN, as "rec" and "com"."""
         family = FAMILIES[recipe.family]
-        return nn.ModuleDict({"rec": family.rec(recipe.scale), "com": family.com(recipe.scale)})
+        rec, com = family.rec(recipe.scale, recipe.size), family.com(recipe.scale)
+        return nn.ModuleDict({"rec": rec, "com": com})
 
     @property
     def family(self) -> Family:

@@ -25,7 +25,7 @@ class Filter(Sandwich):
     @classmethod
     def networks(cls, recipe: Recipe) -> nn.ModuleDict:
         """RecCNN alone, as "rec"."""
-        return nn.ModuleDict({"rec": FAMILIES[recipe.family].rec(recipe.scale)})
+        return nn.ModuleDict({"rec": FAMILIES[recipe.family].rec(recipe.scale, recipe.size)})
 
     def step_loss(self, random: np.random.Generator, step: int) -> Tensor:
         original, coded, condition = self.draw(self.training, random, self.share)
