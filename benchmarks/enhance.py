@@ -25,6 +25,7 @@ from PIL import Image
 from comrec import codec, files, metrics
 from comrec.measure import machine
 from comrec.picture import Picture
+from comrec.sandwich.enhancement import Enhancing
 
 Pixels = NDArray[np.uint8]
 
@@ -121,7 +122,7 @@ def cell(
         plain, gains, alone = [], [], 0
         for rgb in (rgb for found, rgb in pictures if found == kind):
             file = files.parse(coded(format, sampling, quality, rgb))
-            before, after = file.plain(), file.enhance()
+            before, after = file.plain(), file.enhance(Enhancing())
             alone += after.pixels is before.pixels or np.array_equal(after.pixels, before.pixels)
             if np.array_equal(before.rgb, rgb):  # PSNR is infinite
                 gains.append(0.0 if np.array_equal(after.rgb, rgb) else -100.0)

@@ -33,10 +33,12 @@ from comrec.batch import pool
 from comrec.batch.pool import Failure
 from comrec.cli import terminal
 from comrec.errors import InputError
+from comrec.inference import store
 from comrec.measure import machine
 from comrec.measure.bench import SUFFIXES, read
 from comrec.picture import Picture
 from comrec.progress import progress
+from comrec.sandwich.enhancement import Enhancing
 
 Gray = NDArray[np.uint8]
 
@@ -61,7 +63,7 @@ BASELINE = "jpeg, baseline"
 OPTIMISED = "jpeg, at most as large"
 EQUAL = "jiang2017-jpeg, at most as large"
 FIXED = "jiang2017-jpeg, quality {}"
-ENHANCED = "our RecCNN"
+ENHANCED = {size: f"our RecCNN, {size}" for size in store.SHIPPED}
 
 
 @dataclass(frozen=True)
@@ -194,7 +196,11 @@ def _measure(task: _Task) -> dict[str, Score]:
     if task.compact_quality is None:
         original = _studio_range(task.path)
         data, plain = _baseline(original, task.factor)
-        return {BASELINE: plain, ENHANCED: _score(original, data, files.parse(data).enhance())}
+        file = files.parse(data)
+        return {BASELINE: plain} | {
+            name: _score(original, data, file.enhance(Enhancing(network=size)))
+            for size, name in ENHANCED.items()
+        }
     original = _full_range(task.path)
     picture = Picture(original)
     ours, jpeg = registry.get("jiang2017-jpeg"), registry.get("jpeg")
@@ -282,10 +288,11 @@ def _filter_table(facts: dict[str, Any], sets: dict[str, list[Path]], scores: Sc
                 f"{method['psnr'][index]:.2f} / {method['ssim'][index]:.4f}"
                 for method in published.values()
             ]
-            plain, ours = (_pair(means.get(arm)) for arm in (BASELINE, ENHANCED))
-            rows.append([f"{name}, QF {factor}", plain, *theirs, ours])
+            plain, *ours = (_pair(means.get(arm)) for arm in (BASELINE, *ENHANCED.values()))
+            rows.append([f"{name}, QF {factor}", plain, *theirs, *ours])
     methods = next(iter(filters["sets"].values()))
-    return Table("Behind baseline JPEG, PSNR dB / SSIM", ["", "jpeg", *methods, "comrec"], rows)
+    columns = ["", "jpeg", *methods, *ENHANCED.values()]
+    return Table("Behind baseline JPEG, PSNR dB / SSIM", columns, rows)
 
 
 def _means(found: list[dict[str, Score] | None], count: int) -> dict[str, Score]:

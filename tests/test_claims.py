@@ -145,6 +145,16 @@ def test_coefficients_chosen_for_the_network_beat_those_chosen_for_other_viewers
     check_gain(seen, ours, rivals, 1.75)  # measured: 2.92
 
 
+def test_the_fast_network_gains_less_than_the_default_one_and_more_than_none() -> None:
+    fast, default = (
+        [within("comrec-jpeg", rate, network=size, tune="psnr") for rate in RATES]
+        for size in ("fast", "default")
+    )
+    check_gain(rgb_psnr, default, fast, 0.2)  # measured: 0.32
+    plain = [within("jpeg-tuned", rate) for rate in RATES]
+    check_gain(rgb_psnr, fast, plain, 0.85)  # measured: 1.42
+
+
 def test_perceptual_tuning_is_what_it_is_called() -> None:
     for codec, margin in (("comrec-jpeg", 1.2), ("jpeg-tuned", 2.2)):  # measured: 1.98, 3.68
         ours, rivals = (

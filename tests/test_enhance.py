@@ -21,6 +21,7 @@ from comrec import codec
 from comrec.cli import main
 from comrec.errors import OptionError
 from comrec.formats import coding
+from comrec.inference import store
 from comrec.metrics import psnr
 from comrec.picture import Picture
 
@@ -226,6 +227,38 @@ def test_strength_leaves_alpha_as_it_is() -> None:
     found = levels(data, enhance=True, strength=0.3)
     assert np.array_equal(found[..., 3], levels(data)[..., 3])
     assert not np.array_equal(found, levels(data))
+
+
+def test_the_size_of_the_network_can_be_chosen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = USUAL["jpeg"][0](photograph())
+    found = {size: levels(data, enhance=True, network=size) for size in store.SHIPPED}
+    assert np.array_equal(found["default"], levels(data, enhance=True))
+    assert not np.array_equal(found["fast"], found["default"])
+    (tmp_path / "a.jpg").write_bytes(data)
+    arguments = ["decode", str(tmp_path / "a.jpg"), "-o", str(tmp_path / "a.png")]
+    assert main([*arguments, "--network", "fast"]) == 2
+    assert "--network" in capsys.readouterr().err
+    assert main([*arguments, "--enhance", "--network", "fast"]) == 0
+    with Image.open(tmp_path / "a.png") as written:
+        assert np.array_equal(np.asarray(written), found["fast"])
+
+
+def test_where_a_format_has_no_network_of_a_size_the_default_one_enhances_and_a_note_says_so() -> (
+    None
+):
+    data = USUAL["webp"][0](photograph())
+    found = comrec.decode(data, enhance=True, network="fast")
+    assert np.array_equal(np.asarray(found), np.asarray(comrec.decode(data, enhance=True)))
+    (note,) = found.info["notes"]
+    assert note == "there is no fast network for webp files: enhanced by the default one"
+
+
+@pytest.mark.parametrize("network", ["best", "", 3, True])
+def test_no_other_size_of_networks_is_taken(network: Any) -> None:
+    with pytest.raises(OptionError, match="network must be fast or default"):
+        comrec.decode(USUAL["jpeg"][0](photograph()), enhance=True, network=network)
 
 
 @pytest.mark.parametrize("strength", [-0.1, 1.5, float("nan"), "much", True])

@@ -18,7 +18,7 @@ from comrec.errors import InputError, OptionError
 from comrec.options import shown
 from comrec.picture import Picture
 from comrec.preparation import Preparation
-from comrec.sandwich.enhancement import check_strength
+from comrec.sandwich.enhancement import Enhancing, enhancing
 
 DEFAULT_CODEC = "comrec-jpeg"
 
@@ -130,6 +130,7 @@ def decode(
     *,
     enhance: bool = False,
     strength: float | None = None,
+    network: str | None = None,
     plain: bool = False,
     allow_partial: bool = False,
     iterations: int | None = None,
@@ -149,6 +150,8 @@ def decode(
         data: the file.
         enhance: also remove the artefacts of a plain file of a lossy codec.
         strength: of that, 0 (as it is decoded) to 1 (the default; as the network gives it).
+        network: the size of the network that does it: "fast" or "default". Where a format has no
+            fast one, the default one does it, and a note says so.
         plain: decode as other viewers do: ignore the mark, run no network.
         allow_partial: decode as much as there is of a file that is cut short.
         iterations: decode the first 1..16 iterations of a recurrent codec's file, which is faster
@@ -163,20 +166,20 @@ def decode(
             time that grow with the file, and more with ``allow_large`` (SECURITY.md).
         name: name of the file in errors.
     Raises:
-        OptionError: ``data`` is of another type, there is no such metadata, ``strength`` is out of
-            range or given without ``enhance``, ``iterations`` are out of range or the file's codec
-            has none, or the region is none or lies outside of the picture.
+        OptionError: ``data`` is of another type, there is no such metadata, ``strength`` or
+            ``network`` is out of range or given without ``enhance``, ``iterations`` are out of
+            range or the file's codec has none, or the region is none or lies outside of the
+            picture.
         InputError: the file cannot be decoded; a LimitError where only an untrusted one is refused.
         UnsupportedPictureError: the kind of picture cannot be converted.
         WeightsError, UnknownCodecError: its network or codec is not in this version.
         MissingExtraError: the library for its format is not installed.
     """
     how = Preparation(metadata=metadata)
-    share = check_strength(strength, enhance=enhance)
+    enhanced = enhancing(enhance=enhance, strength=strength, network=network)
     part = None if region is None else regions.check(region)
     data = bytes_of(data)
-    strength = share if enhance else None
-    given = data, how, strength, plain, allow_partial, iterations, allow_large, part
+    given = data, how, enhanced, plain, allow_partial, iterations, allow_large, part
     try:
         if not untrusted:
             return _decoded(*given).to_pil()
@@ -189,21 +192,21 @@ def decode(
 def _decoded(
     data: bytes,
     how: Preparation,
-    strength: float | None,
+    enhanced: Enhancing | None,
     plain: bool,
     partial: bool,
     iterations: int | None,
     large: bool,
     region: regions.Region | None,
 ) -> Picture:
-    """As `decode`, enhanced where there is a strength."""
+    """As `decode`."""
     file = files.parse(data, iterations)
     if not large:
         file.check_density(plain=plain)
     if plain:
         picture = file.plain(partial=partial, region=region)
-    elif strength is not None:
-        picture = file.enhance(strength, region)
+    elif enhanced is not None:
+        picture = file.enhance(enhanced, region)
     else:
         picture = file.decode(partial=partial, region=region)
     return preparation.with_metadata(picture, how)

@@ -22,6 +22,7 @@ from comrec.picture import Picture
 from comrec.preparation import STRICT, Header, Preparation
 from comrec.regions import Region
 from comrec.sandwich import enhancement, marked
+from comrec.sandwich.enhancement import Enhancing
 from comrec.standard.pillow import PillowCodec
 
 UNUSABLE = (
@@ -148,18 +149,18 @@ class File:
             marked.decode(self.codec, self.data, self.mark, partial=partial, region=region)
         )
 
-    def enhance(self, strength: float = 1.0, region: Region | None = None) -> Picture:
+    def enhance(self, how: Enhancing, region: Region | None = None) -> Picture:
         """The artefacts of a plain file removed by our RecCNN; a marked or .cmr file decoded.
 
         A plain file that no network is made for is left as it is, with a note that says why.
 
         Args:
-            strength: see `enhancement.enhance`; of a plain file.
+            how: of a plain file.
             region: see `decode`.
         """
         if self.format == cmr.FORMAT or self.mark is not None:
             return self.decode(region=region)
-        return enhancement.enhance(self.format, self.data, self.decode(), strength, region)
+        return enhancement.enhance(self.format, self.data, self.decode(), how, region)
 
     def check_density(self, *, plain: bool) -> None:
         """Refuse a small file of a large picture (`formats.density`).

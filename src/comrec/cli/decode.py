@@ -17,9 +17,10 @@ from comrec.cli.typed import as_typed
 from comrec.cli.writing import Taken
 from comrec.errors import OptionError
 from comrec.formats import resolution
+from comrec.inference import store
 from comrec.picture import Metadata
 from comrec.pillow_io import DECODER_ERRORS, from_pil, without_storage
-from comrec.sandwich.enhancement import check_strength
+from comrec.sandwich.enhancement import enhancing
 
 _FORMATS = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP", ".ppm": "PPM"}
 
@@ -46,6 +47,11 @@ def add(verbs: Any) -> None:
         type=float,
         metavar="S",
         help="of --enhance: 0 (leave it as it is) to 1 (the default)",
+    )
+    verb.add_argument(
+        "--network",
+        choices=store.SHIPPED,
+        help="of --enhance: a small one for JPEG, or the usual one",
     )
     how.add_argument(
         "--plain", action="store_true", help="decode as other viewers do, without a network"
@@ -90,7 +96,7 @@ def run(options: argparse.Namespace) -> int:
         )
     preparing.check_metadata(options)
     with as_typed():
-        check_strength(options.strength, enhance=options.enhance)
+        enhancing(enhance=options.enhance, strength=options.strength, network=options.network)
     taken = Taken(options.inputs)
 
     def decode(job: Job) -> dict[str, Any]:
@@ -157,6 +163,7 @@ def _decode_one(
         data,
         enhance=options.enhance,
         strength=options.strength,
+        network=options.network,
         plain=options.plain,
         allow_partial=options.allow_partial,
         iterations=options.iterations,

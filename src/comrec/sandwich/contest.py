@@ -18,7 +18,7 @@ from comrec.codec import Codec, Encode
 from comrec.errors import UnsupportedPictureError
 from comrec.formats.mark import SIZE as MARK_SIZE
 from comrec.inference import store
-from comrec.inference.store import Network
+from comrec.inference.store import Network, Size
 from comrec.picture import Picture
 from comrec.ratecontrol import TOLERANCE, Estimating, OperatingPoint, QualitySearch, too_small
 from comrec.sandwich import conditions, marked
@@ -73,6 +73,7 @@ class Sources:
         plain: the standard codec alone.
         payload: the standard codec with the options that it has between the networks.
         compact_payload: the same at scale 1/2.
+        size: of the network at scale 1.
         picture: the picture.
         improved: makes the encoder of scale 1 of the payload's; its files are a little larger.
     """
@@ -83,6 +84,7 @@ class Sources:
         plain: Codec,
         payload: Codec,
         compact_payload: Codec,
+        size: Size,
         picture: Picture,
         improved: Callable[[Encode, Shown], Encode],
     ) -> None:
@@ -90,6 +92,7 @@ class Sources:
         self.plain = plain
         self.payload = payload
         self._compact_payload = compact_payload
+        self._size = size
         self.picture = picture
         self._made: list[dict[float, bytes]] = []
         self._decoded: dict[bytes, Picture] = {}
@@ -152,6 +155,11 @@ class Sources:
         if self._make_room(self._decoded, least=0):
             self._decoded[data] = picture
         return picture
+
+    def rec(self, scale: int) -> Network:
+        """The RecCNN of a scale."""
+        size = self._size if scale == 1 else store.DEFAULT
+        return store.serving("comrec", self.base, "rec", up=scale, size=size)
 
     def shown(self, data: bytes, quality: float, rec: Network) -> Picture:
         """What a RecCNN makes of a standard file of a quality that was made here."""
@@ -319,7 +327,7 @@ class Contest:
     def _marked(self, payload: OperatingPoint, scale: int) -> Candidate:
         sources = self._sources
         picture = sources.picture
-        rec = store.serving("comrec", sources.base, "rec", up=scale)
+        rec = sources.rec(scale)
         data = marked.write(sources.plain, payload.data, picture, payload.quality, rec)
         shown = sources.shown(payload.data, payload.quality, rec)
         return self._candidate(data, payload.quality, shown)

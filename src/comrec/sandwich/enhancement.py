@@ -6,6 +6,8 @@ and without the original nobody can see it; so they are recognised and left alon
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,6 +15,7 @@ from comrec import metrics, options, regions
 from comrec.errors import OptionError
 from comrec.formats import coding
 from comrec.inference import store
+from comrec.inference.store import Size
 from comrec.picture import Picture
 from comrec.regions import Region
 from comrec.sandwich import conditions
@@ -34,35 +37,56 @@ FLAT = 2
 """Levels between neighbours up to which a place is flat; codecs disturb exact flatness."""
 
 
-def check_strength(strength: float | None, *, enhance: bool) -> float:
-    """A strength as a float; 1 where none is given.
+@dataclass(frozen=True)
+class Enhancing:
+    """How plain files are enhanced.
+
+    Attributes:
+        strength: 0..1, the share of what the network changes that is applied.
+        network: the network's size; where a format has none of it, the default one serves.
+    """
+
+    strength: float = 1.0
+    network: Size = store.DEFAULT
+
+
+def enhancing(
+    *, enhance: bool, strength: float | None = None, network: str | None = None
+) -> Enhancing | None:
+    """What is asked for; None where nothing is to be enhanced.
 
     Raises:
-        OptionError: it is no number in 0..1, or is given although nothing is to be enhanced.
+        OptionError: the strength is no number in 0..1, there is no such size of networks, or one of
+            them is given although nothing is to be enhanced.
     """
-    if strength is None:
-        return 1.0
-    found = options.number(strength)
-    if found is None or not 0 <= found <= 1:
-        wanted = "in 0..1" if found is not None else "a number in 0..1"
-        raise OptionError(f"strength must be {wanted}, not {options.shown(strength)}")
+    given = {"strength": strength, "network": network}
     if not enhance:
-        raise OptionError("strength must be given with enhance only: it is of the enhancing")
-    return found
+        for name, value in given.items():
+            if value is not None:
+                raise OptionError(f"{name} must be given with enhance only: it is of the enhancing")
+        return None
+    share = 1.0 if strength is None else options.number(strength)
+    if share is None or not 0 <= share <= 1:
+        wanted = "in 0..1" if share is not None else "a number in 0..1"
+        raise OptionError(f"strength must be {wanted}, not {options.shown(strength)}")
+    for size in store.SHIPPED:
+        if size == (store.DEFAULT if network is None else network):
+            return Enhancing(share, size)
+    allowed = " or ".join(store.SHIPPED)
+    raise OptionError(f"network must be {allowed}, not {options.shown(network)}")
 
 
 def enhance(
     format: str,
     data: bytes,
     decoded: Picture,
-    strength: float = 1.0,
+    how: Enhancing,
     region: Region | None = None,
 ) -> Picture:
     """The artefacts of a plain file removed, or the picture with a note that says why not.
 
     Args:
         decoded: what the standard decoder gives for ``data``.
-        strength: 0..1, the share of what the network changes that is applied.
         region: the part that is wanted; by default all. The network runs on no more.
     Raises:
         OptionError: the region lies outside of the picture.
@@ -71,8 +95,8 @@ def enhance(
     part = decoded
     if region is not None:
         part = decoded.part(region).noting(regions.whole(format))
-    network = store.find("comrec", format, "rec")
-    if network is None:
+    default = store.find("comrec", format, "rec")
+    if default is None:
         return _left(part, f"there is no network for {format} files")
     coded = coding.of(format, data)
     if coded.lossless:
@@ -85,10 +109,17 @@ def enhance(
     condition = conditions.estimate(format, data, decoded)
     if condition.quality > highest:
         return _left(part, "its quality is too high to gain from it")
+    network = store.find("comrec", format, "rec", size=how.network)
+    if network is None:
+        network = default
+        part = part.noting(
+            f"there is no {how.network} network for {format} files: enhanced by the default one"
+        )
     size = decoded.width, decoded.height
-    return part.with_pixels(
-        reconstruct(network, decoded.pixels, condition, size, strength=strength, region=region)
+    pixels = reconstruct(
+        network, decoded.pixels, condition, size, strength=how.strength, region=region
     )
+    return part.with_pixels(pixels)
 
 
 def is_drawn(pixels: NDArray[np.uint8]) -> bool:

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 from comrec.codec import Codec, Encode, effort_option
 from comrec.inference import store
+from comrec.inference.store import Size
 from comrec.jpegtuning import tunings
 from comrec.jpegtuning.tuned import TunedEncoder, TunedJpeg
 from comrec.options import option
@@ -34,6 +35,7 @@ class ComrecJpeg(ComrecSubsampled):
     Attributes:
         effort: below 4 a dead zone replaces the trellis; from 6 up also how long the coefficients
             are improved for RecCNN (`aware`).
+        network: "fast" or "default": of the networks at scale 1. Files name theirs.
         tune: "perceptual", or "psnr": see `comrec.jpegtuning.tunings`.
     """
 
@@ -42,6 +44,9 @@ class ComrecJpeg(ComrecSubsampled):
     base: str = "jpeg"
     effort: int = effort_option("from 6 up coefficients descend on the error after the network")
     tune: Tune = option("perceptual", "what is optimised: SSIMULACRA2 or PSNR", get_args(Tune))
+    network: Size = option(
+        store.DEFAULT, "which network at scale 1: a small one, or the usual one", store.SHIPPED
+    )
 
     @cached_property
     def payload(self) -> TunedJpeg:
@@ -58,5 +63,5 @@ class ComrecJpeg(ComrecSubsampled):
         rounds = ROUNDS.get(self.effort, 0)
         if not rounds or not isinstance(encode, TunedEncoder):
             return encode
-        rec = store.serving(self.family, self.base, "rec")
+        rec = store.serving(self.family, self.base, "rec", size=self.network)
         return AwareEncoder(encode, lambda data: shown(data, 0, rec).pixels, rounds)

@@ -16,6 +16,8 @@ from typing import get_args
 
 from comrec import codec
 from comrec.codec import Codec, Encode, check_quality
+from comrec.inference import store
+from comrec.inference.store import Size
 from comrec.options import option
 from comrec.picture import Picture
 from comrec.ratecontrol import TOLERANCE, OperatingPoint
@@ -49,6 +51,11 @@ class Comrec(Sandwich):
     )
 
     @property
+    def network(self) -> Size:
+        """The size of the network at scale 1."""
+        return store.DEFAULT
+
+    @property
     def summary(self) -> str:
         return f"{self.base} between our networks: same file, better picture"
 
@@ -79,7 +86,7 @@ class Comrec(Sandwich):
 
     def _sources(self, picture: Picture) -> Sources:
         payloads = self.payload, self.compact_payload
-        return Sources(self.base, self.plain, *payloads, picture, self.improved)
+        return Sources(self.base, self.plain, *payloads, self.network, picture, self.improved)
 
 
 @dataclass(frozen=True)
