@@ -166,15 +166,17 @@ def test_curves_of_training_are_drawn_from_what_runs_wrote(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(SCRIPTS)
-    import learned
+    import training_curves
 
     curves, picture = tmp_path / "training.csv", tmp_path / "training.svg"
     curves.write_text(
         "network,step,seconds,loss,psnr,psnr_plain\n"
         "one,500,10,0.1,31.5,30\none,1000,20,0.1,32.25,30\nother,400,9,0.1,36,35\n"
     )
-    assert learned.gains(curves) == {"one": [(0.5, 1.5), (1, 2.25)], "other": [(0.4, 1)]}
-    monkeypatch.setattr(sys, "argv", ["learned.py", "--curves", str(curves), "-o", str(picture)])
-    assert learned.main() == 0
+    assert training_curves.gains(curves) == {"one": [(0.5, 1.5), (1, 2.25)], "other": [(0.4, 1)]}
+    monkeypatch.setattr(
+        sys, "argv", ["training_curves.py", "--curves", str(curves), "-o", str(picture)]
+    )
+    assert training_curves.main() == 0
     assert picture.read_text().count("<svg") == 1
-    sys.modules.pop("learned")
+    sys.modules.pop("training_curves")

@@ -208,6 +208,9 @@ def test_a_run_exports_what_it_validated(
     assert "--int8 wants --from" in capsys.readouterr().err
     assert main([*eight, "--from", str(float_run)]) == 0
     assert not (out / "data").exists()  # the pictures are those of the other run
+    again = ["train", str(recipe), *common, "-o", str(tmp_path / "again"), "--from", str(out)]
+    assert main(again) == 2
+    assert "other layers" in capsys.readouterr().err  # one in 8 bits is trained from no more
     (rec,) = store.manifest(out / "weights" / "manifest.json")
     assert rec.name == "comrec-jpeg-rec1"
     monkeypatch.setattr(store, "FOLDER", out / "weights")

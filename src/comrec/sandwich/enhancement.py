@@ -16,6 +16,7 @@ from comrec.errors import OptionError
 from comrec.formats import coding
 from comrec.inference import store
 from comrec.inference.store import Size
+from comrec.options import Option
 from comrec.picture import Picture
 from comrec.regions import Region
 from comrec.sandwich import conditions
@@ -35,6 +36,9 @@ benchmarks/enhance.py. Other samplings lose at any quality, or are not tried."""
 
 FLAT = 2
 """Levels between neighbours up to which a place is flat; codecs disturb exact flatness."""
+
+
+_NETWORK = Option("network", str, None, store.SHIPPED, "the network's size")
 
 
 @dataclass(frozen=True)
@@ -69,11 +73,7 @@ def enhancing(
     if share is None or not 0 <= share <= 1:
         wanted = "in 0..1" if share is not None else "a number in 0..1"
         raise OptionError(f"strength must be {wanted}, not {options.shown(strength)}")
-    for size in store.SHIPPED:
-        if size == (store.DEFAULT if network is None else network):
-            return Enhancing(share, size)
-    allowed = " or ".join(store.SHIPPED)
-    raise OptionError(f"network must be {allowed}, not {options.shown(network)}")
+    return Enhancing(share, _NETWORK.check(network) or store.DEFAULT)
 
 
 def enhance(

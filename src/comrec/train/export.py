@@ -10,7 +10,7 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -449,7 +449,11 @@ def _enter(
     path = folder / "manifest.json"
     listed = [n for n in manifest(path) if n.sha256 != network.sha256] if path.exists() else []
     entries = [
-        {k: v for k, v in asdict(each).items() if v not in (None, DEFAULT)}
+        {
+            field.name: value
+            for field in fields(Network)
+            if (value := getattr(each, field.name)) != field.default
+        }
         for each in (*listed, network)
     ]
     part = path.with_suffix(".part")

@@ -12,6 +12,7 @@ from what the codec gives back:
 from __future__ import annotations
 
 import math
+import re
 
 import torch
 import torch.nn.functional as F
@@ -153,6 +154,9 @@ class ComrecRec1(nn.Module):
         return x + F.pixel_shuffle(residual, 2)
 
 
+_BLOCK = re.compile(r"body\.blocks\.(\d+)\.")
+
+
 def resized(parameters: dict[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
     """Parameters of a network of another size (`BLOCKS`), for this one; all others as they are.
 
@@ -160,10 +164,10 @@ def resized(parameters: dict[str, Tensor], module: nn.Module) -> dict[str, Tenso
     that is to be larger, blocks that change nothing yet stand between them.
     """
     body = getattr(module, "body", None)
-    blocks = {int(key.split(".")[2]) for key in parameters if key.startswith("body.blocks.")}
+    blocks = {int(one[1]) for one in map(_BLOCK.match, parameters) if one}
     if not isinstance(body, Body) or len(blocks) == len(body.blocks):
         return parameters
-    found = {key: value for key, value in parameters.items() if not key.startswith("body.blocks.")}
+    found = {key: value for key, value in parameters.items() if not _BLOCK.match(key)}
     for key, value in body.blocks.state_dict().items():
         found[f"body.blocks.{key}"] = torch.zeros_like(value) if "conv2" in key else value
     both = min(len(blocks), len(body.blocks))

@@ -68,9 +68,11 @@ def train(
             over the processes, or the networks of ``origin`` do not fit the recipe.
         InputError: pictures or a checkpoint are missing or damaged.
     """
-    if int8 and origin is None:
-        raise OptionError("--int8 wants --from: the run whose network is brought to 8 bits")
-    flat = store or (origin if int8 and origin is not None else output) / "data"
+    run = output
+    if int8:
+        if origin is None:
+            raise OptionError("--int8 wants --from: the run whose network is brought to 8 bits")
+        run = origin
     with parallel.joined(device):
         recipe = parallel.from_first(lambda: _recipe(recipe_name, output, resume, steps, int8))
         torch.manual_seed(2017)
@@ -81,7 +83,7 @@ def train(
             SCHEMES[recipe.scheme].begin_from(pair, parameters_of(recipe.start, set(pair.keys())))
 
         def prepare() -> Scheme:
-            training, scoring = _stores(recipe, data, validation, flat)
+            training, scoring = _stores(recipe, data, validation, store or run / "data")
             return SCHEMES[recipe.scheme](recipe, pair, training, scoring, device)
 
         scheme = parallel.in_turns(prepare)

@@ -28,7 +28,7 @@ def gains(path: Path) -> dict[str, list[tuple[float, float]]]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--curves", type=Path, default=CURVES)
     parser.add_argument("-o", "--output", type=Path, default=PICTURE)
     options = parser.parse_args()
