@@ -6,11 +6,12 @@ import io
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
 from comrec import codec
@@ -128,6 +129,24 @@ def test_the_longest_side_works_and_one_more_is_refused(
 def test_far_too_long_pictures_are_refused(codec_id: str, size: tuple[int, int]) -> None:
     with pytest.raises(UnsupportedPictureError):
         codec.get(codec_id).encode(Picture(np.zeros(size, np.uint8)), 50)
+
+
+@pytest.mark.parametrize("subsampling", ["4:2:0", "4:4:4"])
+@pytest.mark.parametrize("quality", [60, 94, 100])
+def test_jpeg_stores_what_no_file_is_larger_of(subsampling: str, quality: int) -> None:
+    """Noise of two levels, also in several threads: Pillow's room for a file would not do."""
+    before = ImageFile.MAXBLOCK
+    random = np.random.default_rng(0)
+    pictures = [
+        Picture((random.integers(0, 2, (size, size, 3)) * 255).astype(np.uint8))
+        for size in (160, 280, 400)
+    ]
+    coder = codec.get("jpeg", subsampling=subsampling, effort=1)
+    with ThreadPoolExecutor(3) as pool:
+        files = list(pool.map(lambda picture: coder.encode(picture, quality), pictures))
+    for picture, data in zip(pictures, files, strict=True):
+        assert coder.decode(data).pixels.shape == picture.pixels.shape
+    assert before == ImageFile.MAXBLOCK
 
 
 @pytest.mark.parametrize("quality", [1, 50, 90])

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
+
+from PIL import ImageFile
 
 from comrec.codec import Codec, check_quality
 from comrec.errors import OptionError
@@ -93,6 +97,10 @@ class Jpeg(PillowCodec):
             options["qtables"] = [list(table) for table in self.tables]
         return options
 
+    def saved(self, picture: Picture, options: dict[str, Any]) -> bytes:
+        with _room(_MOST_BYTES * picture.width * picture.height):
+            return super().saved(picture, options)
+
     def _luma_step(self, quality: float) -> float:
         """Mean of the ten lowest frequencies."""
         if self.tables is not None:
@@ -108,6 +116,32 @@ class Jpeg(PillowCodec):
             if marker == _APP9 and body.startswith(marks.MAGIC):
                 return body
         return None
+
+
+_MOST_BYTES = 4
+"""Of a file, a pixel: noise takes up to 3.3. Where Huffman tables are optimised, libjpeg needs room
+for the whole file, and Pillow alone gives it 1 or 2 a pixel."""
+
+_rooms: list[int] = []
+_usual = 0
+_changing = threading.Lock()
+
+
+@contextmanager
+def _room(size: int) -> Iterator[None]:
+    """Let Pillow's encoders have so many bytes, at least, for a while."""
+    global _usual
+    with _changing:
+        if not _rooms:
+            _usual = ImageFile.MAXBLOCK
+        _rooms.append(size)
+        ImageFile.MAXBLOCK = max(_usual, *_rooms)
+    try:
+        yield
+    finally:
+        with _changing:
+            _rooms.remove(size)
+            ImageFile.MAXBLOCK = max([_usual, *_rooms])
 
 
 def chroma_step(luma: float) -> float:
