@@ -1,14 +1,15 @@
 """A RecCNN of ours in 8 bits: trained as it will run, and exported as a QDQ graph.
 
-The blocks of its `networks.Body` run in integers, its head and tail in float. Weights are int8 with
-a step for each output channel, activations uint8 with one step for each tensor and zero point 0
-after ReLU, 128 elsewhere. All that is added up has the same step, so sums are not rounded. As ONNX,
-QuantizeLinear and DequantizeLinear stand around each convolution and each sum (QDQ), which ONNX
-Runtime fuses into integer kernels.
+The convolutions in the blocks of its `networks.Body` run in integers; head, tail and the sums of
+blocks in float. Weights are int8 with a step for each output channel. What convolutions are given
+and give is uint8 with one step for each tensor, and zero point 0 after ReLU, 128 elsewhere. (Sums
+in 8 bits would be rounded in each block, as coarsely as their largest values need.) As ONNX,
+QuantizeLinear and DequantizeLinear stand around each convolution (QDQ), which ONNX Runtime fuses
+into integer kernels.
 
 Weights are kept to 7 bits, -64..64. x86 processors without VNNI add pairs of uint8 x int8 products
-in 16 bits with saturation, and 2 * 255 * 64 fits. So every kernel gives the same integers; only
-head and tail, in float, can differ by the order of their sums.
+in 16 bits with saturation, and 2 * 255 * 64 fits. So every kernel gives the same integers, and sums
+of two have no order; only head and tail can differ by the order of their sums.
 """
 
 from __future__ import annotations
@@ -43,26 +44,23 @@ class Blocks(nn.Sequential):
     (N, C, H, W) to the same. Gradients pass rounding unchanged and end where values are clipped.
 
     Attributes:
-        steps: of the activations: the stream from head to tail with what is added to it, then what
-            each block's ReLU gives.
+        steps: (blocks, 3), of what a block is given, of what its ReLU gives, and of what it adds.
     """
 
     steps: Tensor
 
     def __init__(self, blocks: nn.Sequential) -> None:
         super().__init__(*blocks)
-        self.register_buffer("steps", torch.ones(1 + len(blocks)))
+        self.register_buffer("steps", torch.ones(len(blocks), 3))
 
     def forward(self, x: Tensor) -> Tensor:
         if torch.onnx.is_in_onnx_export():
             plain: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
             return plain  # `to_qdq` does the rest
-        stream, *middles = self.steps.tolist()
-        x = _rounded(x, stream, SIGNED)
-        for (conv1, conv2), middle in zip(convolutions(self), middles, strict=True):
-            hidden = _rounded(_convolved(conv1, x).relu(), middle, 0)
-            x = x + _rounded(_convolved(conv2, hidden), stream, SIGNED)
-            x = _rounded(x, stream, SIGNED)  # in fact only clipped
+        for (conv1, conv2), steps in zip(convolutions(self), self.steps.tolist(), strict=True):
+            given, middle, change = steps
+            hidden = _rounded(_convolved(conv1, _rounded(x, given, SIGNED)).relu(), middle, 0)
+            x = x + _rounded(_convolved(conv2, hidden), change, SIGNED)
         return x
 
 
@@ -104,35 +102,35 @@ def quantise(rec: nn.Module, calibrate: Callable[[], object]) -> None:
         calibrate()
         hook.remove()
         x = torch.cat(caught)
-        x = x / _equalise(body, *_activations(body.blocks, x)).view(-1, 1, 1)
-        stream, middles = _activations(body.blocks, x)
+        x = x / _equalise(body, _activations(body.blocks, x)).view(-1, 1, 1)
         made = Blocks(body.blocks)
-        steps = [_step(stream, SIGNED), *(_step([values], 0) for values in middles)]
+        zeros = SIGNED, 0, SIGNED
+        steps = [list(map(_step, block, zeros)) for block in _activations(body.blocks, x)]
         made.steps.copy_(torch.tensor(steps))
     body.blocks = made
 
 
-def _activations(blocks: nn.Sequential, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-    """In float: the stream with what is added to it; what each ReLU gives."""
-    stream, middles = [x], []
+def _activations(blocks: nn.Sequential, x: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """In float, of each block: what it is given, what its ReLU gives, and what it adds."""
+    found = []
     for conv1, conv2 in convolutions(blocks):
-        middles.append(conv1(x).relu())
-        change = conv2(middles[-1])
+        middle = conv1(x).relu()
+        change = conv2(middle)
+        found.append((x, middle, change))
         x = x + change
-        stream += [change, x]
-    return stream, middles
+    return found
 
 
-def _equalise(body: networks.Body, stream: list[Tensor], middles: list[Tensor]) -> Tensor:
+def _equalise(body: networks.Body, activations: list[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
     """Scale channels so that one step suits all of them, without changing what the network gives.
 
     Returns:
         by what the channels of the stream were divided.
     """
-    scale = _scale(stream)
+    scale = _scale([part for given, _, change in activations for part in (given, change)])
     _divide_outputs(body.head, scale)
     _multiply_inputs(body.tail, scale)
-    for (conv1, conv2), values in zip(convolutions(body.blocks), middles, strict=True):
+    for (conv1, conv2), (_, values, _) in zip(convolutions(body.blocks), activations, strict=True):
         middle = _scale([values])
         _multiply_inputs(conv1, scale)
         _divide_outputs(conv1, middle)
@@ -168,9 +166,9 @@ def _multiply_inputs(conv: nn.Conv2d, scale: Tensor) -> None:
     conv.weight *= scale.view(-1, 1, 1)
 
 
-def _step(tensors: list[Tensor], zero: int) -> float:
+def _step(tensor: Tensor, zero: int) -> float:
     """Of the least squared error: small steps clip, large ones round coarsely."""
-    values = torch.stack([_thinned(tensor.flatten(), _SAMPLES) for tensor in tensors])
+    values = _thinned(tensor.flatten(), _SAMPLES)
     largest = max(float(values.max()) / (_TOP - zero), float(-values.min()) / max(zero, 1))
     steps = [largest * part / 20 for part in range(5, 21)]
 
@@ -193,29 +191,35 @@ def to_qdq(model: onnx.ModelProto, module: nn.Module) -> None:
 
 
 def _round_activations(graph: onnx.GraphProto, name: str, blocks: Blocks) -> None:
-    """Put QuantizeLinear and DequantizeLinear behind all that `Blocks.steps` is of."""
+    """Put QuantizeLinear and DequantizeLinear where `Blocks.steps` say."""
     users = {value: node for node in reversed(graph.node) for value in node.input}
-    stream, *middles = blocks.steps.cpu().numpy()
-    grids = {}  # step and zero point, by value
-    for place, middle in enumerate(middles):
+    given, made = {}, {}  # step and zero point, by value: for conv1 alone, for all that use it
+    for place, steps in enumerate(blocks.steps.cpu().numpy()):
         conv1, conv2 = (users[f"{name}.{place}.{conv}.weight"] for conv in ("conv1", "conv2"))
-        relu, add = users[conv1.output[0]], users[conv2.output[0]]
-        for value in (conv1.input[0], conv2.output[0], add.output[0]):
-            grids[value] = stream, np.uint8(SIGNED)
-        grids[relu.output[0]] = middle, np.uint8(0)
+        relu = users[conv1.output[0]]
+        given[conv1.input[0]] = steps[0], SIGNED
+        made[relu.output[0]] = steps[1], 0
+        made[conv2.output[0]] = steps[2], SIGNED
     nodes: list[onnx.NodeProto] = []
     rounded: dict[str, str] = {}
+
+    def rounding(value: str, step: np.float32, zero: int) -> str:
+        names = [f"{value}.step", f"{value}.zero"]
+        for name, constant in zip(names, (step, np.uint8(zero)), strict=True):
+            graph.initializer.append(numpy_helper.from_array(np.array(constant), name))
+        whole, found = f"{value}.quantised", f"{value}.rounded"
+        nodes.append(helper.make_node("QuantizeLinear", [value, *names], [whole]))
+        nodes.append(helper.make_node("DequantizeLinear", [whole, *names], [found]))
+        return found
+
     for node in graph.node:
         node.input[:] = [rounded.get(value, value) for value in node.input]
+        if node.op_type == "Conv" and node.input[0] in given:
+            node.input[0] = rounding(node.input[0], *given[node.input[0]])
         nodes.append(node)
-        for value in grids.keys() & set(node.output):
-            names = [f"{value}.step", f"{value}.zero"]
-            graph.initializer.extend(map(numpy_helper.from_array, grids[value], names))
-            whole, rounded[value] = f"{value}.quantised", f"{value}.rounded"
-            nodes += [
-                helper.make_node("QuantizeLinear", [value, *names], [whole]),
-                helper.make_node("DequantizeLinear", [whole, *names], [rounded[value]]),
-            ]
+        rounded |= {
+            value: rounding(value, *made[value]) for value in made.keys() & set(node.output)
+        }
     replace(graph.node, nodes)
 
 
@@ -228,9 +232,9 @@ def _store_integers(model: onnx.ModelProto, module: nn.Module) -> None:
     stored: dict[str, tuple[NDArray[Any], NDArray[np.float32]]] = {}
     for name, blocks in module.named_modules():
         if isinstance(blocks, Blocks):
-            stream, *middles = blocks.steps.cpu().numpy()
-            for place, (pair, middle) in enumerate(zip(convolutions(blocks), middles, strict=True)):
-                for number, conv, step in zip((1, 2), pair, (stream, middle), strict=True):
+            every = blocks.steps.cpu().numpy()
+            for place, (pair, steps) in enumerate(zip(convolutions(blocks), every, strict=True)):
+                for number, conv, step in zip((1, 2), pair, steps[:2], strict=True):
                     weight, bias = _integers(conv, step)
                     start = f"{name}.{place}.conv{number}"
                     stored |= {f"{start}.weight": weight, f"{start}.bias": bias}

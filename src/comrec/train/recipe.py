@@ -55,7 +55,8 @@ class Recipe:
             "ms-ssim" or "perceptual", and in the scheme "recurrent" "l1" or "ssim"; of "roi" what
             is imitated: "activation".
         scheme: "filter": RecCNN on the real codec's output, ComCNN as the package has it.
-            "quantised": a trained RecCNN brought to 8 bits, on the same pictures (`in_8_bits`).
+            "quantised": a trained RecCNN brought to 8 bits, on the same pictures; by `in_8_bits`
+            alone, not in files.
             "alternating": ComCNN and RecCNN in turn, real codec in the forward pass. "joint":
             both at once, the JPEG proxy for the gradient, with a rate term. "curriculum": one stage
             of the learned codec's curriculum, each run starting from the one before. "perceptual":
@@ -189,6 +190,10 @@ def load(name: str) -> Recipe:
             values[field] = _converted(value, kinds[field])
         except ValueError as error:
             raise OptionError(f"{path.name}: {field} must be {error}, not {value!r}") from None
+    if values.get("scheme") == "quantised":
+        raise OptionError(
+            f"{path.name}: 8 bits have no recipe; use --int8 with that of the float run"
+        )
     try:
         return Recipe(**values)
     except TypeError as error:  # a field is missing
