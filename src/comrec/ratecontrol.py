@@ -115,6 +115,7 @@ class QualitySearch:
         start: float | None = None,
         thorough: bool = False,
         tolerance: float = TOLERANCE,
+        tries: int | None = None,
     ) -> OperatingPoint | None:
         """The file of the highest quality that has at most ``budget`` bytes.
 
@@ -123,8 +124,9 @@ class QualitySearch:
             thorough: search down to the codec's quality step instead of stopping within the
                 tolerance.
             tolerance: stop within this fraction below the budget.
+            tries: stop after so many more files.
         Returns:
-            None if even quality 0 is too large.
+            None if even quality 0 is too large, or none of the tries fits.
         """
         limit = max(budget, 0) + 0.5  # not an integer: every size is either below or above
 
@@ -144,7 +146,7 @@ class QualitySearch:
                 grid = [q for q in grid if not any(0 < q - tried < step / 2 for tried in known)]
             guess = self._guess(limit, grid, start) if self._estimate else None
             first = usual if start is None else start
-            _search(excess, known, grid, first, _LOG_BYTES, window, guess)
+            _search(excess, known, grid, first, _LOG_BYTES, window, guess, tries)
         fitting = [quality for quality, value in known.items() if value < 0]
         return self.at(max(fitting)) if fitting else None
 
@@ -258,6 +260,7 @@ def _search(
     slope: float,
     window: tuple[float, float],
     guess: Guess | None = None,
+    tries: int | None = None,
 ) -> None:
     """Add to ``known`` until an excess is within the window, or the bracket has no quality left.
 
@@ -271,10 +274,14 @@ def _search(
         slope: typical increase of the excess per quality step of 1.
         window: (low, high); an excess in it ends the search.
         guess: the quality to try next; interpolated by default.
+        tries: evaluations at most.
     """
     aim = sum(window) / 2
     left = math.ceil(math.log2(len(grid) + 1)) + _SPARE
+    enough = math.inf if tries is None else len(known) + tries
     while not any(window[0] <= value <= window[1] for value in known.values()):
+        if len(known) >= enough:
+            return
         low = max((q for q, value in known.items() if value < 0), default=-math.inf)
         above = (q for q, value in known.items() if value >= 0 and q > low)
         high = min(above, default=math.inf)

@@ -25,9 +25,6 @@ from comrec.sandwich import conditions, marked
 from comrec.sandwich.reconstruct import apply, reconstruct
 
 Scale = Literal["auto", "1", "1/2"]
-Shown = Callable[[bytes, float, Network], Picture]
-"""See `Sources.shown`."""
-
 CLEAR_WIN = 0.3
 """dB by which scale 1/2 must win before ``auto`` takes it: other viewers show it half as large."""
 
@@ -37,6 +34,9 @@ then on every photograph."""
 
 _IMPROVED = 1.05
 """Bytes of an improved file relative to the one that is not, roughly: 1.02 to 1.1."""
+
+_IMPROVED_FILES = 5
+"""At most so many are made for a given size: their sizes need not be monotone."""
 
 HALF_FINER = 25
 """By how much finer than at scale 1 the compact picture is coded in the same bytes, roughly."""
@@ -75,7 +75,8 @@ class Sources:
         compact_payload: the same at scale 1/2.
         size: of the network at scale 1.
         picture: the picture.
-        improved: makes the encoder of scale 1 of the payload's; its files are a little larger.
+        improved: makes the encoder of scale 1 from the payload's and these sources, which have all
+            but `full` by then; its files are a little larger.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class Sources:
         compact_payload: Codec,
         size: Size,
         picture: Picture,
-        improved: Callable[[Encode, Shown], Encode],
+        improved: Callable[[Encode, Sources], Encode],
     ) -> None:
         self.base = base
         self.plain = plain
@@ -99,14 +100,14 @@ class Sources:
         self._shown: dict[tuple[bytes, str], Picture] = {}
         self._filtered = pre_filter(base) is not None
         encode = self._full_encoder()
-        full = encode if self._filtered else improved(encode, self.shown)
-        self.full = self._once(full)
-        self.rough = self.full if full is encode else self._once(encode)
+        self.rough = self._once(encode)
         if plain == payload and not self._filtered:
-            self.unmarked = self.full
+            self.unmarked = self.rough
         else:
             self.unmarked = self._once(plain.encoder(replace(picture, importance=None)))
         self._compact: dict[float, Encode] = {}
+        full = encode if self._filtered else improved(encode, self)
+        self.full = self.rough if full is encode else self._once(full)
 
     @property
     def encodes(self) -> int:
@@ -142,7 +143,7 @@ class Sources:
             self._compact[quality] = self._once(self._compact_payload.encoder(picture))
         return self._compact[quality]
 
-    def _once(self, encode: Encode) -> Encode:
+    def _once(self, encode: Encode) -> _Once:
         files: dict[float, bytes] = {}
         self._made.append(files)
         return _Estimated(encode, files) if isinstance(encode, Estimating) else _Once(encode, files)
@@ -161,8 +162,13 @@ class Sources:
         size = self._size if scale == 1 else store.DEFAULT
         return store.serving("comrec", self.base, "rec", up=scale, size=size)
 
-    def shown(self, data: bytes, quality: float, rec: Network) -> Picture:
-        """What a RecCNN makes of a standard file of a quality that was made here."""
+    def shown(self, data: bytes, quality: float, rec: Network | None = None) -> Picture:
+        """What a RecCNN makes of a standard file of a quality that was made here.
+
+        Args:
+            rec: by default that of scale 1.
+        """
+        rec = rec or self.rec(1)
         key = data, rec.id
         if key not in self._shown:
             self._make_room(self._shown, least=1)
@@ -182,16 +188,20 @@ class Sources:
 
 
 class _Once:
-    """An encoder that makes each file once."""
+    """An encoder that makes each file once.
+
+    Attributes:
+        files: those made so far, by quality.
+    """
 
     def __init__(self, encode: Encode, files: dict[float, bytes]) -> None:
         self._encode = encode
-        self._files = files
+        self.files = files
 
     def __call__(self, quality: float) -> bytes:
-        if quality not in self._files:
-            self._files[quality] = self._encode(quality)
-        return self._files[quality]
+        if quality not in self.files:
+            self.files[quality] = self._encode(quality)
+        return self.files[quality]
 
 
 class _Estimated(_Once):
@@ -221,8 +231,8 @@ class Contest:
         self._rough = self._full
         if sources.rough is not sources.full:
             self._rough = self._search(sources.rough, sources.payload)
-        self._plain = self._full
-        if sources.unmarked is not sources.full:
+        self._plain = self._rough
+        if sources.unmarked is not sources.rough:
             self._plain = self._search(sources.unmarked, sources.plain)
         self._compact: QualitySearch | None = None
 
@@ -250,16 +260,18 @@ class Contest:
         """
         payload = budget - self._mark_size
         point = self._rough.largest_within(payload, tolerance=tolerance)
+        quality = 0.0 if point is None else point.quality
+        if self._scale == "1/2":
+            return self._winner(budget, quality, self._half_within(budget, quality))
+        first = None if point is None else self._marked(point, scale=1)
         if point is not None and self._rough is not self._full:
             # Each improved file takes several runs of the network: few are made.
             start = self._rough.expected(round(payload / _IMPROVED))
-            point = self._full.largest_within(payload, start, tolerance=tolerance) or point
-        quality = 0.0 if point is None else point.quality
-        first = None
-        if self._scale == "1/2":
-            first = self._half_within(budget, quality)
-        elif point is not None:
-            first = self._marked(point, scale=1)
+            improved = self._full.largest_within(
+                payload, start, tolerance=tolerance, tries=_IMPROVED_FILES
+            )
+            if improved is not None:  # it can be smaller by a whole step of quality
+                first = _better(self._marked(improved, scale=1), first)
         return self._winner(budget, quality, first)
 
     def _search(self, encode: Encode, coder: Codec) -> QualitySearch:

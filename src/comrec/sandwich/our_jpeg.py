@@ -13,17 +13,14 @@ from comrec.jpegtuning import tunings
 from comrec.jpegtuning.tuned import TunedEncoder, TunedJpeg
 from comrec.options import option
 from comrec.sandwich.aware import AwareEncoder
-from comrec.sandwich.contest import Shown
-from comrec.sandwich.ours import ComrecSubsampled
+from comrec.sandwich.contest import Sources
+from comrec.sandwich.ours import ROUNDS, ComrecSubsampled
 
 Tune = Literal["perceptual", "psnr"]
 _BEFORE_NETWORK: dict[Tune, tunings.Tune] = {
     "perceptual": "network-perceptual",
     "psnr": "network",
 }
-
-ROUNDS = {6: 1, 7: 2, 8: 3, 9: 4, 10: 8}
-"""By effort: how often the coefficients are improved for RecCNN; never below."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +56,8 @@ class ComrecJpeg(ComrecSubsampled):
         auto = self.subsampling == "auto"
         return replace(self.payload, subsampling="4:2:0") if auto else self.payload
 
-    def improved(self, encode: Encode, shown: Shown) -> Encode:
+    def improved(self, encode: Encode, sources: Sources) -> Encode:
         rounds = ROUNDS.get(self.effort, 0)
         if not rounds or not isinstance(encode, TunedEncoder):
             return encode
-        rec = store.serving(self.family, self.base, "rec", size=self.network)
-        return AwareEncoder(encode, lambda data: shown(data, 0, rec).pixels, rounds)
+        return AwareEncoder(encode, lambda data: sources.shown(data, 0).pixels, rounds)

@@ -15,14 +15,15 @@ from functools import cached_property
 from typing import get_args
 
 from comrec import codec
-from comrec.codec import Codec, Encode, check_quality
+from comrec.codec import Codec, Encode, check_quality, effort_option
 from comrec.inference import store
 from comrec.inference.store import Size
 from comrec.options import option
 from comrec.picture import Picture
 from comrec.ratecontrol import TOLERANCE, OperatingPoint
 from comrec.sandwich.base import Sandwich
-from comrec.sandwich.contest import Candidate, Contest, Scale, Shown, Sources
+from comrec.sandwich.contest import Candidate, Contest, Scale, Sources
+from comrec.sandwich.precompensation import Precompensating
 from comrec.standard.chroma import Subsampling, subsampling_option
 
 _PAYLOADS = {
@@ -31,21 +32,27 @@ _PAYLOADS = {
 }
 
 
+ROUNDS = {6: 1, 7: 2, 8: 3, 9: 4, 10: 8}
+"""By effort: how often a file of scale 1 is improved for RecCNN; never below."""
+
+
 @dataclass(frozen=True)
 class Comrec(Sandwich):
     """A standard codec between our networks, one pair for all qualities of a scale.
 
-    Quality is the standard codec's at scale 1. At equal quality the file is about as large as
+    Quality is the standard codec's at scale 1. At equal quality the file is a little larger than
     the codec's own, and better.
 
     Attributes:
-        effort: the standard codec's.
+        effort: the standard codec's; from 6 up also how often what RecCNN does not restore is added
+            to what is coded (`precompensation`).
         scale: "1", "1/2", or "auto": 1/2 only where it wins by more than `contest.CLEAR_WIN` dB.
     """
 
     family = "comrec"
     payloads = _PAYLOADS
 
+    effort: int = effort_option("the standard codec's; from 6 up RecCNN is in the encoder's loop")
     scale: Scale = option(
         "auto", "store the picture at full or half size; other viewers show it so", get_args(Scale)
     )
@@ -75,9 +82,10 @@ class Comrec(Sandwich):
         winner = Contest(sources, self.scale, self.id).within(budget, tolerance)
         return OperatingPoint(winner.data, winner.quality, sources.encodes)
 
-    def improved(self, encode: Encode, shown: Shown) -> Encode:
-        """The encoder of scale 1, given the payload's and `Sources.shown`."""
-        return encode
+    def improved(self, encode: Encode, sources: Sources) -> Encode:
+        """The encoder of scale 1, given the payload's and the picture's sources."""
+        rounds = ROUNDS.get(self.effort, 0)
+        return Precompensating(sources, rounds) if rounds else encode
 
     @property
     def compact_payload(self) -> Codec:
