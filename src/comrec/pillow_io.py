@@ -49,6 +49,10 @@ _PILLOWS_LIMIT = (1 << 30) // 4 // 3
 """The default of ``Image.MAX_IMAGE_PIXELS``; of more than twice as many nothing is opened."""
 _raising = threading.Lock()
 
+_rooms: list[int] = []
+_usual_room = 0
+_changing = threading.Lock()
+
 _BAND = 1 << 20
 """Pixels that are copied at a time."""
 
@@ -210,6 +214,24 @@ def _limit_raised() -> Iterator[None]:
             yield
         finally:
             Image.MAX_IMAGE_PIXELS = before
+
+
+@contextmanager
+def room(size: int) -> Iterator[None]:
+    """Let Pillow's encoders have so many bytes for a file, at least. That is of the whole process,
+    too; files are saved in several threads at once."""
+    global _usual_room
+    with _changing:
+        if not _rooms:
+            _usual_room = ImageFile.MAXBLOCK
+        _rooms.append(size)
+        ImageFile.MAXBLOCK = max(_usual_room, *_rooms)
+    try:
+        yield
+    finally:
+        with _changing:
+            _rooms.remove(size)
+            ImageFile.MAXBLOCK = max([_usual_room, *_rooms])
 
 
 def refuse_bomb(width: int, height: int) -> None:

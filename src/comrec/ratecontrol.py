@@ -24,7 +24,7 @@ TOLERANCE = 0.02
 
 # Priors of the first encodes, from validation photographs and all codecs.
 _BPP = 0.4  # at quality 50
-_LOG_BYTES = 0.035  # slope of the natural logarithm of bytes per quality step of 1
+LOG_BYTES = 0.035  # slope of the natural logarithm of bytes per quality step of 1
 _DECIBELS = 0.15  # slope of PSNR, or of -10 log10(1 - similarity)
 
 Guess = Callable[[dict[float, float], float], float]
@@ -133,7 +133,7 @@ class QualitySearch:
         def excess(quality: float) -> float:
             return math.log(len(self.at(quality).data) / limit)
 
-        usual = 50 + math.log(limit / (self._pixels * _BPP / 8)) / _LOG_BYTES
+        usual = 50 + math.log(limit / (self._pixels * _BPP / 8)) / LOG_BYTES
         window = (0.0 if thorough else math.log(1 - tolerance), 0.0)
         known = {quality: excess(quality) for quality in self._files}
         steps = [self._step]
@@ -146,7 +146,7 @@ class QualitySearch:
                 grid = [q for q in grid if not any(0 < q - tried < step / 2 for tried in known)]
             guess = self._guess(limit, grid, start) if self._estimate else None
             first = usual if start is None else start
-            _search(excess, known, grid, first, _LOG_BYTES, window, guess, tries)
+            _search(excess, known, grid, first, LOG_BYTES, window, guess, tries)
         fitting = [quality for quality, value in known.items() if value < 0]
         return self.at(max(fitting)) if fitting else None
 
@@ -199,7 +199,7 @@ class QualitySearch:
         sizes = {quality: math.log(len(data) / budget) for quality, data in self._files.items()}
         low = max((q for q, value in sizes.items() if value < 0), default=-math.inf)
         high = min((q for q, value in sizes.items() if value >= 0 and q > low), default=math.inf)
-        wanted = _crossing(sizes, low, high, 0.0, _LOG_BYTES)
+        wanted = _crossing(sizes, low, high, 0.0, LOG_BYTES)
         return min(_grid(self._step), key=lambda quality: abs(quality - wanted))
 
     def within(self, budget: int, codec_id: str, tolerance: float = TOLERANCE) -> OperatingPoint:

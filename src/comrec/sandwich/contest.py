@@ -25,6 +25,7 @@ from comrec.sandwich import conditions, marked
 from comrec.sandwich.reconstruct import apply, reconstruct
 
 Scale = Literal["auto", "1", "1/2"]
+
 CLEAR_WIN = 0.3
 """dB by which scale 1/2 must win before ``auto`` takes it: other viewers show it half as large."""
 

@@ -14,7 +14,7 @@ from comrec.jpegtuning.tuned import TunedEncoder, TunedJpeg
 from comrec.options import option
 from comrec.sandwich.aware import AwareEncoder
 from comrec.sandwich.contest import Sources
-from comrec.sandwich.ours import ROUNDS, ComrecSubsampled
+from comrec.sandwich.ours import ComrecSubsampled
 
 Tune = Literal["perceptual", "psnr"]
 _BEFORE_NETWORK: dict[Tune, tunings.Tune] = {
@@ -57,7 +57,6 @@ class ComrecJpeg(ComrecSubsampled):
         return replace(self.payload, subsampling="4:2:0") if auto else self.payload
 
     def improved(self, encode: Encode, sources: Sources) -> Encode:
-        rounds = ROUNDS.get(self.effort, 0)
-        if not rounds or not isinstance(encode, TunedEncoder):
+        if not self.rounds or not isinstance(encode, TunedEncoder):
             return encode
-        return AwareEncoder(encode, lambda data: sources.shown(data, 0).pixels, rounds)
+        return AwareEncoder(encode, lambda data: sources.shown(data, 0).pixels, self.rounds)

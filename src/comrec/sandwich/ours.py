@@ -31,9 +31,8 @@ _PAYLOADS = {
     "bpg": "bpg:bit_depth=10",
 }
 
-
 ROUNDS = {6: 1, 7: 2, 8: 3, 9: 4, 10: 8}
-"""By effort: how often a file of scale 1 is improved for RecCNN; never below."""
+"""By effort (`Comrec.rounds`); none below."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +62,11 @@ class Comrec(Sandwich):
         return store.DEFAULT
 
     @property
+    def rounds(self) -> int:
+        """How often a file of scale 1 is improved for RecCNN."""
+        return ROUNDS.get(self.effort, 0)
+
+    @property
     def summary(self) -> str:
         return f"{self.base} between our networks: same file, better picture"
 
@@ -84,8 +88,7 @@ class Comrec(Sandwich):
 
     def improved(self, encode: Encode, sources: Sources) -> Encode:
         """The encoder of scale 1, given the payload's and the picture's sources."""
-        rounds = ROUNDS.get(self.effort, 0)
-        return Precompensating(sources, rounds) if rounds else encode
+        return Precompensating(sources, self.rounds) if self.rounds else encode
 
     @property
     def compact_payload(self) -> Codec:

@@ -21,12 +21,12 @@ from comrec import fidelity
 from comrec.blocks import RGB_TO_YCC
 from comrec.formats import coding
 from comrec.picture import Picture, Pixels
+from comrec.ratecontrol import LOG_BYTES
 from comrec.sandwich.contest import Sources
 
 _DOUBLING = 3.0
 """dB that twice the bytes are worth: files of different rounds are compared by it."""
 
-_SLOPE = 0.035  # of the logarithm of bytes by quality, roughly
 _ROWS = 512  # at a time
 
 _Float = NDArray[np.float32]
@@ -84,7 +84,7 @@ class Precompensating:
         qualities, files = zip(*sorted(rough.files.items()), strict=True)
         sizes = np.log([len(data) for data in files])
         beyond = quality - min(max(quality, qualities[0]), qualities[-1])
-        return math.exp(np.interp(quality, qualities, sizes) + _SLOPE * beyond)
+        return math.exp(np.interp(quality, qualities, sizes) + LOG_BYTES * beyond)
 
     def _moved(self, coded: Pixels, shown: Picture, shares: _Shares) -> Pixels:
         """What the next round codes."""

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from PIL import ImageFile
-
+from comrec import pillow_io
 from comrec.codec import Codec, check_quality
 from comrec.errors import OptionError
 from comrec.formats import mark as marks
@@ -98,7 +95,7 @@ class Jpeg(PillowCodec):
         return options
 
     def saved(self, picture: Picture, options: dict[str, Any]) -> bytes:
-        with _room(_MOST_BYTES * picture.width * picture.height):
+        with pillow_io.room(_MOST_BYTES * picture.width * picture.height):
             return super().saved(picture, options)
 
     def _luma_step(self, quality: float) -> float:
@@ -121,27 +118,6 @@ class Jpeg(PillowCodec):
 _MOST_BYTES = 4
 """Of a file, a pixel: noise takes up to 3.3. Where Huffman tables are optimised, libjpeg needs room
 for the whole file, and Pillow alone gives it 1 or 2 a pixel."""
-
-_rooms: list[int] = []
-_usual = 0
-_changing = threading.Lock()
-
-
-@contextmanager
-def _room(size: int) -> Iterator[None]:
-    """Let Pillow's encoders have so many bytes, at least, for a while."""
-    global _usual
-    with _changing:
-        if not _rooms:
-            _usual = ImageFile.MAXBLOCK
-        _rooms.append(size)
-        ImageFile.MAXBLOCK = max(_usual, *_rooms)
-    try:
-        yield
-    finally:
-        with _changing:
-            _rooms.remove(size)
-            ImageFile.MAXBLOCK = max([_usual, *_rooms])
 
 
 def chroma_step(luma: float) -> float:
