@@ -36,6 +36,21 @@ def stuck(*given, **named):
 setattr(os, name, stuck)
 sys.exit(main())
 """
+INSIDE = """
+import os, signal, sys, threading
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from comrec.cli import main
+left, usual = int(os.environ["LEFT"]), threading.Condition.__enter__
+def enter(condition):
+    global left
+    usual(condition)
+    if threading.get_ident() == threading.main_thread().ident:
+        left -= 1
+        if left == 0:
+            signal.raise_signal(signal.SIGINT)
+threading.Condition.__enter__ = enter
+sys.exit(main())
+"""
 NAMES = [f"{letter}.png" for letter in "abcdefgh"]
 
 
@@ -124,6 +139,19 @@ def test_an_interrupt_says_how_to_go_on(folder: Path) -> None:
     assert told.endswith("of 8 files are done; the same command does the others")
     assert last == "comrec: interrupted"
     assert not list((folder / "out").glob("*.part"))
+    resumed(folder, str(folder / "out"))
+    assert pictures(folder / "out") == wanted(folder)
+
+
+@pytest.mark.parametrize("left", range(1, 20, 3))
+def test_an_interrupt_inside_the_pool_of_threads(folder: Path, left: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INSIDE, "batch", "in", "out", *CODEC, "-j", "1"],
+        cwd=folder, env={**os.environ, "LEFT": str(left)}, text=True,
+        check=False, stderr=subprocess.PIPE, timeout=30,
+    )  # fmt: skip
+    assert done.returncode == 130
+    assert done.stderr.endswith("comrec: interrupted\n")
     resumed(folder, str(folder / "out"))
     assert pictures(folder / "out") == wanted(folder)
 

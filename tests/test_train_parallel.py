@@ -127,7 +127,7 @@ def test_a_run_can_be_interrupted_and_resumed_by_another_number_of_processes(
             time.sleep(0.01)
         running.send_signal(signal.SIGTERM)
         said = finish(running)
-        assert "comrec: interrupted" in said
+        assert "comrec: ended by SIGTERM" in said
         assert running.returncode != 0
         state = checkpoint(run)
         rows = len(curve(run))

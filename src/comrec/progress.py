@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+from comrec.signals import held
+
 T = TypeVar("T")
 
 
@@ -26,13 +28,13 @@ def progress(
         quiet: no bar.
         initial: number of items that were done before.
     """
-    hidden = quiet or sys.stderr is None or not sys.stderr.isatty()
-    with tqdm(items, label, total, initial=initial, disable=hidden, file=sys.stderr) as bar:
-        if hidden:
-            yield from bar
-        else:
-            with _logs_after(bar):
-                yield from bar
+    if quiet or sys.stderr is None or not sys.stderr.isatty():
+        yield from items
+        return
+    with held():  # it starts a thread
+        bar = tqdm(items, label, total, initial=initial, file=sys.stderr)
+    with bar, _logs_after(bar):
+        yield from bar
 
 
 class _BarHandler(logging.Handler):

@@ -23,6 +23,7 @@ from comrec.batch.record import Entry, Record
 from comrec.batch.work import Made, Task
 from comrec.errors import ComrecError, InputError, OptionError, OutputError
 from comrec.inference import session
+from comrec.signals import held
 from comrec.text import as_json
 
 Engine = Literal["local", "ray"]
@@ -250,12 +251,11 @@ class Batch:
                     if isinstance(answer, Failure):
                         yield self._noted(self._failure(task.name, answer.message))
                         continue
-                    pending.append(threads.submit(self._finish, task.name, answer))
-                    while pending and (pending[0].done() or len(pending) > 2 * jobs):
-                        yield self._noted(pending.popleft().result())
+                    with held():
+                        pending.append(threads.submit(self._finish, task.name, answer))
+                    yield from self._finished(pending, 2 * jobs)
             yield from self._new_failures()
-            while pending:
-                yield self._noted(pending.popleft().result())
+            yield from self._finished(pending, 0)
         finally:
             threads.shutdown(cancel_futures=True)
 
@@ -279,6 +279,15 @@ class Batch:
             tasks = self._read_tasks(threads, 2 * jobs)
         bound = None if most is None else Bound(self._cost, most)
         return jobs, pool.run(work.encode, tasks, jobs, bound)
+
+    def _finished(self, pending: deque[Future[Result]], most: int) -> Iterator[Result]:
+        """Those at the front that are done; waits until no more than `most` are left."""
+        while pending:
+            with held():
+                if len(pending) <= most and not pending[0].done():
+                    return
+                result = pending.popleft().result()
+            yield self._noted(result)
 
     def _cost(self, task: Task) -> int:
         coder = self._order.recipe.coder
@@ -307,12 +316,14 @@ class Batch:
         reading: deque[tuple[str, Future[bytes]]] = deque()
         while True:
             for name in islice(waiting, ahead - len(reading)):
-                reading.append((name, threads.submit(self._order.source.read, name)))
+                with held():
+                    reading.append((name, threads.submit(self._order.source.read, name)))
             if not reading:
                 return
             name, future = reading.popleft()
             try:
-                data = future.result()
+                with held():
+                    data = future.result()
             except ComrecError as error:
                 self._failed.append(self._failure(name, str(error)))
                 continue

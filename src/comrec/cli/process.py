@@ -11,10 +11,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from comrec.cli import terminal
-
-_SIGNALS = [
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
-]
+from comrec.signals import ENDING
 
 
 class Ended(BaseException):
@@ -90,7 +87,7 @@ def _silence_libraries() -> None:
 
 def _handled() -> list[int]:
     """The signals that end us: not those that we were started to ignore, as by nohup."""
-    return [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    return [number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN]
 
 
 def _raise_signals() -> None:

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import io
 import json
-import multiprocessing
 import os
 import zlib
-from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from comrec import records
-from comrec.errors import DamagedFileError, InputError, OptionError
+from comrec.batch import pool
+from comrec.batch.pool import Failure
+from comrec.errors import ComrecError, DamagedFileError, InputError, OptionError
 from comrec.pillow_io import open_image
 
 Pixels = NDArray[np.uint8]
@@ -72,8 +73,27 @@ def _load(path: Path, mode: str, patch: int, enlarged: float) -> Pixels:
     return np.ascontiguousarray(pixels[top : top + height, left : left + width])
 
 
-def _degrade_one(degrade: Degradation, job: tuple[Pixels, float]) -> tuple[Pixels, list[float]]:
-    return degrade(*job)
+_Job = tuple[int, tuple[Pixels, float]]
+
+
+def _degrade_one(degrade: Degradation, job: _Job) -> tuple[Pixels, list[float]]:
+    return degrade(*job[1])
+
+
+def _coded(
+    degrade: Degradation, jobs: Iterable[_Job], workers: int
+) -> Generator[tuple[Pixels, list[float]]]:
+    """What becomes of the pictures of numbered jobs, in their order."""
+    early: dict[int, tuple[Pixels, list[float]]] = {}
+    wanted = 0
+    with closing(pool.run(partial(_degrade_one, degrade), jobs, workers)) as answers:
+        for (index, _), answer in answers:
+            if isinstance(answer, Failure):
+                raise ComrecError(answer.message)
+            early[index] = answer
+            while wanted in early:
+                yield early.pop(wanted)
+                wanted += 1
 
 
 class PhotoStore:
@@ -174,12 +194,10 @@ class PhotoStore:
             if not labels.exists():
                 random = np.random.default_rng([index, count])
                 fractions = (index + random.random(len(shapes))) / count
-                jobs = ((self.original[i], float(f)) for i, f in enumerate(fractions))
+                pictures = map(self.original.__getitem__, range(len(shapes)))
+                jobs = enumerate(zip(pictures, map(float, fractions), strict=True))
                 part, conditions = path.with_suffix(".part"), []
-                # Fresh processes: forking one that runs torch's threads can deadlock.
-                fresh = multiprocessing.get_context("spawn")
-                with part.open("wb") as out, ProcessPoolExecutor(workers, fresh) as pool:
-                    done = pool.map(partial(_degrade_one, degrade), jobs)
+                with part.open("wb") as out, closing(_coded(degrade, jobs, workers)) as done:
                     for pixels, condition in track(done, len(shapes), path.stem):
                         out.write(np.ascontiguousarray(pixels).tobytes())
                         conditions.append(condition)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import math
 import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from comrec.errors import DamagedFileError, OptionError
+from comrec.signals import held
 from comrec.train import parallel
 from comrec.train.muon import Muon
 from comrec.train.recipe import Optimiser
@@ -163,7 +162,7 @@ class Trainer:
         started = time.monotonic() - self.seconds
         running = 0.0
         scores: dict[str, float] | None = None
-        with _Interruptions() as asked:
+        with held() as signals:  # until the end of the step
             left = iter(range(self.step, self.schedule.steps))
             for step in track(left, self.step, self.schedule.steps):
                 for optimiser in self.optimisers:
@@ -185,7 +184,7 @@ class Trainer:
                     self.save()
                     scores = self._scores(validate)
                     self._log({"loss": running, **scores})
-                if parallel.any_of(bool(asked)):
+                if parallel.any_of(bool(signals)):
                     self.save()
                     parallel.wait()
                     raise KeyboardInterrupt
@@ -268,25 +267,6 @@ def _optimisers(
         adams.append({"params": rest, "factor": factor * BESIDE[schedule.optimiser]})
     adam = torch.optim.Adam(adams, schedule.rate, weight_decay=schedule.weight_decay)
     return [adam] if other is None else [other(ours, schedule.rate), adam]
-
-
-class _Interruptions:
-    """Ctrl-C and SIGTERM wait for the end of the step; a context that gives what was asked.
-
-    Only the main thread is told of signals; elsewhere nothing changes.
-    """
-
-    def __enter__(self) -> list[int]:
-        asked: list[int] = []
-        self.before: dict[int, Any] = {}
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self.before[number] = signal.signal(number, lambda n, _: asked.append(n))
-        return asked
-
-    def __exit__(self, *error: object) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
 
 
 class _Averaged:
