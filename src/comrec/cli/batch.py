@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 from comrec.api import DEFAULT_CODEC
+from comrec.batch.order import Engine, Order, Result
 from comrec.batch.places import place
 from comrec.batch.plan import Patterns
-from comrec.batch.run import Batch, Engine, Order, Result
+from comrec.batch.run import Batch
 from comrec.cli import jobs, recipes, targeting, terminal, writing
 from comrec.cli.process import Ended
 from comrec.errors import OptionError
