@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from itertools import islice
 from pathlib import Path
+from typing import Any, TypeVar
 
 from comrec.batch import cluster, memory, pool, work
 from comrec.batch.order import Order, Result
@@ -21,8 +23,11 @@ from comrec.errors import ComrecError
 from comrec.inference import session
 from comrec.signals import held
 
+T = TypeVar("T")
+
 _THREADS = 2  # that read and write files of this machine
 _REMOTE_THREADS = 32  # the same of URLs, which mostly wait
+_PAUSE = 0.002  # seconds between looks at what such a thread does
 _SAMPLE = 100  # files whose headers say how many processes fit in the memory
 
 
@@ -121,12 +126,8 @@ class Batch:
 
     def _finished(self, pending: deque[Future[Result]], most: int) -> Iterator[Result]:
         """Those at the front that are done; waits until no more than `most` are left."""
-        while pending:
-            with held():
-                if len(pending) <= most and not pending[0].done():
-                    return
-                result = pending.popleft().result()
-            yield self._noted(result)
+        while len(pending) > most or (pending and _is_done(pending[0])):
+            yield self._noted(_result(pending.popleft()))
 
     def _cost(self, task: Task) -> int:
         coder = self._order.recipe.coder
@@ -161,8 +162,7 @@ class Batch:
                 return
             name, future = reading.popleft()
             try:
-                with held():
-                    data = future.result()
+                data = _result(future)
             except ComrecError as error:
                 self._failed.append(self._failure(name, str(error)))
                 continue
@@ -203,3 +203,16 @@ class Batch:
     def _noted(self, result: Result) -> Result:
         self.results.append(result)
         return result
+
+
+def _is_done(future: Future[Any]) -> bool:
+    with held():
+        return future.done()
+
+
+def _result(future: Future[T]) -> T:
+    """Of a future. Signals end the wait, but come at no time when it holds a lock."""
+    while not _is_done(future):
+        time.sleep(_PAUSE)
+    with held():
+        return future.result()
