@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import browser as browsers
@@ -22,6 +23,10 @@ pytest.register_assert_rewrite("liu2018", "roundtrip")  # helpers of several tes
 # A busy machine is no failure. The rest is as it was: in continuous integration, the same examples.
 hypothesis.settings.register_profile("untimed", hypothesis.settings(), deadline=None)
 hypothesis.settings.load_profile("untimed")
+
+# The background of a shell ignores Ctrl-C, and so would we, and all processes that we start.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

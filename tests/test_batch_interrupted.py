@@ -21,8 +21,7 @@ from comrec.cli import main
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
 
 STUCK = """
-import os, signal, sys, time
-signal.signal(signal.SIGINT, signal.default_int_handler)
+import os, sys, time
 from comrec.cli import main
 name, calls = os.environ["STUCK"], 0
 usual = getattr(os, name)
@@ -38,7 +37,6 @@ sys.exit(main())
 """
 INSIDE = """
 import os, signal, sys, threading
-signal.signal(signal.SIGINT, signal.default_int_handler)
 from comrec.cli import main
 left, usual = int(os.environ["LEFT"]), threading.Condition.__enter__
 def enter(condition):

@@ -21,12 +21,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are f
 
 FILES = 36
 CODEC = ["-c", "comrec-jpeg:effort=3", "--quiet"]
-COMREC = [
-    sys.executable,
-    "-c",  # SIGINT may be ignored, where the tests run in the background of a shell
-    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    "from comrec.cli import main; sys.exit(main())",
-]
+COMREC = [sys.executable, "-c", "import sys; from comrec.cli import main; sys.exit(main())"]
 MACHINES = """
 import sys
 from ray.cluster_utils import Cluster

@@ -14,11 +14,8 @@ from PIL import Image
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
 
 ENTRY = "import sys; from _comrec_entry import main; sys.exit(main())"
-NOT_IGNORED = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-"""As it is where the tests run in the background of a shell."""
 SLOW = """
 import os, signal, sys, time
-signal.signal(signal.SIGINT, signal.default_int_handler)
 for number in (signal.SIGTERM, signal.SIGHUP):  # ignored, where the tests run by nohup
     signal.signal(number, signal.SIG_DFL)
 from comrec.cli import main
@@ -88,7 +85,7 @@ def test_what_a_killed_run_left_is_removed_by_the_next(folder: Path) -> None:
 def test_an_interrupt_during_imports_has_no_traceback(folder: Path) -> None:
     (folder / "tqdm.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGINT)")
     done = subprocess.run(
-        [sys.executable, "-c", NOT_IGNORED + ENTRY, "codecs"],
+        [sys.executable, "-c", ENTRY, "codecs"],
         cwd=folder,
         capture_output=True,
         check=False,
