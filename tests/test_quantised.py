@@ -196,7 +196,8 @@ def test_a_run_exports_what_it_validated(
     for old, new in (
         ("crop = 96", "crop = 32"),
         ("batch = 16", "batch = 2"),
-        ("quality_bins = 6\nplain_quality_bins = 4", "quality_bins = 1"),
+        ("quality_bins = 3\nplain_quality_bins = 2", "quality_bins = 1\nplain_quality_bins = 0"),
+        ("improved_quality_bins = 2\nfull_chroma = true", "improved_quality_bins = 1"),
         ("patch = 320", ""),
     ):
         assert old in text

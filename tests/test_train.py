@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+import comrec
 from comrec import codec
 from comrec.blocks import ZIGZAG
 from comrec.cli import main
@@ -629,7 +630,7 @@ def test_a_sample_pairs_each_crop_with_its_coded_version(
         PhotoStore(tmp_path / "store", photos, "RGB", 32)
 
 
-@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("made", ["payload", "plain"])
 @pytest.mark.parametrize(
     ("family", "base", "scale", "channels", "subsampling"),
     [
@@ -646,9 +647,9 @@ def test_a_real_codecs_degradation_comes_with_the_condition_of_its_files(
     scale: int,
     channels: int,
     subsampling: str,
-    plain: bool,
+    made: codecs.Files,
 ) -> None:
-    coder = codecs.RealCodec(family, base, scale, 10, 60, plain, subsampling)
+    coder = codecs.RealCodec(family, base, scale, 10, 60, made, subsampling)
     pixels = photo.pixels[..., :channels]
     results = [coder(pixels, fraction) for fraction in (0.0, 1.0)]
     for coded, condition in results:
@@ -656,6 +657,27 @@ def test_a_real_codecs_degradation_comes_with_the_condition_of_its_files(
         assert 0 <= condition[0] <= 1
         assert condition[1] == (subsampling == "4:4:4")
     assert results[0][1][0] < results[1][1][0]
+
+
+@pytest.mark.parametrize(
+    ("base", "options"),
+    [
+        ("jpeg", {"subsampling": "4:2:0", "tune": "psnr"}),
+        ("jpeg", {"subsampling": "4:4:4", "tune": "perceptual"}),
+        ("webp", {}),
+    ],
+)
+def test_improved_files_are_those_that_the_package_makes(
+    photo: Picture, base: str, options: dict[str, str]
+) -> None:
+    own = codec.get(f"comrec-{base}", scale="1", **options)
+    viewed = comrec.decode(own.encode(photo, 35), plain=True)
+    coder = codecs.RealCodec("comrec", base, 1, 10, 60, "improved", **options)
+    coded, condition = coder(photo.pixels, 0.5)
+    assert np.array_equal(coded, np.asarray(viewed))
+    assert condition[1] == (options.get("subsampling") == "4:4:4")
+    payload, _ = dataclasses.replace(coder, files="payload", tune="")(photo.pixels, 0.5)
+    assert not np.array_equal(coded, payload)
 
 
 def test_photos_can_be_cut_to_a_patch_and_enlarged(tmp_path: Path) -> None:
@@ -733,6 +755,10 @@ def test_bad_recipes_are_refused(tmp_path: Path) -> None:
         (toy.replace('"filter"', "[]"), "scheme must be one of filter"),
         (toy.replace('"comrec"', '"other"'), "family must be one of jiang2017"),
         (toy.replace("scale = 1", 'scale = 2\nsize = "best"'), "at scale 1 have a size"),
+        (
+            toy.replace("scale = 1", "scale = 2\nimproved_quality_bins = 1"),
+            "scale 1 are improved",
+        ),
         (toy + "\nlambdas = [0, 1]\n", "lambdas must be two positive numbers"),
         (toy.replace('"toy-1"', '"../toy"'), "name '../toy' must be letters"),
         (toy.replace('"toy-1"', '"/tmp/toy"'), "name '/tmp/toy' must be letters"),

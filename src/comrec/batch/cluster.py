@@ -23,6 +23,7 @@ from comrec import __version__
 from comrec.batch.pool import Failure, attempt
 from comrec.errors import ComrecError, MissingExtraError
 from comrec.inference import session
+from comrec.signals import ENDING
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -81,13 +82,14 @@ def _reach(address: str) -> None:
 @contextmanager
 def _our_signals() -> Iterator[None]:
     """Ray replaces handlers of signals: ours are put back."""
-    ours = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    ours = {number: signal.getsignal(number) for number in ENDING}
     try:
         yield
     finally:
         if threading.current_thread() is threading.main_thread():
             for number, handler in ours.items():
-                signal.signal(number, handler)
+                if handler is not None:  # None: it is not Python's
+                    signal.signal(number, handler)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,6 +21,10 @@ from comrec.train.families import FAMILIES
 
 Pixels = NDArray[np.uint8]
 
+Files = Literal["payload", "plain", "improved"]
+"""As the sandwich codec codes without rounds; as others use the standard codec; as the sandwich
+codec codes with rounds, by the package's RecCNN (`comrec.sandwich.ours.Comrec.improved`)."""
+
 
 @dataclass(frozen=True)
 class RealCodec:
@@ -29,8 +34,9 @@ class RealCodec:
         family, base: name the sandwich codec, "FAMILY-BASE".
         scale: 2 halves the picture first, through the package's ComCNN.
         lowest, highest: range of the codec's quality.
-        plain: code with the standard codec as others use it, not as the sandwich codec does.
+        files: how they are made; improved ones at scale 1.
         subsampling: "4:2:0" or "4:4:4"; "" for codecs without that option.
+        tune: of improved files; "" for codecs without that option.
     """
 
     family: str
@@ -38,8 +44,9 @@ class RealCodec:
     scale: int
     lowest: float
     highest: float
-    plain: bool = False
+    files: Files = "payload"
     subsampling: str = ""
+    tune: str = ""
 
     def __call__(self, pixels: Pixels, fraction: float) -> tuple[Pixels, list[float]]:
         """Code and decode at a fraction 0..1 of the quality range.
@@ -53,16 +60,21 @@ class RealCodec:
         own = payload(self.family, self.base)
         if self.scale == 2:
             picture = FAMILIES[self.family].compact(own, picture, quality)
-        coder = own
-        if self.plain:
-            coder = codec.parse(self.base, {"subsampling": self.subsampling or "4:2:0"})
-        elif self.subsampling:
-            coder = codec.parse(str(own), subsampling=self.subsampling)
-        data = coder.encode(picture, quality)
-        decoded = coder.decode(data)
+        data = self._encoder(own).encode(picture, quality)
+        decoded = own.decode(data)
         condition = conditions.from_file(self.base, data, quality)
         coded = decoded.rgb if pixels.shape[2] == 3 else decoded.pixels[..., None]
         return coded, [condition.quality / 100, float(condition.full_chroma)]
+
+    def _encoder(self, own: Codec) -> Codec:
+        given: dict[str, Any] = {"subsampling": self.subsampling} if self.subsampling else {}
+        if self.files == "improved":
+            if self.tune:
+                given["tune"] = self.tune
+            return codec.get(f"{self.family}-{self.base}", scale="1", **given)
+        if self.files == "plain":
+            return codec.parse(self.base, {"subsampling": "4:2:0"}, **given)
+        return codec.parse(str(own), **given)
 
 
 def payload(family: str, base: str) -> Codec:

@@ -7,7 +7,7 @@ import os
 import platform
 from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from comrec.errors import OptionError
 from comrec.inference import store as weights
 from comrec.progress import progress
+from comrec.sandwich.our_jpeg import Tune
 from comrec.train import networks, parallel, storage
 from comrec.train import recipe as recipes
 from comrec.train.codecs import RealCodec
@@ -202,23 +203,17 @@ def _add_quality_bins(recipe: Recipe, made: PhotoStore) -> None:
         return recipe.fine_share if fraction > _FINE else 1.0
 
     for subsampling in ("4:2:0", "4:4:4") if recipe.full_chroma else ("",):
-        name = "payload" + subsampling.replace(":", "")
-        coder = RealCodec(
+        payload = RealCodec(
             recipe.family, recipe.codec, recipe.scale, *recipe.quality, subsampling=subsampling
         )
-        made.add_quality_bins(
-            name, coder, recipe.quality_bins, recipe.scale, workers, _track, weight
-        )
-        if recipe.plain_quality_bins:
-            made.add_quality_bins(
-                name.replace("payload", "plain"),
-                dataclasses.replace(coder, plain=True),
-                recipe.plain_quality_bins,
-                recipe.scale,
-                workers,
-                _track,
-                weight,
-            )
+        plain = dataclasses.replace(payload, files="plain")
+        improved = dataclasses.replace(payload, files="improved")
+        counts = {payload: recipe.quality_bins, plain: recipe.plain_quality_bins}
+        for tune in get_args(Tune) if recipe.codec == "jpeg" else ("",):
+            counts[dataclasses.replace(improved, tune=tune)] = recipe.improved_quality_bins
+        for coder, count in counts.items():
+            name = coder.files + subsampling.replace(":", "") + coder.tune
+            made.add_quality_bins(name, coder, count, recipe.scale, workers, _track, weight)
 
 
 def _facts(
