@@ -55,7 +55,7 @@ AROUND = [
     ("comrec-avif", "avif", {}, 0.33, 0.55),
     ("comrec-bpg", "bpg", HALF, 0.38, 0.63),
     ("comrec-bpg", "bpg", FULL, 0.14, 0.23),
-    ("comrec-jpegxl", "jpegxl", {}, 0.4, 0.68),
+    ("comrec-jpegxl", "jpegxl", {}, 1.25, 2.10),
     ("comrec-heic", "heic", {}, 0.33, 0.55),
 ]
 

@@ -62,7 +62,7 @@ def test_impossible_fields_are_damage_even_with_a_right_checksum(mark: Mark) -> 
 
 
 def test_a_later_version_says_to_upgrade() -> None:
-    later = MARK[:6] + b"\x02" + MARK[7:]
+    later = MARK[:6] + b"\x03" + MARK[7:]
     with pytest.raises(DamagedFileError, match="upgrade"):
         unpack(later)
 

@@ -30,6 +30,7 @@ from comrec.metrics import psnr
 from comrec.picture import Metadata, Picture
 from comrec.ratecontrol import QualitySearch
 from comrec.sandwich import marked as marked_files
+from comrec.sandwich import our_jpegxl
 from comrec.sandwich.contest import CLEAR_WIN, Contest
 from comrec.standard.bpg import container as bpg
 
@@ -199,6 +200,7 @@ def test_scale_half_stores_half_the_sides(
     one = codec.get(codec_id, scale="1/2")
     # Plain may be better by now.
     monkeypatch.setattr(Contest, "_winner", lambda _, budget, quality, first: first)
+    monkeypatch.setattr(our_jpegxl._Encoder, "_chosen", lambda _, ours, budget, alone: ours)
     data = one.encode(picture, 20)
     mark = files.parse(data).mark
     assert mark is not None

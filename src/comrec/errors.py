@@ -66,7 +66,13 @@ class OptionError(ComrecError, ValueError):
 
 
 class TargetError(ComrecError, ValueError):
-    """The codec cannot meet the target size or fidelity for this picture."""
+    """The codec cannot meet the target size or fidelity for this picture.
+
+    Attributes:
+        smallest: bytes of its smallest file of the picture, where that is too large; otherwise 0.
+    """
+
+    smallest: int = 0
 
 
 class WeightsError(ComrecError):

@@ -150,12 +150,12 @@ class QualitySearch:
         fitting = [quality for quality, value in known.items() if value < 0]
         return self.at(max(fitting)) if fitting else None
 
-    def contenders(self, budget: int, start: float) -> list[OperatingPoint]:
+    def contenders(self, budget: int, start: float | None = None) -> list[OperatingPoint]:
         """The files within ``budget`` bytes that may be the best: that of the highest quality, and
         that of the highest whole quality, where fidelity is not monotone at finer steps.
 
         Args:
-            start: first quality to try.
+            start: first quality to try, if a good guess is known.
         """
         highest = self.largest_within(budget, start, thorough=True)
         if highest is None:
@@ -238,10 +238,12 @@ class QualitySearch:
 
 def too_small(budget: int, codec_id: str, smallest: int) -> TargetError:
     """The error for a budget below the smallest file of a picture."""
-    return TargetError(
+    error = TargetError(
         f"at most {budget:,} bytes cannot be met: "
         f"{codec_id}'s smallest file of this picture has {smallest:,} bytes"
     )
+    error.smallest = smallest
+    return error
 
 
 def _grid(step: float | None) -> list[float]:

@@ -39,13 +39,49 @@ def without_tail(data: bytes) -> bytes:
     return data[:at] if is_complete else data
 
 
+def codestream(data: bytes) -> bytes:
+    """The whole codestream of a file, bare or in boxes.
+
+    Raises:
+        DamagedFileError: there is none.
+    """
+    if data.startswith(CODESTREAM):
+        return data
+    found = b""
+    for _, kind, body in boxes.walk(data):
+        if kind == b"jxlc":
+            return body
+        if kind == b"jxlp":
+            found += body[4:]  # after the part number
+    if not found:
+        raise DamagedFileError("input: a JPEG XL file without a codestream")
+    return found
+
+
+def with_codestream(data: bytes, stream: bytes) -> bytes:
+    """A file, bare or in boxes, with another codestream, and its other boxes as they are."""
+    if data.startswith(CODESTREAM):
+        return stream
+    kept = b""
+    for at, kind, body in boxes.walk(data):
+        if kind not in (b"jxlc", b"jxlp"):
+            kept += data[at : at + boxes.head_size(data, at) + len(body)]
+    return kept + boxes.pack(b"jxlc", stream)
+
+
+def with_reconstruction(stream: bytes, reconstruction: bytes) -> bytes:
+    """The file of a codestream made from a JPEG file, with the box that tells how that was laid
+    out (ISO/IEC 18181-2, ``jbrd``)."""
+    return _HEAD + boxes.pack(b"jbrd", reconstruction) + boxes.pack(b"jxlc", stream)
+
+
 def is_animated(data: bytes) -> bool:
     """Whether a file, bare or in boxes, holds an animation.
 
     Raises:
         DamagedFileError: the header is truncated.
     """
-    bits = _Bits(_codestream(data)[2:])
+    bits = _Bits(_start(data)[2:])
     _skip_size(bits)
     if bits.take(1) or not bits.take(1):  # all fields default, or no extra fields
         return False
@@ -57,7 +93,8 @@ def is_animated(data: bytes) -> bool:
     return bool(bits.take(1))
 
 
-def _codestream(data: bytes) -> bytes:
+def _start(data: bytes) -> bytes:
+    """The codestream, or its first part."""
     if data.startswith(CODESTREAM):
         return data
     for _, kind, body in boxes.walk(data):

@@ -3,7 +3,7 @@
 32 bytes, big-endian, specified in docs/format.md:
 
     6  magic "comrec"
-    1  format version, 1
+    1  format version: 1, or 2 where a JPEG XL codestream holds what a JPEG file would
     1  scale: 1 or 2 (the compact picture has 1/scale of each side)
     2  quality in hundredths, 0..10000
     4  width   of the full picture
@@ -25,6 +25,10 @@ UUID = bytes.fromhex("636f6d7265632d6d61726b2d76310000")  # "comrec-mark-v1"
 """Type of the ``uuid`` box of the mark, in formats with boxes."""
 
 VERSION = 1
+RECOMPRESSED = 2
+"""Version of marks in JPEG XL files that hold the coefficients of a JPEG file: readers of version 1
+alone would give RecCNN pixels that it is not made for."""
+
 _BODY = struct.Struct(">6sBBHII10s")
 SIZE = _BODY.size + 4
 
@@ -38,6 +42,7 @@ class Mark:
         quality: 0..100, input of the networks; stored in steps of 0.01.
         width, height: of the full picture, pixels.
         network: the first 20 hexadecimal digits of the SHA-256 of the RecCNN.
+        recompressed: whether the file is JPEG XL with the coefficients of a JPEG file.
     """
 
     scale: int
@@ -45,6 +50,7 @@ class Mark:
     width: int
     height: int
     network: str
+    recompressed: bool = False
 
     def fits(self, width: int, height: int) -> bool:
         """Whether a stored picture of this size is what the mark was written for.
@@ -56,7 +62,7 @@ class Mark:
     def pack(self) -> bytes:
         body = _BODY.pack(
             MAGIC,
-            VERSION,
+            RECOMPRESSED if self.recompressed else VERSION,
             self.scale,
             round(self.quality * 100),
             self.width,
@@ -75,10 +81,10 @@ def unpack(data: bytes) -> Mark:
     if len(data) < SIZE or data[:6] != MAGIC:
         raise DamagedFileError("input: the comrec mark is cut short")
     version = data[6]
-    if version != VERSION:
+    if version not in (VERSION, RECOMPRESSED):
         raise DamagedFileError(
-            f"input: comrec mark of version {version}; this comrec reads version {VERSION}: "
-            "upgrade comrec"
+            f"input: comrec mark of version {version}; this comrec reads versions {VERSION} and "
+            f"{RECOMPRESSED}: upgrade comrec"
         )
     body, (checksum,) = data[: _BODY.size], struct.unpack(">I", data[_BODY.size : SIZE])
     if zlib.crc32(body) != checksum:
@@ -86,4 +92,5 @@ def unpack(data: bytes) -> Mark:
     _, _, scale, quality, width, height, network = _BODY.unpack(body)
     if scale not in (1, 2) or quality > 10000 or 0 in (width, height):
         raise DamagedFileError("input: the comrec mark has invalid fields")
-    return Mark(scale, quality / 100, width, height, network.hex())
+    recompressed = version == RECOMPRESSED
+    return Mark(scale, quality / 100, width, height, network.hex(), recompressed)

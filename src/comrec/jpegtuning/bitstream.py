@@ -79,21 +79,28 @@ class Component:
 
 
 def write_jpeg(
-    width: int, height: int, components: list[Component], steps: Sequence[NDArray[np.number]]
+    width: int,
+    height: int,
+    components: list[Component],
+    steps: Sequence[NDArray[np.number]],
+    *,
+    jfif: bool = True,
 ) -> bytes:
-    """A baseline JFIF file with the given coefficients.
+    """A baseline file with the given coefficients.
 
     Args:
         width, height: size of the picture before padding, pixels, 1..65535.
         components: Y; or Y, Cb, Cr.
         steps: the (64,) quantisation tables, at most four, zigzag order, steps 1..255.
+        jfif: whether it has a JFIF segment.
     """
     out = bytearray(b"\xff\xd8")
 
     def segment(marker: int, body: bytes) -> None:
         out.extend(struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body)
 
-    segment(0xE0, b"JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00")
+    if jfif:
+        segment(0xE0, b"JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00")
     for number, table in enumerate(steps):
         segment(0xDB, bytes([number]) + table.astype(np.uint8).tobytes())
     frame = struct.pack(">BHHB", 8, height, width, len(components))

@@ -18,6 +18,8 @@ from comrec.errors import DamagedFileError
 from comrec.formats import tiff
 from comrec.picture import EXIF_HEAD, Picture
 
+UPRIGHT = 1
+
 _TURNS: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
     2: np.fliplr,
     3: lambda plane: np.rot90(plane, 2),
@@ -54,14 +56,16 @@ def orientation_of(exif: bytes | None) -> int:
     Of several values the first counts, as in viewers.
     """
     try:
-        tag = tiff.directory((exif or b"").removeprefix(EXIF_HEAD)).integer(tiff.ORIENTATION, 1)
+        tag = tiff.directory((exif or b"").removeprefix(EXIF_HEAD)).integer(
+            tiff.ORIENTATION, UPRIGHT
+        )
     except DamagedFileError:
-        return 1
-    return tag if tag in _TURNS else 1
+        return UPRIGHT
+    return tag if tag in _TURNS else UPRIGHT
 
 
 def _turned(picture: Picture, tag: int) -> Picture:
-    if tag == 1:
+    if tag == UPRIGHT:
         return picture
     metadata = picture.metadata
     if tag >= 5 and metadata.resolution is not None:

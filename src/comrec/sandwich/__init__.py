@@ -5,6 +5,7 @@ from functools import partial
 from comrec import codec
 from comrec.sandwich.jiang2017 import Jiang2017
 from comrec.sandwich.our_jpeg import ComrecJpeg
+from comrec.sandwich.our_jpegxl import ComrecJpegxl
 from comrec.sandwich.ours import Comrec, ComrecSubsampled
 
 __all__ = ["Comrec", "Jiang2017"]
@@ -24,5 +25,6 @@ for _base, _coder in _BASES:
         _ours = ComrecSubsampled if _subsamples else Comrec
         codec.register(f"comrec-{_base}", partial(_ours, _base))
 codec.register("comrec-jpeg", ComrecJpeg)
+codec.register("comrec-jpegxl", ComrecJpegxl)
 for _base, _ in _BASES:
     codec.register(f"jiang2017-{_base}", partial(Jiang2017, _base))

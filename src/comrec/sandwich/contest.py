@@ -144,10 +144,10 @@ class Sources:
             self._compact[quality] = self._once(self._compact_payload.encoder(picture))
         return self._compact[quality]
 
-    def _once(self, encode: Encode) -> _Once:
+    def _once(self, encode: Encode) -> Once:
         files: dict[float, bytes] = {}
         self._made.append(files)
-        return _Estimated(encode, files) if isinstance(encode, Estimating) else _Once(encode, files)
+        return _Estimated(encode, files) if isinstance(encode, Estimating) else Once(encode, files)
 
     def decoded(self, data: bytes) -> Picture:
         """The picture, without metadata, of a standard file that was made here."""
@@ -188,7 +188,7 @@ class Sources:
         return most > 0
 
 
-class _Once:
+class Once:
     """An encoder that makes each file once.
 
     Attributes:
@@ -205,7 +205,7 @@ class _Once:
         return self.files[quality]
 
 
-class _Estimated(_Once):
+class _Estimated(Once):
     """The same of one that estimates sizes."""
 
     def __init__(self, encode: Estimating, files: dict[float, bytes]) -> None:
@@ -346,12 +346,16 @@ class Contest:
         return self._candidate(data, payload.quality, shown)
 
     def _candidate(self, data: bytes, quality: float, picture: Picture) -> Candidate:
-        original = self._sources.picture
-        if original.importance is None:
-            psnr = fidelity.psnr(picture, original)
-        else:
-            psnr = fidelity.weighted_psnr(picture, original, original.importance)
-        return Candidate(data, quality, picture, psnr)
+        return candidate(data, quality, picture, self._sources.picture)
+
+
+def candidate(data: bytes, quality: float, picture: Picture, original: Picture) -> Candidate:
+    """A file and what decoding it gives, compared with the original."""
+    if original.importance is None:
+        psnr = fidelity.psnr(picture, original)
+    else:
+        psnr = fidelity.weighted_psnr(picture, original, original.importance)
+    return Candidate(data, quality, picture, psnr)
 
 
 def _better(new: Candidate, old: Candidate | None) -> Candidate:

@@ -13,8 +13,10 @@ from comrec.formats.mark import Mark
 from comrec.inference import store
 from comrec.inference.store import Network
 from comrec.picture import MAX_PIXELS, Picture
+from comrec.preparation import orientation
 from comrec.regions import Region
-from comrec.sandwich import conditions
+from comrec.sandwich import conditions, recompression
+from comrec.sandwich.conditions import Condition
 from comrec.sandwich.reconstruct import reconstruct
 
 STALE = (
@@ -69,10 +71,41 @@ def decode(
         WeightsError: the mark names a network that this version does not have.
         MissingExtraError: what reads its format is not installed.
     """
+    if mark is not None and mark.recompressed:
+        return _recompressed(plain, data, mark, region)
     compact = plain.decode(data, partial=partial)
     if mark is None or not mark.fits(compact.width, compact.height):
         told = compact if mark is None else compact.noting(STALE)
         return told if region is None else told.part(region).noting(regions.whole(plain.id))
+    condition = conditions.from_file(plain.id, data, mark.quality)
+    found = _full(compact, mark, condition, region)
+    return found if region is None else found.noting(regions.whole(plain.id))
+
+
+def _recompressed(plain: Codec, data: bytes, mark: Mark, region: Region | None) -> Picture:
+    """The same of a JPEG XL file with the coefficients of a JPEG file: as of that file."""
+    header = plain.header(data)
+    if not mark.fits(header.width, header.height):
+        return decode(plain, data, None, region=region).noting(STALE)
+    try:
+        jpeg = recompression.restored(data)
+    except DamagedFileError:  # coded again, or damaged, which decoding it will tell
+        return decode(plain, data, None, region=region).noting(STALE)
+    upright = recompression.upright(data, jpeg)
+    tag = orientation.orientation_of(upright.metadata.exif)
+    width, height = orientation.size_turned_back((mark.width, mark.height), tag)
+    mark = replace(mark, width=width, height=height)
+    # The encoder's network saw the upright picture.
+    first = region if tag == orientation.UPRIGHT else None
+    found = _full(upright, mark, conditions.from_file("jpeg", jpeg, mark.quality), first)
+    found = orientation.turned_back(found)
+    if region is None:
+        return found
+    return (found if first else found.part(region)).noting(regions.whole(plain.id))
+
+
+def _full(compact: Picture, mark: Mark, condition: Condition, region: Region | None) -> Picture:
+    """The full picture, or a region of it, of a compact picture that its mark fits."""
     if mark.scale != 1 and compact.alpha is not None:  # comrec writes none
         raise DamagedFileError(
             "input: damaged: transparency of half the size of the picture that its mark declares; "
@@ -87,10 +120,8 @@ def decode(
         network = store.by_id(mark.network)
     except WeightsError as error:
         raise WeightsError(f"{error}, or decode the plain picture with --plain") from None
-    condition = conditions.from_file(plain.id, data, mark.quality)
     size = mark.width, mark.height
     part = regions.within(region, *size)
     pixels = reconstruct(network, compact.pixels, condition, size, region=part)
     alpha = None if compact.alpha is None else compact.alpha[part.window]
-    found = replace(compact, pixels=pixels, alpha=alpha)
-    return found if region is None else found.noting(regions.whole(plain.id))
+    return replace(compact, pixels=pixels, alpha=alpha)

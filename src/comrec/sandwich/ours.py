@@ -76,13 +76,13 @@ class Comrec(Sandwich):
 
     def encoder(self, picture: Picture) -> Encode:
         self.check(picture)
-        return _Encoder(self, self._sources(picture))
+        return _Encoder(self, self.sources(picture))
 
     def encode_within(
         self, picture: Picture, budget: int, tolerance: float = TOLERANCE
     ) -> OperatingPoint:
         self.check(picture)
-        sources = self._sources(picture)
+        sources = self.sources(picture)
         winner = Contest(sources, self.scale, self.id).within(budget, tolerance)
         return OperatingPoint(winner.data, winner.quality, sources.encodes)
 
@@ -95,7 +95,8 @@ class Comrec(Sandwich):
         """`payload` at scale 1/2."""
         return self.payload
 
-    def _sources(self, picture: Picture) -> Sources:
+    def sources(self, picture: Picture) -> Sources:
+        """The standard files of a picture."""
         payloads = self.payload, self.compact_payload
         return Sources(self.base, self.plain, *payloads, self.network, picture, self.improved)
 

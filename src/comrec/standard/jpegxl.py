@@ -85,7 +85,7 @@ class Jpegxl(Codec):
     def encode(self, picture: Picture, quality: float) -> bytes:
         check_quality(quality)
         self.check(picture)
-        library = _library()
+        library = load()
         icc = picture.metadata.icc
         if icc is not None and not means_srgb(icc):
             raise UnsupportedPictureError(
@@ -122,16 +122,26 @@ class Jpegxl(Codec):
                 "convert it first"
             )
         with pillow_io.decoding(data, "input"):
-            _, samples = _library().decode_to_numpy(data, dtype="uint8")
+            _, samples = load().decode_to_numpy(data, dtype="uint8")
             said = _encoding(found)
             deep = None
             if said.hdr is not None:
-                _, every = _library().decode_to_numpy(data, dtype="uint16")
+                _, every = load().decode_to_numpy(data, dtype="uint16")
                 deep = _colours(every, found)
         alpha = np.ascontiguousarray(samples[..., -1]) if found.has_alpha else None
         pixels = np.ascontiguousarray(_colours(samples, found))
         picture = Picture(pixels, alpha, _metadata(found), notes=notes)
         return orientation.turned_back(encodings.applied(picture, said, deep))
+
+    def metadata(self, data: bytes) -> tuple[Metadata, tuple[str, ...]]:
+        """Those of a file, and notes on what is left out of them, without decoding it.
+
+        Raises:
+            InputError: the file cannot be used.
+            MissingExtraError: pyjpegxl is not installed.
+        """
+        _, found, notes = _open(data)
+        return _metadata(found), notes
 
     def header(self, data: bytes) -> Header:
         _, found, _ = _open(data)
@@ -165,7 +175,12 @@ def distance(quality: float) -> float:
     return 6.4 + (COARSEST - 6.4) * (30 - quality) / 30
 
 
-def _library() -> Any:
+def load() -> Any:
+    """The library pyjpegxl.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
     try:
         import pyjpegxl
     except ImportError:
@@ -186,7 +201,7 @@ def _open(data: bytes) -> tuple[bytes, pyjpegxl.Metadata, tuple[str, ...]]:
         list(boxes.walk(data, complete=True))  # pyjpegxl allocates what boxes declare
         data, notes = brob.limited(data)
     with pillow_io.decoding(data, "input"):
-        header: pyjpegxl.Metadata = _library().probe(data)
+        header: pyjpegxl.Metadata = load().probe(data)
         pillow_io.refuse_bomb(header.width, header.height)
     return data, header, notes
 

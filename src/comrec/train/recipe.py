@@ -78,7 +78,7 @@ class Recipe:
         plain_quality_bins: the same with the standard codec as other programs use it, so that
             third-party files can be enhanced.
         improved_quality_bins: the same with files that the package improves for its own RecCNN
-            (`comrec.sandwich.ours.Comrec.improved`), JPEG with either tuning.
+            (`comrec.sandwich.ours.Comrec.improved`), JPEG with either tuning; not of JPEG XL.
         full_chroma: whether each is coded with 4:4:4 chroma too.
         fine_share: how often qualities in the upper third are drawn, relative to the others.
         photos: use at most so many photographs (0: all).
@@ -165,6 +165,8 @@ class Recipe:
             raise OptionError(f"{self.name}: only RecCNNs of comrec-… at scale 1 have a size")
         if self.improved_quality_bins and (self.family, self.scale) != ("comrec", 1):
             raise OptionError(f"{self.name}: only files of comrec-… at scale 1 are improved")
+        if self.improved_quality_bins and self.codec == "jpegxl":
+            raise OptionError(f"{self.name}: comrec-jpegxl's files hold coefficients of JPEG")
         low, high = self.quality
         if not 0 <= low <= high <= 100:
             raise OptionError(f"{self.name}: quality must be two numbers 0..100 in ascending order")
