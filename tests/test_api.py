@@ -364,7 +364,7 @@ def test_a_mark_of_a_later_version_says_to_upgrade(small: Picture) -> None:
     data = marked("jpeg", 1, small)
     at = data.index(b"comrec") + 6
     with pytest.raises(DamagedFileError, match=r"^new\.jpg: .*upgrade"):
-        comrec.decode(data[:at] + b"\x02" + data[at + 1 :], name="new.jpg")
+        comrec.decode(data[:at] + b"\x03" + data[at + 1 :], name="new.jpg")
 
 
 def huge_png(width: int, height: int) -> bytes:

@@ -214,7 +214,8 @@ def test_mark_is_read(blank: Page) -> None:
     found = blank.evaluate("data => blobOf(data).then(it.mark)", packed(path.read_bytes()))
     mark = files.parse(path.read_bytes()).mark
     assert mark is not None
-    assert found == asdict(mark)
+    # Recompressed JPEG is in JPEG XL files alone, which comrec.js leaves alone.
+    assert found | {"recompressed": False} == asdict(mark)
 
 
 def altered(**changes: Any) -> bytes:

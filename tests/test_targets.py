@@ -82,8 +82,10 @@ def test_sizes_are_met_without_running_networks_for_them(
         if codec_id.startswith("jiang2017"):
             assert runs == {"com": 1}
         else:
-            assert runs["com"] <= 1
-            assert runs["rec"] <= 17  # three a file, five files, and those without rounds
+            # comrec-jpegxl tries sizes of the JPEG file whose coefficients fill the budget.
+            sizes = 3 if codec_id == "comrec-jpegxl" else 1
+            assert runs["com"] <= sizes
+            assert runs["rec"] <= 17 * sizes  # three a file, five files, and those without rounds
         assert coder.decode(met.point.data).width == small.width
     runs.clear()
     with pytest.raises(TargetError, match=f"{codec_id}'s smallest file .* bytes"):

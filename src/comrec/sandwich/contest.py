@@ -272,7 +272,7 @@ class Contest:
                 payload, start, tolerance=tolerance, tries=_IMPROVED_FILES
             )
             if improved is not None:  # it can be smaller by a whole step of quality
-                first = _better(self._marked(improved, scale=1), first)
+                first = better(self._marked(improved, scale=1), first)
         return self._winner(budget, quality, first)
 
     def _search(self, encode: Encode, coder: Codec) -> QualitySearch:
@@ -299,7 +299,7 @@ class Contest:
             point = self._rough.largest_within(budget, quality)
             unmarked += [] if point is None else [point]
         for point in unmarked:
-            chosen = _better(self._unmarked(point), chosen)
+            chosen = better(self._unmarked(point), chosen)
         if self._worth_halving(quality, chosen):
             half = self._half_within(budget, quality)
             if half is not None and (chosen is None or half.psnr > chosen.psnr + CLEAR_WIN):
@@ -358,7 +358,8 @@ def candidate(data: bytes, quality: float, picture: Picture, original: Picture) 
     return Candidate(data, quality, picture, psnr)
 
 
-def _better(new: Candidate, old: Candidate | None) -> Candidate:
+def better(new: Candidate, old: Candidate | None) -> Candidate:
+    """The one of higher PSNR; the new one of equal ones."""
     return new if old is None or new.psnr >= old.psnr else old
 
 

@@ -14,7 +14,7 @@ from comrec.picture import Picture
 from comrec.preparation import orientation
 from comrec.ratecontrol import TOLERANCE, OperatingPoint, QualitySearch, too_small
 from comrec.sandwich import marked, recompression
-from comrec.sandwich.contest import CLEAR_WIN, Candidate, Contest, Once, candidate
+from comrec.sandwich.contest import CLEAR_WIN, Candidate, Contest, Once, better, candidate
 from comrec.sandwich.our_jpeg import ComrecJpeg, Tune
 from comrec.sandwich.ours import Comrec
 from comrec.standard.chroma import Subsampling, subsampling_option
@@ -23,8 +23,8 @@ from comrec.standard.jpeg import Jpeg
 _SHARE = 0.88
 """Bytes of a recompressed file relative to the JPEG file's, roughly."""
 
-_TRIES = 5
-"""At most so many JPEG files are made for a given size."""
+_TRIES = 3
+"""For so many sizes at most the best JPEG file is made, to find the one for a given size."""
 
 _LARGER = 1.1
 """A file of JPEG XL alone of up to so many times a budget tells whether one within it could win."""
@@ -121,16 +121,21 @@ class _Encoder:
         best: Candidate | None = None
         sizes: list[int] = []
         contest, alone = self._contest(), self._search()
-        aim = round((budget - len(self._shell)) / _SHARE)
+        aim = round(budget / self._share(budget))
         for _ in range(_TRIES):
             try:
                 found = contest.within(aim, tolerance)
             except TargetError as error:
+                coarsest = self._unmarked(self._sources.unmarked(0.0), 0.0)
+                sizes.append(len(coarsest.data))
+                if sizes[-1] > budget:
+                    break
+                best = better(coarsest, best)
                 found = contest.within(error.smallest, tolerance)
             new = self._recompressed(found)
             sizes.append(len(new.data))
-            if sizes[-1] <= budget and (best is None or new.psnr > best.psnr):
-                best = new
+            if sizes[-1] <= budget:
+                best = better(new, best)
             if budget * (1 - tolerance) <= sizes[-1] <= budget or sizes[-1] in sizes[:-1]:
                 break
             aim = round(len(found.data) * (1 - tolerance / 4) * budget / sizes[-1])
@@ -141,9 +146,18 @@ class _Encoder:
             if point is None:
                 smallest = min(alone.smallest, *sizes)
                 raise too_small(budget, self._coder.id, smallest)
-            best = self._decoded(point)
+            best = self._shown(point)
         encodes = self._sources.encodes + len(self._alone.files)
         return OperatingPoint(best.data, best.quality, encodes)
+
+    def _share(self, budget: int) -> float:
+        """Bytes of a recompressed file relative to the JPEG file's, near a budget: of one for
+        which no network runs."""
+        rough = self._sources.rough
+        search = QualitySearch(rough, self._coder.quality_step, self._sources.pixels)
+        near = search.largest_within(round(budget / _SHARE)) or search.at(0.0)
+        data = recompression.recompressed(near.data, self._shell)
+        return len(data) / len(near.data)
 
     def _contest(self) -> Contest:
         return Contest(self._sources, self._coder.scale, self._coder.id)
@@ -154,16 +168,20 @@ class _Encoder:
 
     def _recompressed(self, found: Candidate) -> Candidate:
         """The JPEG XL file of a JPEG file, which has the same mark."""
-        plain, picture = self._coder.plain, self._picture
-        data = recompression.recompressed(found.data, self._shell)
+        picture = self._picture
         mark = marked.mark_of(Jpeg(), found.data)
         if mark is None:
-            shown = plain.decode(data).bare
-            return candidate(data, found.quality, shown, picture)
+            return self._unmarked(found.data, found.quality)
         mark = replace(mark, width=picture.width, height=picture.height, recompressed=True)
-        data = plain.with_mark(data, mark.pack())
+        data = recompression.recompressed(found.data, self._shell)
+        data = self._coder.plain.with_mark(data, mark.pack())
         shown = orientation.turned_back(replace(found.picture, metadata=picture.metadata)).bare
         return replace(found, data=data, picture=shown)
+
+    def _unmarked(self, jpeg: bytes, quality: float) -> Candidate:
+        """The JPEG XL file of a plain JPEG file."""
+        data = recompression.recompressed(jpeg, self._shell)
+        return self._shown(OperatingPoint(data, quality, 0))
 
     def _chosen(self, ours: Candidate, budget: int, alone: QualitySearch) -> Candidate:
         """The best of a file and those of JPEG XL alone within a budget.
@@ -174,13 +192,13 @@ class _Encoder:
         near = alone.largest_within(round(budget * _LARGER), tolerance=1 - 1 / _LARGER)
         if near is None:
             return ours
-        if len(near.data) > budget and self._decoded(near).psnr < ours.psnr - CLEAR_WIN:
+        if len(near.data) > budget and self._shown(near).psnr < ours.psnr - CLEAR_WIN:
             return ours
         # Sizes are not monotone: what is found depends on where the search begins.
         points = self._search().contenders(budget)
-        self._last = max([ours, *map(self._decoded, points)], key=lambda each: each.psnr)
+        self._last = max([ours, *map(self._shown, points)], key=lambda each: each.psnr)
         return self._last
 
-    def _decoded(self, point: OperatingPoint) -> Candidate:
+    def _shown(self, point: OperatingPoint) -> Candidate:
         shown = self._coder.plain.decode(point.data).bare
         return candidate(point.data, point.quality, shown, self._picture)
