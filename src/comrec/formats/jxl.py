@@ -81,7 +81,7 @@ def is_animated(data: bytes) -> bool:
     Raises:
         DamagedFileError: the header is truncated.
     """
-    bits = _Bits(_start(data)[2:])
+    bits = _Bits(codestream(data)[2:])
     _skip_size(bits)
     if bits.take(1) or not bits.take(1):  # all fields default, or no extra fields
         return False
@@ -91,16 +91,6 @@ def is_animated(data: bytes) -> bool:
     if bits.take(1):
         _skip_preview(bits)
     return bool(bits.take(1))
-
-
-def _start(data: bytes) -> bytes:
-    """The codestream, or its first part."""
-    if data.startswith(CODESTREAM):
-        return data
-    for _, kind, body in boxes.walk(data):
-        if kind in (b"jxlc", b"jxlp"):
-            return body[4:] if kind == b"jxlp" else body  # skip the part number
-    raise DamagedFileError("input: a JPEG XL file without a codestream")
 
 
 class _Bits:

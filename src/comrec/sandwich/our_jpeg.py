@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from comrec.codec import Codec, Encode, effort_option
 from comrec.inference import store
@@ -23,6 +23,21 @@ _BEFORE_NETWORK: dict[Tune, tunings.Tune] = {
 }
 
 
+EFFORT = "from 6 up coefficients descend on the error after the network"
+"""What the option does."""
+
+
+def tune_option() -> Any:
+    """What is optimised."""
+    return option("perceptual", "what is optimised: SSIMULACRA2 or PSNR", get_args(Tune))
+
+
+def network_option() -> Any:
+    """The size of the network."""
+    text = "which network at scale 1: a small one, or the usual one"
+    return option(store.DEFAULT, text, store.SHIPPED)
+
+
 @dataclass(frozen=True)
 class ComrecJpeg(ComrecSubsampled):
     """See `ComrecSubsampled`. With a network, too, "auto" chooses by picture and quality.
@@ -39,11 +54,9 @@ class ComrecJpeg(ComrecSubsampled):
     uses_importance = True
 
     base: str = "jpeg"
-    effort: int = effort_option("from 6 up coefficients descend on the error after the network")
-    tune: Tune = option("perceptual", "what is optimised: SSIMULACRA2 or PSNR", get_args(Tune))
-    network: Size = option(
-        store.DEFAULT, "which network at scale 1: a small one, or the usual one", store.SHIPPED
-    )
+    effort: int = effort_option(EFFORT)
+    tune: Tune = tune_option()
+    network: Size = network_option()
 
     @cached_property
     def payload(self) -> TunedJpeg:

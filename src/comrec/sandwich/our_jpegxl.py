@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import get_args
 
 from comrec.codec import Encode, check_quality, effort_option
 from comrec.errors import TargetError
-from comrec.inference import store
 from comrec.inference.store import Size
-from comrec.options import option
 from comrec.picture import Picture
 from comrec.preparation import orientation
 from comrec.ratecontrol import TOLERANCE, OperatingPoint, QualitySearch, too_small
 from comrec.sandwich import marked, recompression
 from comrec.sandwich.contest import CLEAR_WIN, Candidate, Contest, Once, better, candidate
-from comrec.sandwich.our_jpeg import ComrecJpeg, Tune
+from comrec.sandwich.our_jpeg import EFFORT, ComrecJpeg, Tune, network_option, tune_option
 from comrec.sandwich.ours import Comrec
 from comrec.standard.chroma import Subsampling, subsampling_option
 from comrec.standard.jpeg import Jpeg
@@ -48,12 +45,10 @@ class ComrecJpegxl(Comrec):
     uses_importance = True
 
     base: str = "jpegxl"
-    effort: int = effort_option("from 6 up coefficients descend on the error after the network")
+    effort: int = effort_option(EFFORT)
     subsampling: Subsampling = subsampling_option()
-    tune: Tune = option("perceptual", "what is optimised: SSIMULACRA2 or PSNR", get_args(Tune))
-    network: Size = option(
-        store.DEFAULT, "which network at scale 1: a small one, or the usual one", store.SHIPPED
-    )
+    tune: Tune = tune_option()
+    network: Size = network_option()
 
     @property
     def jpeg(self) -> ComrecJpeg:
