@@ -63,7 +63,7 @@ BASELINE = "jpeg, baseline"
 OPTIMISED = "jpeg, at most as large"
 EQUAL = "jiang2017-jpeg, at most as large"
 FIXED = "jiang2017-jpeg, quality {}"
-ENHANCED = {size: f"our RecCNN, {size}" for size in store.SHIPPED}
+ENHANCED = {size: f"our RecCNN, {size}" for size in store.SIZES}
 
 
 @dataclass(frozen=True)

@@ -233,7 +233,7 @@ def test_the_size_of_the_network_can_be_chosen(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = USUAL["jpeg"][0](photograph())
-    found = {size: levels(data, enhance=True, network=size) for size in store.SHIPPED}
+    found = {size: levels(data, enhance=True, network=size) for size in store.SIZES}
     assert np.array_equal(found["default"], levels(data, enhance=True))
     assert not np.array_equal(found["fast"], found["default"])
     (tmp_path / "a.jpg").write_bytes(data)
@@ -255,9 +255,9 @@ def test_where_a_format_has_no_network_of_a_size_the_default_one_enhances_and_a_
     assert note == "there is no fast network for webp files: enhanced by the default one"
 
 
-@pytest.mark.parametrize("network", ["best", "", 3, True])
+@pytest.mark.parametrize("network", ["better", "", 3, True])
 def test_no_other_size_of_networks_is_taken(network: Any) -> None:
-    with pytest.raises(OptionError, match="network must be fast or default"):
+    with pytest.raises(OptionError, match="network must be fast, default or best"):
         comrec.decode(USUAL["jpeg"][0](photograph()), enhance=True, network=network)
 
 

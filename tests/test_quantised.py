@@ -132,11 +132,13 @@ def test_all_kernels_give_the_integers_of_the_graph(photo: Picture) -> None:
         assert np.array_equal(sums[place], stream)
         assert np.array_equal(given, np.clip(np.rint(stream / along) + 128, 0, 255))
         name = f"body.blocks.{place}"
-        expected = convolved(constants, f"{name}.conv1", given, 128, along, middle, 0)
+        planes = given.reshape(1, *hidden.shape[2:], -1).transpose(0, 3, 1, 2)
+        expected = convolved(constants, f"{name}.conv1", planes, 128, along, middle, 0)
         assert np.array_equal(hidden, expected)
         expected = convolved(constants, f"{name}.conv2", hidden, 0, middle, step, 128)
         assert np.array_equal(change, expected)
-        stream = stream + (change.astype(np.float32) - 128) * step
+        rows = change.transpose(0, 2, 3, 1).reshape(stream.shape)
+        stream = stream + (rows.astype(np.float32) - 128) * step
     assert hidden.min() == 255  # the test says something
     assert len(np.unique(change)) > 2
 

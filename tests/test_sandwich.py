@@ -422,10 +422,10 @@ def test_a_file_that_was_resized_cropped_or_rotated_elsewhere_is_a_plain_file(
 def test_a_file_names_the_network_of_the_size_that_it_is_made_for(photo: Picture) -> None:
     made = [
         comrec.encode(photo.pixels, f"comrec-jpeg:scale=1:network={size}", 30)
-        for size in store.SHIPPED
+        for size in store.SIZES
     ]
     names = [comrec.info(data).network for data in made]
-    assert names == ["comrec-jpeg-fast-rec1", "comrec-jpeg-rec1"]
+    assert names == ["comrec-jpeg-fast-rec1", "comrec-jpeg-rec1", "comrec-jpeg-best-rec1"]
 
 
 @pytest.mark.parametrize("base", [*LOSSY, "png"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import dataclasses
 import hashlib
@@ -346,11 +347,22 @@ def test_each_size_reaches_as_far_as_its_manifest_entry_says(size: Size, tmp_pat
 
 
 def test_a_larger_network_starts_as_the_smaller_one() -> None:
-    small = shaken(networks.ComrecRec1)
-    large = networks.ComrecRec1("best").eval()
+    small = shaken(lambda: networks.ComrecRec1("fast"))
+    large = networks.ComrecRec1()
     large.load_state_dict(networks.resized(small.state_dict(), large))
     picture = torch.rand(1, 3, 32, 48)
     assert torch.allclose(outputs(large, picture), outputs(small, picture), atol=1e-6)
+
+
+def test_the_best_network_gives_the_mean_of_all_mirror_images() -> None:
+    best = shaken(lambda: networks.ComrecRec1("best"))
+    single = copy.deepcopy(best).train()
+    picture = torch.rand(1, 3, 32, 48)
+    mean = torch.zeros_like(picture)
+    for axes in ([], [2], [3], [2, 3]):
+        mean += torch.flip(outputs(single, torch.flip(picture, axes)), axes) / 4
+    assert torch.allclose(outputs(best, picture), mean, atol=1e-5)
+    assert not torch.allclose(outputs(single, picture), mean, atol=1e-4)
 
 
 def test_a_smaller_network_starts_with_blocks_of_the_larger_one() -> None:

@@ -150,8 +150,8 @@ def decode(
         data: the file.
         enhance: also remove the artefacts of a plain file of a lossy codec.
         strength: of that, 0 (as it is decoded) to 1 (the default; as the network gives it).
-        network: the size of the network that does it: "fast" or "default". Where a format has no
-            fast one, the default one does it, and a note says so.
+        network: the size of the network that does it: "fast", "default" or "best". Where a format
+            has none of this size, the default one does it, and a note says so.
         plain: decode as other viewers do: ignore the mark, run no network.
         allow_partial: decode as much as there is of a file that is cut short.
         iterations: decode the first 1..16 iterations of a recurrent codec's file, which is faster

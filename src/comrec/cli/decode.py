@@ -50,8 +50,8 @@ def add(verbs: Any) -> None:
     )
     verb.add_argument(
         "--network",
-        choices=store.SHIPPED,
-        help="of --enhance: a small one for JPEG, or the usual one",
+        choices=store.SIZES,
+        help="of --enhance: for JPEG also a small one, or one that is slow and better",
     )
     how.add_argument(
         "--plain", action="store_true", help="decode as other viewers do, without a network"

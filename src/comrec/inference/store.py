@@ -23,11 +23,9 @@ _LARGEST = 1 << 20
 """Of all sizes; the largest here is a tile's."""
 
 Size = Literal["fast", "default", "best"]
-"""Of a RecCNN, where there are several for a job: the larger, the better and the slower."""
+"""Of a RecCNN, where there are several for a job, as around JPEG: the better, the slower."""
 SIZES: tuple[Size, ...] = get_args(Size)
 DEFAULT: Size = "default"
-SHIPPED: tuple[Size, ...] = ("fast", "default")
-"""Those that the package has around JPEG."""
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ FLAT = 2
 """Levels between neighbours up to which a place is flat; codecs disturb exact flatness."""
 
 
-_NETWORK = Option("network", str, None, store.SHIPPED, "the network's size")
+_NETWORK = Option("network", str, None, store.SIZES, "the network's size")
 
 
 @dataclass(frozen=True)

@@ -34,8 +34,8 @@ def tune_option() -> Any:
 
 def network_option() -> Any:
     """The size of the network."""
-    text = "which network at scale 1: a small one, or the usual one"
-    return option(store.DEFAULT, text, store.SHIPPED)
+    text = "which network at scale 1: a small one, the usual one, or one that is slow and better"
+    return option(store.DEFAULT, text, store.SIZES)
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class ComrecJpeg(ComrecSubsampled):
     Attributes:
         effort: below 4 a dead zone replaces the trellis; from 6 up also how long the coefficients
             are improved for RecCNN (`aware`).
-        network: "fast" or "default": of the networks at scale 1. Files name theirs.
+        network: "fast", "default" or "best": of the networks at scale 1. Files name theirs.
         tune: "perceptual", or "psnr": see `comrec.jpegtuning.tunings`.
     """
 

@@ -222,6 +222,8 @@ def _geometry(module: nn.Module) -> tuple[int, int, int]:
     align, reach, tile = GEOMETRY[type(module).__name__]
     if isinstance(module, ComrecRec1):  # two convolutions a block, on the half-resolution grid
         reach += 4 * (BLOCKS[module.size] - BLOCKS["default"])
+        if module.size == "best":  # four images at once
+            tile //= 2
     return align, reach, tile
 
 

@@ -14,7 +14,7 @@ of two have no order; only head and tail can differ by the order of their sums.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,9 @@ from comrec.train import networks
 WEIGHT_LIMIT = 64
 SIGNED = 128
 """Zero point of the activations that have a sign."""
+_ROWS, _PLANES = (0, 2, 3, 1), (0, 3, 1, 2)
+"""To channels last, and back."""
+_CONV = {"kernel_shape": (3, 3), "pads": (1, 1, 1, 1)}
 
 _TOP = 255
 _SAMPLES = 1 << 18  # of a tensor, that its step is chosen by; a sixteenth of it for a channel
@@ -186,70 +189,103 @@ def to_qdq(model: onnx.ModelProto, module: nn.Module) -> None:
     """
     for name, blocks in module.named_modules():
         if isinstance(blocks, Blocks):
-            _round_activations(model.graph, name, blocks)
-    _store_integers(model, module)
+            _in_integers(model.graph, name, blocks)
 
 
-def _round_activations(graph: onnx.GraphProto, name: str, blocks: Blocks) -> None:
-    """Put QuantizeLinear and DequantizeLinear where `Blocks.steps` say."""
-    users = {value: node for node in reversed(graph.node) for value in node.input}
-    given, made = {}, {}  # step and zero point, by value: for conv1 alone, for all that use it
-    for place, steps in enumerate(blocks.steps.cpu().numpy()):
-        conv1, conv2 = (users[f"{name}.{place}.{conv}.weight"] for conv in ("conv1", "conv2"))
-        relu = users[conv1.output[0]]
-        given[conv1.input[0]] = steps[0], SIGNED
-        made[relu.output[0]] = steps[1], 0
-        made[conv2.output[0]] = steps[2], SIGNED
-    nodes: list[onnx.NodeProto] = []
-    rounded: dict[str, str] = {}
+def _in_integers(graph: onnx.GraphProto, name: str, blocks: Blocks) -> None:
+    """Put the nodes of `Blocks` in place of the float ones.
 
-    def rounding(value: str, step: np.float32, zero: int) -> str:
-        names = [f"{value}.step", f"{value}.zero"]
-        for name, constant in zip(names, (step, np.uint8(zero)), strict=True):
-            graph.initializer.append(numpy_helper.from_array(np.array(constant), name))
-        whole, found = f"{value}.quantised", f"{value}.rounded"
-        nodes.append(helper.make_node("QuantizeLinear", [value, *names], [whole]))
-        nodes.append(helper.make_node("DequantizeLinear", [whole, *names], [found]))
-        return found
-
-    for node in graph.node:
-        node.input[:] = [rounded.get(value, value) for value in node.input]
-        if node.op_type == "Conv" and node.input[0] in given:
-            node.input[0] = rounding(node.input[0], *given[node.input[0]])
-        nodes.append(node)
-        rounded |= {
-            value: rounding(value, *made[value]) for value in made.keys() & set(node.output)
-        }
-    replace(graph.node, nodes)
-
-
-def _store_integers(model: onnx.ModelProto, module: nn.Module) -> None:
-    """Store the parameters of a network's `Blocks` as integers, with DequantizeLinear.
-
-    Args:
-        model: a graph with the parameters of ``module``; changed in place.
+    Sums of blocks have channels last and one axis for all places. So has ONNX Runtime what goes
+    into integer convolutions and comes out of them, and would else transpose it twice a block.
     """
-    stored: dict[str, tuple[NDArray[Any], NDArray[np.float32]]] = {}
-    for name, blocks in module.named_modules():
-        if isinstance(blocks, Blocks):
-            every = blocks.steps.cpu().numpy()
-            for place, (pair, steps) in enumerate(zip(convolutions(blocks), every, strict=True)):
-                for number, conv, step in zip((1, 2), pair, steps[:2], strict=True):
-                    weight, bias = _integers(conv, step)
-                    start = f"{name}.{place}.conv{number}"
-                    stored |= {f"{start}.weight": weight, f"{start}.bias": bias}
-    nodes, constants = [], []
-    for tensor in model.graph.initializer:
-        if tensor.name not in stored:
-            constants.append(tensor)
-            continue
-        integers, steps = stored[tensor.name]
+    own = {f"{name}.{key}" for key, _ in blocks.named_parameters()}
+    inner = [node for node in graph.node if own & {*node.input, *node.output}]
+    convs = [node for node in inner if node.op_type == "Conv"]
+    users = {value: node for node in graph.node for value in node.input}
+    after = [users[conv.output[0]] for conv in convs]  # ReLU and the sum, in turn
+    first, last = convs[0].input[0], after[-1].output[0]
+    dropped = {node.output[0] for node in (*inner, *after)}
+    at = next(place for place, node in enumerate(graph.node) if node.output[0] in dropped)
+    kept = [node for node in graph.node if node.output[0] not in dropped]
+    made = _Nodes()
+    _chain(made, name, blocks, first, last)
+    constants = [tensor for tensor in graph.initializer if tensor.name not in own]
+    replace(graph.node, [*kept[:at], *made.nodes, *kept[at:]])
+    replace(graph.initializer, [*constants, *made.constants])
+
+
+def _chain(made: _Nodes, name: str, blocks: Blocks, first: str, last: str) -> None:
+    """The nodes from a value, (N, C, H, W), to what the blocks make of it."""
+    rows = made.node("Transpose", [first], f"{name}.rows", perm=_ROWS)
+    shape = made.node("Shape", [rows], f"{name}.shape")
+    width = convolutions(blocks)[0][0].in_channels
+    flat = made.constant(f"{name}.flat", np.array([-1, width]))
+    stream = made.node("Reshape", [rows, flat], f"{name}.stream")
+    every = blocks.steps.cpu().numpy()
+    for place, ((conv1, conv2), steps) in enumerate(zip(convolutions(blocks), every, strict=True)):
+        here = f"{name}.{place}"
+        given = made.scale(f"{here}.given", steps[0], SIGNED)
+        middle = made.scale(f"{here}.middle", steps[1], 0)
+        change = made.scale(f"{here}.change", steps[2], SIGNED)
+        whole = made.node("QuantizeLinear", [stream, *given], f"{here}.whole")
+        whole = made.node("Reshape", [whole, shape], f"{here}.apart")
+        whole = made.node("Transpose", [whole], f"{here}.planes", perm=_PLANES)
+        x = made.node("DequantizeLinear", [whole, *given], f"{here}.x")
+        parameters = made.parameters(f"{here}.conv1", conv1, steps[0])
+        found = made.node("Conv", [x, *parameters], f"{here}.found", **_CONV)
+        hidden = made.node("Relu", [found], f"{here}.positive")
+        hidden = made.node("QuantizeLinear", [hidden, *middle], f"{here}.hidden")
+        hidden = made.node("DequantizeLinear", [hidden, *middle], f"{here}.h")
+        parameters = made.parameters(f"{here}.conv2", conv2, steps[1])
+        found = made.node("Conv", [hidden, *parameters], f"{here}.more", **_CONV)
+        whole = made.node("QuantizeLinear", [found, *change], f"{here}.changed")
+        whole = made.node("Transpose", [whole], f"{here}.rows", perm=_ROWS)
+        whole = made.node("Reshape", [whole, flat], f"{here}.flat")
+        added = made.node("DequantizeLinear", [whole, *change], f"{here}.added")
+        stream = made.node("Add", [stream, added], f"{here}.stream")
+    rows = made.node("Reshape", [stream, shape], f"{name}.result")
+    made.node("Transpose", [rows], last, perm=_PLANES)
+
+
+class _Nodes:
+    """Nodes and constants of a graph, in order."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+
+    def node(self, kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
+        self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))
+        return output
+
+    def constant(self, name: str, values: NDArray[Any]) -> str:
+        self.constants.append(numpy_helper.from_array(values, name))
+        return name
+
+    def scale(self, name: str, step: np.float32, zero: int) -> tuple[str, str]:
+        """Step and zero point of one tensor."""
+        return (
+            self.constant(f"{name}.step", np.array(step, np.float32)),
+            self.constant(f"{name}.zero", np.array(zero, np.uint8)),
+        )
+
+    def parameters(self, name: str, conv: nn.Conv2d, step: np.float32) -> tuple[str, str]:
+        """Weight and bias of a convolution.
+
+        Args:
+            step: of its input.
+        """
+        weight, bias = _integers(conv, step)
+        return (
+            self._dequantised(f"{name}.weight", *weight),
+            self._dequantised(f"{name}.bias", *bias),
+        )
+
+    def _dequantised(self, name: str, integers: NDArray[Any], steps: NDArray[np.float32]) -> str:
         zeros = np.zeros(len(steps), integers.dtype)
-        names = [f"{tensor.name}.{part}" for part in ("integers", "steps", "zeros")]
-        constants += map(numpy_helper.from_array, (integers, steps, zeros), names)
-        nodes.append(helper.make_node("DequantizeLinear", names, [tensor.name], axis=0))
-    replace(model.graph.node, [*nodes, *model.graph.node])
-    replace(model.graph.initializer, constants)
+        parts = {"integers": integers, "steps": steps, "zeros": zeros}
+        names = [self.constant(f"{name}.{part}", values) for part, values in parts.items()]
+        return self.node("DequantizeLinear", names, name, axis=0)
 
 
 def replace(old: Any, new: Iterable[Any]) -> None:
