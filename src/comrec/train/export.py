@@ -28,7 +28,7 @@ from comrec.entropy.tables import pack
 from comrec.inference.store import DEFAULT, Network, Size, file_name, manifest, patch_name
 from comrec.learned.rippel2017 import Networks
 from comrec.roi.network import ALIGN, LONGEST, PITCH
-from comrec.train import integer, losses, planes, quantised, rate
+from comrec.train import integer, losses, planes, qdq, rate
 from comrec.train.families import Family
 from comrec.train.gradient import differentiate
 from comrec.train.networks import BLOCKS, ComrecRec1
@@ -115,7 +115,7 @@ def to_onnx(
     if isinstance(module, ComrecRec1):
         inputs["full_chroma"] = torch.ones(1)
     model = exported(module, inputs)
-    quantised.to_qdq(model, module)
+    qdq.to_qdq(model, module)
     return stored(model, eight_bits=eight_bits)
 
 

@@ -1,11 +1,9 @@
-"""A RecCNN of ours in 8 bits: trained as it will run, and exported as a QDQ graph.
+"""A RecCNN of ours in 8 bits, trained as it will run (`qdq` makes it a graph).
 
 The convolutions in the blocks of its `networks.Body` run in integers; head, tail and the sums of
 blocks in float. Weights are int8 with a step for each output channel. What convolutions are given
 and give is uint8 with one step for each tensor, and zero point 0 after ReLU, 128 elsewhere. (Sums
-in 8 bits would be rounded in each block, as coarsely as their largest values need.) As ONNX,
-QuantizeLinear and DequantizeLinear stand around each convolution (QDQ), which ONNX Runtime fuses
-into integer kernels.
+in 8 bits would be rounded in each block, as coarsely as their largest values need.)
 
 Weights are kept to 7 bits, -64..64. x86 processors without VNNI add pairs of uint8 x int8 products
 in 16 bits with saturation, and 2 * 255 * 64 fits. So every kernel gives the same integers, and sums
@@ -14,14 +12,9 @@ of two have no order; only head and tail can differ by the order of their sums.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable
 
-import numpy as np
-import onnx
 import torch
-from numpy.typing import NDArray
-from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
 from comrec.train import networks
@@ -29,9 +22,6 @@ from comrec.train import networks
 WEIGHT_LIMIT = 64
 SIGNED = 128
 """Zero point of the activations that have a sign."""
-_ROWS, _PLANES = (0, 2, 3, 1), (0, 3, 1, 2)
-"""To channels last, and back."""
-_CONV = {"kernel_shape": (3, 3), "pads": (1, 1, 1, 1)}
 
 _TOP = 255
 _SAMPLES = 1 << 18  # of a tensor, that its step is chosen by; a sixteenth of it for a channel
@@ -59,7 +49,7 @@ class Blocks(nn.Sequential):
     def forward(self, x: Tensor) -> Tensor:
         if torch.onnx.is_in_onnx_export():
             plain: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
-            return plain  # `to_qdq` does the rest
+            return plain  # `qdq` does the rest
         for (conv1, conv2), steps in zip(convolutions(self), self.steps.tolist(), strict=True):
             given, middle, change = steps
             hidden = _rounded(_convolved(conv1, _rounded(x, given, SIGNED)).relu(), middle, 0)
@@ -179,146 +169,3 @@ def _step(tensor: Tensor, zero: int) -> float:
         return float((_rounded(values, step, zero) - values).square().mean())
 
     return min(steps, key=loss)
-
-
-def to_qdq(model: onnx.ModelProto, module: nn.Module) -> None:
-    """Make a network's float graph the QDQ graph of its `Blocks`, where it has them.
-
-    Args:
-        model: exported from ``module``; changed in place.
-    """
-    for name, blocks in module.named_modules():
-        if isinstance(blocks, Blocks):
-            _in_integers(model.graph, name, blocks)
-
-
-def _in_integers(graph: onnx.GraphProto, name: str, blocks: Blocks) -> None:
-    """Put the nodes of `Blocks` in place of the float ones.
-
-    Sums of blocks have channels last and one axis for all places. So has ONNX Runtime what goes
-    into integer convolutions and comes out of them, and would else transpose it twice a block.
-    """
-    own = {f"{name}.{key}" for key, _ in blocks.named_parameters()}
-    inner = [node for node in graph.node if own & {*node.input, *node.output}]
-    convs = [node for node in inner if node.op_type == "Conv"]
-    users = {value: node for node in graph.node for value in node.input}
-    after = [users[conv.output[0]] for conv in convs]  # ReLU and the sum, in turn
-    first, last = convs[0].input[0], after[-1].output[0]
-    dropped = {node.output[0] for node in (*inner, *after)}
-    at = next(place for place, node in enumerate(graph.node) if node.output[0] in dropped)
-    kept = [node for node in graph.node if node.output[0] not in dropped]
-    made = _Nodes()
-    _chain(made, name, blocks, first, last)
-    constants = [tensor for tensor in graph.initializer if tensor.name not in own]
-    replace(graph.node, [*kept[:at], *made.nodes, *kept[at:]])
-    replace(graph.initializer, [*constants, *made.constants])
-
-
-def _chain(made: _Nodes, name: str, blocks: Blocks, first: str, last: str) -> None:
-    """The nodes from a value, (N, C, H, W), to what the blocks make of it."""
-    rows = made.node("Transpose", [first], f"{name}.rows", perm=_ROWS)
-    shape = made.node("Shape", [rows], f"{name}.shape")
-    width = convolutions(blocks)[0][0].in_channels
-    flat = made.constant(f"{name}.flat", np.array([-1, width]))
-    stream = made.node("Reshape", [rows, flat], f"{name}.stream")
-    every = blocks.steps.cpu().numpy()
-    for place, ((conv1, conv2), steps) in enumerate(zip(convolutions(blocks), every, strict=True)):
-        here = f"{name}.{place}"
-        given = made.scale(f"{here}.given", steps[0], SIGNED)
-        middle = made.scale(f"{here}.middle", steps[1], 0)
-        change = made.scale(f"{here}.change", steps[2], SIGNED)
-        whole = made.node("QuantizeLinear", [stream, *given], f"{here}.whole")
-        whole = made.node("Reshape", [whole, shape], f"{here}.apart")
-        whole = made.node("Transpose", [whole], f"{here}.planes", perm=_PLANES)
-        x = made.node("DequantizeLinear", [whole, *given], f"{here}.x")
-        parameters = made.parameters(f"{here}.conv1", conv1, steps[0])
-        found = made.node("Conv", [x, *parameters], f"{here}.found", **_CONV)
-        hidden = made.node("Relu", [found], f"{here}.positive")
-        hidden = made.node("QuantizeLinear", [hidden, *middle], f"{here}.hidden")
-        hidden = made.node("DequantizeLinear", [hidden, *middle], f"{here}.h")
-        parameters = made.parameters(f"{here}.conv2", conv2, steps[1])
-        found = made.node("Conv", [hidden, *parameters], f"{here}.more", **_CONV)
-        whole = made.node("QuantizeLinear", [found, *change], f"{here}.changed")
-        whole = made.node("Transpose", [whole], f"{here}.rows", perm=_ROWS)
-        whole = made.node("Reshape", [whole, flat], f"{here}.flat")
-        added = made.node("DequantizeLinear", [whole, *change], f"{here}.added")
-        stream = made.node("Add", [stream, added], f"{here}.stream")
-    rows = made.node("Reshape", [stream, shape], f"{name}.result")
-    made.node("Transpose", [rows], last, perm=_PLANES)
-
-
-class _Nodes:
-    """Nodes and constants of a graph, in order."""
-
-    def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-
-    def node(self, kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
-        self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))
-        return output
-
-    def constant(self, name: str, values: NDArray[Any]) -> str:
-        self.constants.append(numpy_helper.from_array(values, name))
-        return name
-
-    def scale(self, name: str, step: np.float32, zero: int) -> tuple[str, str]:
-        """Step and zero point of one tensor."""
-        return (
-            self.constant(f"{name}.step", np.array(step, np.float32)),
-            self.constant(f"{name}.zero", np.array(zero, np.uint8)),
-        )
-
-    def parameters(self, name: str, conv: nn.Conv2d, step: np.float32) -> tuple[str, str]:
-        """Weight and bias of a convolution.
-
-        Args:
-            step: of its input.
-        """
-        weight, bias = _integers(conv, step)
-        return (
-            self._dequantised(f"{name}.weight", *weight),
-            self._dequantised(f"{name}.bias", *bias),
-        )
-
-    def _dequantised(self, name: str, integers: NDArray[Any], steps: NDArray[np.float32]) -> str:
-        zeros = np.zeros(len(steps), integers.dtype)
-        parts = {"integers": integers, "steps": steps, "zeros": zeros}
-        names = [self.constant(f"{name}.{part}", values) for part, values in parts.items()]
-        return self.node("DequantizeLinear", names, name, axis=0)
-
-
-def replace(old: Any, new: Iterable[Any]) -> None:
-    """Give a repeated field of a protocol buffer other contents."""
-    new = list(new)
-    del old[:]
-    old.extend(new)
-
-
-def parameters(graph: onnx.GraphProto) -> dict[str, NDArray[np.float32]]:
-    """The weights and biases that a QDQ graph stores as integers, by their PyTorch names."""
-    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    found = {}
-    for node in graph.node:
-        if node.op_type == "DequantizeLinear" and node.input[0] in constants:
-            values, steps = (constants[name] for name in node.input[:2])
-            found[node.output[0]] = values * steps.reshape(-1, *(1,) * (values.ndim - 1))
-    return found
-
-
-def _integers(
-    conv: nn.Conv2d, step: np.float32
-) -> tuple[
-    tuple[NDArray[np.int8], NDArray[np.float32]], tuple[NDArray[np.int32], NDArray[np.float32]]
-]:
-    """Weights and biases, each with what one is worth, by output channel.
-
-    Args:
-        step: of the input.
-    """
-    assert conv.bias is not None
-    weight, bias = (tensor.detach().cpu().numpy() for tensor in (conv.weight, conv.bias))
-    steps = weight_steps(conv.weight).cpu().numpy()
-    whole = np.rint(weight / steps.reshape(-1, 1, 1, 1)).clip(-WEIGHT_LIMIT, WEIGHT_LIMIT)
-    sums = steps * step
-    return (whole.astype(np.int8), steps), (np.rint(bias / sums).astype(np.int32), sums)

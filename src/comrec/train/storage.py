@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from comrec.inference import patch, store
-from comrec.train import quantised
+from comrec.train import qdq
 
 _INT8 = 127
 _WORTH = 0.75  # of a file's bytes: what a patch may take
@@ -43,8 +43,8 @@ def _shrink_weights(model: onnx.ModelProto, eight_bits: bool) -> None:
         else:
             kept.append(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
             nodes.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
-    quantised.replace(model.graph.initializer, kept)
-    quantised.replace(model.graph.node, [*nodes, *model.graph.node])
+    qdq.replace(model.graph.initializer, kept)
+    qdq.replace(model.graph.node, [*nodes, *model.graph.node])
 
 
 def _best_steps(weights: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -76,7 +76,7 @@ def weights_of(data: bytes) -> dict[str, torch.Tensor]:
     for node in graph.node:  # equal parameters are stored once
         if node.op_type == "Identity" and node.input[0] in found:
             found[node.output[0]] = found[node.input[0]]
-    rounded = quantised.parameters(graph)
+    rounded = qdq.parameters(graph)
     return found | {name: torch.from_numpy(values) for name, values in rounded.items()}
 
 
