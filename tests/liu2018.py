@@ -18,7 +18,6 @@ import pytest
 import skimage.data
 import torch
 from numpy.typing import NDArray
-from onnx import numpy_helper
 
 from comrec.entropy.coder import Decoder, Encoder
 from comrec.entropy.contexts import CONTEXTS, KINDS, ContextModel, Place, walk
@@ -245,27 +244,6 @@ def other_h_s(
     runtime.forget()
 
 
-def integers_of(data: bytes) -> integer.HyperDecoder:
-    """The module in float64 whose integers are those of an exported h_s."""
-    values = {
-        tensor.name: numpy_helper.to_array(tensor).astype(np.float64)
-        for tensor in onnx.load_from_string(data).graph.initializer
-    }
-    hyper = values["conv1.weight"].shape[1] // 2
-    h_s = integer.HyperDecoder(hyper, len(values["conv3.weight"]) // 2).double()
-    for name in ("conv1", "conv2", "conv3"):
-        conv = getattr(h_s, name)
-        divisor = values[f"{name}.divisor"].ravel()
-        offset = integer.MEAN_LIMIT if name == "conv3" else 0
-        bias = values[f"{name}.bias"].ravel() - np.floor(divisor / 2) - offset * divisor
-        finest = divisor * 2.0 ** (conv.fraction_out - conv.fraction_in)  # units of a weight in 1
-        with torch.no_grad():
-            weight = values[f"{name}.weight"] / finest[:, None, None, None]
-            conv.weight.copy_(torch.from_numpy(weight))
-            conv.bias.copy_(torch.from_numpy(bias / (finest * 2.0**conv.fraction_in)))
-    return h_s
-
-
 def in_torch(h_s: Network) -> torch.nn.ModuleDict:
     """The networks that belong to an h_s, as modules; skips where training has others by now."""
     pair = learned.networks(h_s.channels * 4 // 3)
@@ -274,7 +252,7 @@ def in_torch(h_s: Network) -> torch.nn.ModuleDict:
         if missing := pair[role].state_dict().keys() - weights.keys():
             pytest.skip(f"{h_s.name}: {role} is older than train.learned, without {min(missing)}")
         pair[role].load_state_dict({name: weights[name] for name in pair[role].state_dict()})
-    pair["h_s"] = integers_of(h_s.load())
+    pair["h_s"] = integer.from_onnx(h_s.load())
     return pair
 
 

@@ -22,7 +22,6 @@ from liu2018 import (
     channels,
     contexts_at_random,
     encoded_by_torch,
-    integers_of,
     metadata_of,
     network,
     of_each_metric,
@@ -90,7 +89,7 @@ def test_any_number_of_threads_decodes_the_symbols_of_any_other(
     metric: Metric, odd: Picture
 ) -> None:
     datas = encoded_by_onnx(odd, 85, metric)
-    found = assert_decoded_alike(datas, integers_of(network(metric, "h_s").load()))
+    found = assert_decoded_alike(datas, integer.from_onnx(network(metric, "h_s").load()))
     first = found["1 threads"]
     assert np.abs(first.latents).max() > 1  # so the test says something
     for other in found.values():
@@ -102,7 +101,7 @@ def test_any_number_of_threads_decodes_the_symbols_of_any_other(
 def test_what_pytorch_encodes_is_decoded(metric: Metric, device: str, odd: Picture) -> None:
     h_s = network(metric, "h_s")
     data = encoded_by_torch(odd, 85, h_s, device)
-    module = integers_of(h_s.load()).to(device)
+    module = integer.from_onnx(h_s.load()).to(device)
     found = assert_decoded_alike({device: data}, module)[device]
     ours = Liu2018(metric=metric, effort=PLAIN).encode(odd, 85)
     assert_same_but_for_ties(found, symbols(ours))
@@ -133,7 +132,7 @@ def test_every_runtime_computes_the_same_integers(of: str, device: str) -> None:
         data = integer.to_onnx(module, {})
     else:
         data = network(of, "h_s").load()
-        module = integers_of(data)
+        module = integer.from_onnx(data)
     ends = set()
     inputs = list(extremes(module))
     expected = [by_torch(module.to(device))(z) for z in inputs]
@@ -209,7 +208,7 @@ def test_values_that_are_too_large_are_clipped(
     with pytest.MonkeyPatch.context() as patch:
         every = (*store.networks(), made)
         patch.setattr(store, "networks", lambda: every)
-        with other_h_s(tmp_path, integers_of(real.load()), {role: made.id}):
+        with other_h_s(tmp_path, integer.from_onnx(real.load()), {role: made.id}):
             coder = Liu2018(METRICS[0])
             data = coder.encode(odd, 70)
             values = symbols(data)

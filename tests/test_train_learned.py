@@ -137,6 +137,22 @@ def test_the_runtime_computes_the_integers_of_the_quantised_network(spread: floa
     assert len(np.unique(found[1])) > 3
 
 
+def test_training_starts_with_the_integers_of_the_package() -> None:
+    recipe = recipes.load("liu2018-3-rate")
+    pair = build(recipe)
+    found = run.parameters_of("liu2018-mse", set(pair))
+    assert {"g_a", "g_s", "h_a", "h_s"} <= set(found)
+    SCHEMES[recipe.scheme].begin_from(pair, found)
+    network = store.find("liu2018", "mse", "h_s", up=4)
+    assert network is not None
+    z = np.random.default_rng(2).integers(-9, 10, (1, network.channels, 3, 4))
+    expected = session(network.load()).run(["index", "mean"], {"z": z.astype(np.int32)})
+    with torch.no_grad():
+        ours = pair["h_s"](torch.from_numpy(z).float())
+    for one, other in zip(ours, expected, strict=True):
+        assert np.array_equal(one.numpy(), other)
+
+
 def test_integers_are_in_their_ranges_and_weights_use_theirs() -> None:
     h_s = shaken()["h_s"]
     assert isinstance(h_s, integer.HyperDecoder)

@@ -177,6 +177,28 @@ def to_onnx(h_s: HyperDecoder, metadata: Mapping[str, str]) -> bytes:
     return graph.model("h_s", {"z": z}, {"index": wide, "mean": wide}, metadata)
 
 
+def from_onnx(data: bytes) -> HyperDecoder:
+    """The module, in float64, of which `to_onnx` makes such a model."""
+    values = {
+        tensor.name: numpy_helper.to_array(tensor).astype(np.float64)
+        for tensor in onnx.load_from_string(data).graph.initializer
+    }
+    hyper = values["conv1.weight"].shape[1] // 2
+    h_s = HyperDecoder(hyper, len(values["conv3.weight"]) // 2).double()
+    for name in ("conv1", "conv2", "conv3"):
+        conv: IntegerConv = getattr(h_s, name)
+        divisor = values[f"{name}.divisor"].ravel()
+        offset = MEAN_LIMIT if name == "conv3" else 0
+        bias = values[f"{name}.bias"].ravel() - np.floor(divisor / 2) - offset * divisor
+        finest = divisor * 2.0 ** (conv.fraction_out - conv.fraction_in)  # units of a weight in 1
+        assert conv.bias is not None
+        with torch.no_grad():
+            weight = values[f"{name}.weight"] / finest[:, None, None, None]
+            conv.weight.copy_(torch.from_numpy(weight))
+            conv.bias.copy_(torch.from_numpy(bias / (finest * 2.0**conv.fraction_in)))
+    return h_s
+
+
 @dataclass(frozen=True)
 class Choice:
     """Names of the values that say which of several layers is meant, and which of its channels.

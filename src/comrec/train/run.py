@@ -16,7 +16,7 @@ from comrec.errors import OptionError
 from comrec.inference import store as weights
 from comrec.progress import progress
 from comrec.sandwich.our_jpeg import Tune
-from comrec.train import networks, parallel, storage
+from comrec.train import integer, networks, parallel, storage
 from comrec.train import recipe as recipes
 from comrec.train.codecs import RealCodec
 from comrec.train.data import PhotoStore, list_photos
@@ -136,7 +136,12 @@ def parameters_of(name: str, roles: Container[str]) -> dict[str, dict[str, Tenso
     found = {network.role: network for network in fitting if network.role in roles}
     if not found:
         raise OptionError(f"no networks of the package are called {name!r}")
-    return {role: storage.weights_of(network.load()) for role, network in found.items()}
+    return {
+        role: integer.from_onnx(network.load()).float().state_dict()
+        if role == "h_s"
+        else storage.weights_of(network.load())
+        for role, network in found.items()
+    }
 
 
 def go_on_from(pair: nn.ModuleDict, origin: Path) -> None:
