@@ -6,15 +6,16 @@ Runtime fuses into integer kernels.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import numpy_helper
 from torch import nn
 
+from comrec.train.integer import Graph
 from comrec.train.quantised import SIGNED, WEIGHT_LIMIT, Blocks, convolutions, weight_steps
 
 _ROWS, _PLANES = (0, 2, 3, 1), (0, 3, 1, 2)
@@ -57,51 +58,36 @@ def _in_integers(graph: onnx.GraphProto, name: str, blocks: Blocks) -> None:
 
 def _chain(made: _Nodes, name: str, blocks: Blocks, first: str, last: str) -> None:
     """The nodes from a value, (N, C, H, W), to what the blocks make of it."""
-    rows = made.node("Transpose", [first], f"{name}.rows", perm=_ROWS)
-    shape = made.node("Shape", [rows], f"{name}.shape")
+    rows = made.node("Transpose", first, perm=_ROWS)
+    shape = made.node("Shape", rows)
     width = convolutions(blocks)[0][0].in_channels
     flat = made.constant(f"{name}.flat", np.array([-1, width]))
-    stream = made.node("Reshape", [rows, flat], f"{name}.stream")
+    stream = made.node("Reshape", rows, flat)
     every = blocks.steps.cpu().numpy()
     for place, ((conv1, conv2), steps) in enumerate(zip(convolutions(blocks), every, strict=True)):
         here = f"{name}.{place}"
         given = made.scale(f"{here}.given", steps[0], SIGNED)
         middle = made.scale(f"{here}.middle", steps[1], 0)
         change = made.scale(f"{here}.change", steps[2], SIGNED)
-        whole = made.node("QuantizeLinear", [stream, *given], f"{here}.whole")
-        whole = made.node("Reshape", [whole, shape], f"{here}.apart")
-        whole = made.node("Transpose", [whole], f"{here}.planes", perm=_PLANES)
-        x = made.node("DequantizeLinear", [whole, *given], f"{here}.x")
+        x = made.node("QuantizeLinear", stream, *given)
+        x = made.node("Transpose", made.node("Reshape", x, shape), perm=_PLANES)
+        x = made.node("DequantizeLinear", x, *given)
         parameters = made.parameters(f"{here}.conv1", conv1, steps[0])
-        found = made.node("Conv", [x, *parameters], f"{here}.found", **_CONV)
-        hidden = made.node("Relu", [found], f"{here}.positive")
-        hidden = made.node("QuantizeLinear", [hidden, *middle], f"{here}.hidden")
-        hidden = made.node("DequantizeLinear", [hidden, *middle], f"{here}.h")
+        x = made.node("Relu", made.node("Conv", x, *parameters, **_CONV))
+        x = made.node("QuantizeLinear", x, *middle)
+        x = made.node("DequantizeLinear", x, *middle)
         parameters = made.parameters(f"{here}.conv2", conv2, steps[1])
-        found = made.node("Conv", [hidden, *parameters], f"{here}.more", **_CONV)
-        whole = made.node("QuantizeLinear", [found, *change], f"{here}.changed")
-        whole = made.node("Transpose", [whole], f"{here}.rows", perm=_ROWS)
-        whole = made.node("Reshape", [whole, flat], f"{here}.flat")
-        added = made.node("DequantizeLinear", [whole, *change], f"{here}.added")
-        stream = made.node("Add", [stream, added], f"{here}.stream")
-    rows = made.node("Reshape", [stream, shape], f"{name}.result")
-    made.node("Transpose", [rows], last, perm=_PLANES)
+        x = made.node("Conv", x, *parameters, **_CONV)
+        x = made.node("QuantizeLinear", x, *change)
+        x = made.node("Reshape", made.node("Transpose", x, perm=_ROWS), flat)
+        x = made.node("DequantizeLinear", x, *change)
+        stream = made.node("Add", stream, x)
+    rows = made.node("Reshape", stream, shape)
+    made.add("Transpose", [rows], [last], perm=_PLANES)
 
 
-class _Nodes:
-    """Nodes and constants of a graph, in order."""
-
-    def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-
-    def node(self, kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
-        self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))
-        return output
-
-    def constant(self, name: str, values: NDArray[Any]) -> str:
-        self.constants.append(numpy_helper.from_array(values, name))
-        return name
+class _Nodes(Graph):
+    """Nodes and constants of the blocks, in order."""
 
     def scale(self, name: str, step: np.float32, zero: int) -> tuple[str, str]:
         """Step and zero point of one tensor."""
@@ -126,7 +112,8 @@ class _Nodes:
         zeros = np.zeros(len(steps), integers.dtype)
         parts = {"integers": integers, "steps": steps, "zeros": zeros}
         names = [self.constant(f"{name}.{part}", values) for part, values in parts.items()]
-        return self.node("DequantizeLinear", names, name, axis=0)
+        self.add("DequantizeLinear", names, [name], axis=0)
+        return name
 
 
 def replace(old: Any, new: Iterable[Any]) -> None:
