@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from comrec.entropy.contexts import (
 )
 from comrec.entropy.tables import LIMIT, Table
 from comrec.errors import DamagedFileError, WeightsError
-from comrec.train import contexts, learned
+from comrec.train import contexts, latent_tables, learned
 from comrec.train.data import PhotoStore, list_photos
 
 Floats = NDArray[np.float32]
@@ -369,23 +370,27 @@ def test_models_that_do_not_fit_together_are_refused(
 
 
 @pytest.mark.train
-def test_counted_contexts_save_bytes_over_one_table_per_channel(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_counted_tables_save_bytes_over_one_table_per_channel(
+    tmp_path: Path,
 ) -> None:
     (tmp_path / "in").mkdir()
     Image.fromarray(photograph("astronaut")).save(tmp_path / "in" / "astronaut.png")
     photos = PhotoStore(tmp_path / "store", list_photos(tmp_path / "in"), "RGB", 64)
     torch.manual_seed(3)
     pair = learned.networks(16)
-    monkeypatch.setattr(contexts, "_CROPS", 8)
     contexts.prepare(pair, photos)
-    model = contexts.fit(pair, photos, "cpu")
+    surrogate = pair["contexts"]
+    assert isinstance(surrogate, contexts.Surrogate)
+    found = partial(contexts.crops, pair, photos, "cpu")
+    tables = latent_tables.fit(surrogate.order.numpy(), found, 8)
+    model = tables.contexts
     assert same(ContextModel.unpack(model.pack()), model)
     encoder = Encoder()
-    residuals = []
-    for y, scale_index, mean in contexts._crops(pair, photos, "cpu", 8):
-        model.encode(encoder, y, scale_index, mean)
-        residuals.append(np.rint(y - mean / 4).reshape(len(y), -1))
+    residuals, hyper = [], []
+    for each in found(8):
+        hyper.append(each.z.reshape(len(each.z), -1))
+        model.encode(encoder, each.y, each.index, each.mean)
+        residuals.append(np.rint(each.y - each.mean / 4).reshape(len(each.y), -1))
     spent = 8 * len(encoder.finish())
 
     # The best table of each channel: its own counts.
@@ -394,3 +399,11 @@ def test_counted_contexts_save_bytes_over_one_table_per_channel(
         counts = np.unique(channel, return_counts=True)[1]
         least -= float((counts * np.log2(counts / channel.size)).sum())
     assert spent < 0.95 * least
+
+    own = 0.0
+    pairs = zip(np.concatenate(hyper, axis=1), tables.hyper, strict=True)
+    for channel, table in pairs:
+        counts = np.unique(channel, return_counts=True)[1]
+        own += float(table.bits(channel).sum())
+        own += float((counts * np.log2(counts / channel.size)).sum())
+    assert 0 <= own < 5 * len(tables.hyper)  # bits beyond the entropy: what was not seen may come

@@ -46,6 +46,7 @@ from comrec.picture import Picture
 from comrec.train import integer, learned
 from comrec.train import recipe as recipes
 from comrec.train.export import write_learned
+from comrec.train.latent_tables import Tables
 
 THREADS = (1, 2, 4)
 DEVICES = [
@@ -166,7 +167,10 @@ def test_networks_of_any_weights_code_alike_everywhere(
     pair["h_s"] = wild(learned.hyper(32), learned.latents(32))
     contexts = contexts_at_random(learned.latents(32))
     recipe = dataclasses.replace(recipes.load("liu2018-3-rate"), width=32)
-    made = write_learned(tmp_path, recipe, pair, contexts, {})
+    random = np.random.default_rng(6)
+    counts = random.integers(0, 1000, (learned.hyper(32), 2 * Z_LIMIT + 1))
+    tables = Tables(tuple(Table.from_counts(row.tolist(), -Z_LIMIT) for row in counts), contexts)
+    made = write_learned(tmp_path, recipe, pair, tables, {})
     monkeypatch.setattr(store, "FOLDER", tmp_path)
     monkeypatch.setattr(store, "networks", lambda: tuple(made.values()))
     datas = encoded_by_onnx(odd, 80, "mse")

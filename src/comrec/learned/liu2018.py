@@ -168,13 +168,23 @@ class Liu2018(Codec):
 
     def _decoded(self, data: bytes, region: Region | None = None) -> Picture:
         file = cmr.parse(data)
+        networks, y = self.latents(file)
+        return files.synthesised(file, networks.g_s, y, file.header.quality, region)
+
+    def latents(self, file: cmr.Container) -> tuple[Networks, NDArray[np.float32]]:
+        """The networks of a file, and its latents, (M, H / `ALIGN`, W / `ALIGN`), rounded up.
+
+        Raises:
+            DamagedFileError: the file is damaged.
+            UnknownFormatError: another codec wrote it.
+            WeightsError: its networks are not in this version.
+        """
         head = files.of_codec(file, self.id)
         if head.payloads != 1:
             raise DamagedFileError(f"input: {head.payloads} payloads, not one")
         networks = Networks.named(self.id, head.network)
         height, width = (-(-side // ALIGN) for side in (head.height, head.width))
-        y = networks.decode(file.payloads[0], height, width)
-        return files.synthesised(file, networks.g_s, y, head.quality, region)
+        return networks, networks.decode(file.payloads[0], height, width)
 
     def header(self, data: bytes) -> Header:
         return files.header(data)

@@ -1,8 +1,9 @@
-"""The context model: a stand-in to train with, and the tables, counted when training is done."""
+"""The context model: a stand-in to train with."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,34 +11,28 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from comrec.entropy.contexts import (
-    BORDER,
-    CONTEXTS,
-    KINDS,
-    MEAN_STEPS,
-    ONE,
-    PASSES,
-    ContextModel,
-    Integers,
-    Place,
-    rounded,
-    walk,
-)
-from comrec.entropy.tables import TOTAL, Table
+from comrec.entropy.contexts import BORDER, KINDS, MEAN_STEPS, ONE, PASSES
 from comrec.learned.hyperprior import Z_LIMIT
-from comrec.progress import progress
-from comrec.train.clusters import Counts, clustered, smoothed
 from comrec.train.data import PhotoStore
 
 GROUPS = (1 / 32, 1 / 16, 3 / 32, 3 / 16, 5 / 16)
 """Shares of the channels in each group; the last has the rest."""
 
-_CROPS = 400  # of 256x256 pixels, each at a random quality
-_TABLES = 128
-_REACH = 96  # distances beyond are escapes
 
-Latents = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]
-"""y, index and mean, (M, h, w)."""
+@dataclass(frozen=True)
+class Latents:
+    """Of a picture, and what they are coded with.
+
+    Attributes:
+        y: (M, h, w), as they come or rounded.
+        index, mean: (M, h, w), see `entropy.contexts.ContextModel.encode`.
+        z: (C, h / 4, w / 4) hyper-latents.
+    """
+
+    y: NDArray[np.float32]
+    index: NDArray[np.int64]
+    mean: NDArray[np.int64]
+    z: NDArray[np.int64]
 
 
 class Surrogate(nn.Module):
@@ -124,38 +119,12 @@ def prepare(pair: nn.ModuleDict, photos: PhotoStore) -> None:
     """Give the stand-in the order of channels, by mean magnitude, and what neighbours tell now."""
     surrogate = pair["contexts"]
     assert isinstance(surrogate, Surrogate)
-    latents = list(_crops(pair, photos, "cpu", 32))
-    energy = np.mean([np.abs(y).mean((1, 2)) for y, _, _ in latents], 0)
-    coefficients = _coefficients(latents, len(energy)) / ONE
+    found = list(crops(pair, photos, "cpu", 32))
+    energy = np.mean([np.abs(each.y).mean((1, 2)) for each in found], 0)
+    lean = coefficients(found, len(energy)) / ONE
     with torch.no_grad():
         surrogate.order.copy_(torch.from_numpy(np.argsort(-energy, kind="stable")))
-        surrogate.lean.copy_(torch.from_numpy(coefficients.T))
-
-
-def fit(pair: nn.ModuleDict, photos: PhotoStore, device: str) -> ContextModel:
-    """Find how well neighbours predict; then count how latents are distributed in each context,
-    and make tables of like contexts."""
-    surrogate = pair["contexts"]
-    assert isinstance(surrogate, Surrogate)
-    order = surrogate.order.cpu().numpy()
-    groups = groups_of(len(order))
-
-    def ordered(crops: int) -> Iterator[Latents]:
-        for y, index, mean in _crops(pair, photos, device, crops):
-            yield y[order], index[order], mean[order]
-
-    coefficients = _coefficients(ordered(_CROPS // 4), len(order))
-    counts = np.zeros((len(groups) * CONTEXTS, 2 * _REACH + 2))
-    for latents in progress(ordered(_CROPS), _CROPS, "contexts"):
-        _count(counts, groups, coefficients, latents)
-    table_of, pooled = clustered(counts, _TABLES)
-    return ContextModel(
-        order,
-        groups,
-        coefficients,
-        table_of.reshape(len(groups), CONTEXTS),
-        tuple(_table(row) for row in smoothed(pooled)),
-    )
+        surrogate.lean.copy_(torch.from_numpy(lean.T))
 
 
 def groups_of(channels: int) -> tuple[int, ...]:
@@ -164,7 +133,7 @@ def groups_of(channels: int) -> tuple[int, ...]:
     return (*sizes, channels - sum(sizes))
 
 
-def _crops(pair: nn.ModuleDict, photos: PhotoStore, device: str, count: int) -> Iterator[Latents]:
+def crops(pair: nn.ModuleDict, photos: PhotoStore, device: str, count: int) -> Iterator[Latents]:
     """The latents of random crops, each at a random quality."""
     random = np.random.default_rng(2018)
     side = min(256, min(min(shape) for shape in photos.shapes))
@@ -175,43 +144,19 @@ def _crops(pair: nn.ModuleDict, photos: PhotoStore, device: str, count: int) -> 
             y = pair["g_a"](original, quality)
             z = pair["h_a"](y).round().clamp(-Z_LIMIT, Z_LIMIT)
             index, mean = (part[0, :, : y.shape[2], : y.shape[3]] for part in pair["h_s"](z))
-        whole = (part.cpu().numpy().astype(np.int64) for part in (index, mean))
-        yield (y[0].float().cpu().numpy(), *whole)
+        whole = (part.cpu().numpy().astype(np.int64) for part in (index, mean, z[0]))
+        yield Latents(y[0].float().cpu().numpy(), *whole)
 
 
-def _coefficients(crops: Iterable[Latents], channels: int) -> NDArray[np.int16]:
+def coefficients(found: Iterable[Latents], channels: int) -> NDArray[np.int16]:
     """By least squares, for each channel and kind of neighbours."""
     both = np.zeros((KINDS, channels))
     own = np.full((KINDS, channels), 1e-9)
-    for y, _, mean in crops:
-        away = torch.from_numpy(y - mean.astype(np.float32) / MEAN_STEPS)[None]
+    for each in found:
+        away = torch.from_numpy(each.y - each.mean.astype(np.float32) / MEAN_STEPS)[None]
         pairs = zip(_kinds(away), _sums(away), strict=True)
         for kind, (mask, around) in enumerate(pairs):
             both[kind] += (mask * away * around / 4).sum((0, 2, 3)).numpy()
             own[kind] += (mask * (around / 4).square()).sum((0, 2, 3)).numpy()
-    found = np.rint(np.clip(both / own, -2, 2) * ONE)
-    return np.asarray(found.T, np.int16)
-
-
-def _count(
-    counts: Counts, groups: tuple[int, ...], coefficients: NDArray[np.int16], latents: Latents
-) -> None:
-    """Add latents, channels in coding order, by context and distance; last come escapes."""
-    y, index, mean = latents
-
-    def visit(place: Place) -> Integers:
-        found = rounded(y, place)
-        column = np.where(np.abs(found) <= _REACH, found + _REACH, 2 * _REACH + 1)
-        row = place.group * CONTEXTS + place.contexts
-        np.add.at(counts, (row.ravel(), column.ravel()), 1)
-        return found
-
-    walk(groups, coefficients, index, mean, visit)
-
-
-def _table(probabilities: Counts) -> Table:
-    """Values that are as likely as the least frequency; the rest are escapes."""
-    values = probabilities[:-1]
-    likely = np.flatnonzero(values * TOTAL >= 0.5)
-    low, high = (likely[0], likely[-1]) if likely.size else (_REACH, _REACH)
-    return Table.from_pmf(values[low : high + 1], int(low) - _REACH)
+    lean = np.rint(np.clip(both / own, -2, 2) * ONE)
+    return np.asarray(lean.T, np.int16)

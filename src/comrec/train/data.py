@@ -38,6 +38,9 @@ Track = Callable[[Iterable[Any], int, str], Iterable[Any]]
 
 ALL = slice(None)  # of a batch
 
+WORKERS = os.cpu_count() or 1
+"""Processes that make coded pictures."""
+
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".jp2"}
 
 
@@ -178,6 +181,7 @@ class PhotoStore:
         workers: int,
         track: Track,
         weight: Callable[[float], float],
+        channels: int | None = None,
     ) -> None:
         """Code every photograph once per quality bin, in parallel; finished bins stay on disk.
 
@@ -186,6 +190,7 @@ class PhotoStore:
             count: of bins.
             scale: how many times smaller the coded pictures' sides are.
             weight: how often a bin is drawn, by its middle, as a fraction of the quality range.
+            channels: bytes of each pixel of what becomes of them; by default as of the originals.
         """
         shapes = [(h // scale, w // scale) for h, w in self.shapes]
         for index in range(count):
@@ -203,7 +208,8 @@ class PhotoStore:
                         conditions.append(condition)
                 os.replace(part, path)
                 labels.write_text(json.dumps(conditions))
-            self.bins.append((_Flat(path, shapes, self.channels), _conditions(labels, len(shapes))))
+            flat = _Flat(path, shapes, channels or self.channels)
+            self.bins.append((flat, _conditions(labels, len(shapes))))
             self.bin_weights.append(weight((index + 0.5) / count))
 
     def choose_tiles(self, count: int, side: int, track: Track) -> None:

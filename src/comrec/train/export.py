@@ -22,15 +22,16 @@ from numpy.typing import NDArray
 from onnx import helper
 from torch import Tensor, nn
 
-from comrec.entropy.contexts import ContextModel
 from comrec.entropy.planes import Integers, PlaneModel, Predict
 from comrec.entropy.tables import pack
 from comrec.inference.store import DEFAULT, Network, Size, file_name, manifest, patch_name
+from comrec.learned import hyperprior
 from comrec.learned.rippel2017 import Networks
 from comrec.roi.network import ALIGN, LONGEST, PITCH
-from comrec.train import integer, losses, planes, qdq, rate
+from comrec.train import integer, losses, planes, qdq
 from comrec.train.families import Family
 from comrec.train.gradient import differentiate
+from comrec.train.latent_tables import Tables
 from comrec.train.networks import BLOCKS, ComrecRec1
 from comrec.train.recipe import Recipe
 from comrec.train.storage import made_patch, smallest_patch, stored
@@ -231,7 +232,7 @@ def write_learned(
     folder: Path,
     recipe: Recipe,
     pair: nn.ModuleDict,
-    contexts: ContextModel,
+    tables: Tables,
     training: dict[str, Any],
 ) -> dict[str, Network]:
     """Export the networks of `liu2018`, as ``write`` does; by role.
@@ -246,9 +247,8 @@ def write_learned(
     * "gradient", but for the perceptual metric: see `gradient_to_onnx`. It holds the weights of g_s
       and is stored as a patch of it.
     """
-    g_a, h_a, h_s, g_s, prior = (pair[k] for k in ("g_a", "h_a", "h_s", "g_s", "prior"))
+    g_a, h_a, h_s, g_s = (pair[role] for role in ("g_a", "h_a", "h_s", "g_s"))
     assert isinstance(h_s, integer.HyperDecoder)
-    assert isinstance(prior, rate.Factorised)
     latents = h_s.conv3.out_channels // 2
     networks: dict[str, Network] = {}
 
@@ -261,11 +261,15 @@ def write_learned(
     enter("g_s", latents, decoder)
     if recipe.codec != "perceptual":
         enter("gradient", latents, gradient_to_onnx(g_s, recipe, latents), decoder)
-    metadata = {role: network.id for role, network in networks.items()}
-    metadata["hyper_tables"] = base64.b64encode(pack(prior.tables())).decode()
-    metadata["contexts"] = base64.b64encode(contexts.pack()).decode()
+    metadata = {role: network.id for role, network in networks.items()} | _told(tables)
     enter("h_s", h_s.conv1.in_channels // 2, integer.to_onnx(h_s, metadata))
     return networks
+
+
+def _told(tables: Tables) -> dict[str, str]:
+    """Tables as metadata of h_s."""
+    packed = {"hyper_tables": pack(tables.hyper), "contexts": tables.contexts.pack()}
+    return {name: base64.b64encode(data).decode() for name, data in packed.items()}
 
 
 def write_planes(
@@ -312,16 +316,48 @@ def write_synthesis(
 
     Latents are still refined with the gradient of theirs, which "planes" names too.
     """
-    model = onnx.load_from_string(start.planes.load())
     decoder = to_onnx(g_s, True, start.g_s.channels, "latents")
     ours = enter_learned(folder, recipe, training, "g_s", start.g_s.channels, decoder)
-    told = {each.key: each.value for each in model.metadata_props} | {"g_s": ours.id}
+    told = {"g_s": ours.id}
     if start.gradient is not None:
         told["gradient"] = start.gradient.id
-    helper.set_model_props(model, told)
-    data, base = model.SerializeToString(), start.planes.load()
-    named = enter_learned(folder, recipe, training, "planes", start.planes.channels, data, base)
-    return [ours, named]
+    return [ours, _naming(folder, recipe, training, start.planes, told)]
+
+
+def write_decoder(
+    folder: Path,
+    recipe: Recipe,
+    g_s: nn.Module | None,
+    tables: Tables,
+    training: dict[str, Any],
+    start: hyperprior.Networks,
+) -> list[Network]:
+    """Export another "h_s" for networks of `liu2018`: with other tables; and where there is another
+    "g_s", with that and its "gradient", if they have one."""
+    made: list[Network] = []
+    if g_s is not None:
+        channels = start.g_s.channels
+        decoder = to_onnx(g_s, True, channels, "latents")
+        made.append(enter_learned(folder, recipe, training, "g_s", channels, decoder))
+        if start.gradient is not None:
+            data = gradient_to_onnx(g_s, recipe, channels)
+            made.append(
+                enter_learned(folder, recipe, training, "gradient", channels, data, decoder)
+            )
+    told = {network.role: network.id for network in made} | _told(tables)
+    return [*made, _naming(folder, recipe, training, start.h_s, told)]
+
+
+def _naming(
+    folder: Path, recipe: Recipe, training: dict[str, Any], named: Network, told: dict[str, str]
+) -> Network:
+    """The network that files name, with other metadata."""
+    base = named.load()
+    model = onnx.load_from_string(base)
+    kept = {each.key: each.value for each in model.metadata_props}
+    helper.set_model_props(model, kept | told)
+    data = model.SerializeToString()
+    return enter_learned(folder, recipe, training, named.role, named.channels, data, base)
 
 
 def write_importance(

@@ -32,7 +32,7 @@ ANCHORS = 8
 """Gains are learned at so many qualities, evenly spaced from 0 to 1."""
 
 BLOCKS = (2, 3, 4)  # at 1/4, 1/8, 1/16
-FINEST_BLOCKS = 3  # of g_s, at 1/2
+FINEST_BLOCKS = 3  # of g_s, at 1/2, at least
 
 
 class Gain(nn.Module):
@@ -116,7 +116,7 @@ class Synthesis(nn.Module):
                                         blocks of N/4 ─ conv 12 ─ shuffle 2 ─────── +
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, finest_blocks: int = FINEST_BLOCKS) -> None:
         super().__init__()
         channels = [*grids(width)[:0:-1], width // 4]
         self.gain = Gain(latents(width), 1 / _START[0], 1 / _START[1])
@@ -126,7 +126,7 @@ class Synthesis(nn.Module):
         for (inputs, outputs), blocks in zip(pairwise(channels), BLOCKS[::-1], strict=True):
             stages += [Block(inputs) for _ in range(blocks)]
             stages += [convolution(inputs, 4 * outputs, size=1), nn.PixelShuffle(2)]
-        stages += [Block(channels[-1]) for _ in range(FINEST_BLOCKS)]
+        stages += [Block(channels[-1]) for _ in range(finest_blocks)]
         self.stages = nn.Sequential(*stages)
         self.tail = convolution(channels[-1], 12)
         with torch.no_grad():
@@ -166,13 +166,23 @@ def hyper(width: int) -> int:
     return 3 * width // 4
 
 
-def networks(width: int) -> nn.ModuleDict:
+def with_blocks_of(g_s: Synthesis, parameters: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Parameters of one with fewer of the finest blocks; those that are new change nothing yet."""
+    new = {
+        key: torch.zeros_like(value) if ".conv2." in key else value
+        for key, value in g_s.stages.state_dict(prefix="stages.").items()
+        if key not in parameters
+    }
+    return parameters | new
+
+
+def networks(width: int, finest_blocks: int = FINEST_BLOCKS) -> nn.ModuleDict:
     """All that `liu2018` trains: "g_a", "g_s", "h_a", "h_s", and what stands for tables in
     training: "prior" for those of z, "contexts" for those of y."""
     return nn.ModuleDict(
         {
             "g_a": Analysis(width),
-            "g_s": Synthesis(width),
+            "g_s": Synthesis(width, finest_blocks),
             "h_a": HyperAnalysis(width),
             "h_s": HyperDecoder(hyper(width), latents(width)),
             "prior": Factorised(hyper(width)),

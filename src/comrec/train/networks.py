@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from comrec.inference.store import Size
+from comrec.train import learned
 from comrec.train.parallel import BatchNorm2d
 
 
@@ -176,11 +177,13 @@ _BLOCK = re.compile(r"body\.blocks\.(\d+)\.")
 
 
 def resized(parameters: dict[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
-    """Parameters of a network of another size (`BLOCKS`), for this one; all others as they are.
+    """Parameters of a network with other blocks, for this one; all others as they are.
 
     The blocks that both have are spread evenly. Of a larger network, the rest is left out; for one
     that is to be larger, blocks that change nothing yet stand between them.
     """
+    if isinstance(module, learned.Synthesis):
+        return learned.with_blocks_of(module, parameters)
     body = getattr(module, "body", None)
     blocks = {int(one[1]) for one in map(_BLOCK.match, parameters) if one}
     if not isinstance(body, Body) or len(blocks) == len(body.blocks):

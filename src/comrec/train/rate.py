@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from comrec.entropy.contexts import INDICES
-from comrec.entropy.tables import TOTAL, Table
+from comrec.entropy.tables import TOTAL
 from comrec.learned.hyperprior import Z_LIMIT
+from comrec.train.integer import bound
 
 # Of the scales that the indices stand for; Ballé et al. 2018 space theirs so.
 _LOWEST, _HIGHEST = math.log(0.11), math.log(128)
@@ -47,9 +48,15 @@ def laplacian_bits(distance: Tensor, scale: Tensor) -> Tensor:
 
 
 class Factorised(nn.Module):
-    """One distribution per channel for z: a mixture of three logistics, read at the integers."""
+    """One distribution per channel for z: a mixture of three logistics, read at the integers, and a
+    little of all values alike.
+
+    Without that, and with logistics as narrow as they like, a channel that was silent for a while
+    is never again taken for one that is not: there would be no gradient.
+    """
 
     COMPONENTS = 3
+    NARROWEST = math.exp(-2.5)
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -61,18 +68,12 @@ class Factorised(nn.Module):
 
     def _mass(self, z: Tensor) -> Tensor:
         away = (z - self.mean[:, None]).abs()
-        narrow = torch.exp(-self.log_scale)[:, None]
+        narrow = torch.exp(-bound(self.log_scale, math.log(self.NARROWEST), 16))[:, None]
         # On the side where both are small, so that the difference keeps its digits.
         mass = torch.sigmoid((0.5 - away) * narrow) - torch.sigmoid((-0.5 - away) * narrow)
         return (torch.softmax(self.weight, 0)[:, None] * mass).sum(0)
 
     def forward(self, z: Tensor) -> Tensor:
         """Bits to code each of z, (N, C, h, w), integer or with noise added."""
-        return -torch.log2(self._mass(z).clamp_min(1 / TOTAL))
-
-    def tables(self) -> list[Table]:
-        """The coder's table of each channel, over -63..63."""
-        symbols = torch.arange(-Z_LIMIT, Z_LIMIT + 1.0, device=self.weight.device)
-        with torch.no_grad():
-            mass = self._mass(symbols.view(1, 1, -1, 1).expand(1, self.weight.shape[1], -1, 1))
-        return [Table.from_pmf(row, -Z_LIMIT) for row in mass[0, :, :, 0].double().cpu().numpy()]
+        values = 2 * Z_LIMIT + 1
+        return -torch.log2((self._mass(z) + 1 / TOTAL) / (1 + values / TOTAL))

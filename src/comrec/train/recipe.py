@@ -25,6 +25,7 @@ Scheme = Literal[
     "paired",
     "imitation",
     "binary",
+    "synthesis",
     "recurrent",
 ]
 Optimiser = Literal["adam", "muon", "soap"]
@@ -36,7 +37,7 @@ _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: 
 _PLAIN = re.compile(r"[A-Za-z0-9][\w.+-]*", re.ASCII)  # what can be a part of a file's name
 _NAMES = ("name", "codec", "start")
 _POSITIVE = {
-    *("scale", "crop", "batch", "steps", "quality_bins", "period", "width", "validate_every"),
+    *("scale", "crop", "batch", "quality_bins", "period", "width", "validate_every"),
     "iterations",
 }
 
@@ -63,12 +64,13 @@ class Recipe:
             its last stage. "bit-planes": rippel2017 at all rates. "adaptive": at one, as published.
             "finer": one plane more for it. "paired": its decoder against a discriminator that sees
             pairs. "imitation": the network of importance maps, taught by a classifier. "binary":
-            toderici2017 as shipped. "recurrent": as published.
+            toderici2017 as shipped. "recurrent": as published. "synthesis": g_s of liu2018 alone,
+            on the latents of files.
         scale: 1 or 2; 16 for the learned codec, whose latents' sides are so much smaller.
         channels: 1 (luma) or 3 (RGB).
         crop: side of the training crops of the full picture, pixels.
         batch: crops per step.
-        steps: optimiser steps.
+        steps: optimiser steps; none in the scheme "synthesis" for tables alone.
         rate: highest learning rate.
         optimiser: of convolutions' weights: "adam", "muon" or "soap"; the rest learns by Adam.
         quality: lowest and highest quality of the codec.
@@ -78,7 +80,8 @@ class Recipe:
         plain_quality_bins: the same with the standard codec as other programs use it, so that
             third-party files can be enhanced.
         improved_quality_bins: the same with files that the package improves for its own RecCNN
-            (`comrec.sandwich.ours.Comrec.improved`), JPEG with either tuning; not of JPEG XL.
+            (`comrec.sandwich.ours.Comrec.improved`), JPEG with either tuning; not of JPEG XL. In
+            the scheme "synthesis", with files of which the latents are refined.
         full_chroma: whether each is coded with 4:4:4 chroma too.
         fine_share: how often qualities in the upper third are drawn, relative to the others.
         photos: use at most so many photographs (0: all).
@@ -93,6 +96,7 @@ class Recipe:
             in 0..1) per bit per pixel, for a luma step of the whole range; proportional to the
             step.
         width: N, channels of the learned codec's networks.
+        finest_blocks: of g_s of liu2018, at 1/2.
         quantiser: of the learned codec's latents: "none"; "noise", uniform; or "rounding", with
             the gradient of the identity.
         lambdas: lambda, the weight of the distortion in bits per pixel, at the lowest and the
@@ -137,6 +141,7 @@ class Recipe:
     com_rate: float = 1.0
     lmbda: float = 0.0
     width: int = 128
+    finest_blocks: int = 3
     quantiser: Quantiser = "none"
     lambdas: tuple[float, float] = (0.0, 0.0)
     bpp: float = 0.0
@@ -159,12 +164,20 @@ class Recipe:
             least = 1 if field in _POSITIVE else 0
             if isinstance(value, int | float) and value < least:
                 raise OptionError(f"{self.name}: {field} must be at least {least}, not {value}")
+        if not self.steps and self.scheme != "synthesis":
+            raise OptionError(f"{self.name}: steps must be at least 1, not 0")
         if self.channels not in (1, 3):
             raise OptionError(f"{self.name}: channels must be 1 or 3")
         if self.size != DEFAULT and (self.family, self.scale) != ("comrec", 1):
             raise OptionError(f"{self.name}: only RecCNNs of comrec-… at scale 1 have a size")
-        if self.improved_quality_bins and (self.family, self.scale) != ("comrec", 1):
+        synthesis = self.scheme == "synthesis"
+        sandwich = (self.family, self.scale) == ("comrec", 1)
+        if self.improved_quality_bins and not (sandwich or synthesis):
             raise OptionError(f"{self.name}: only files of comrec-… at scale 1 are improved")
+        if synthesis and (self.patch != self.crop or not self.improved_quality_bins):
+            raise OptionError(
+                f"{self.name}: wants improved_quality_bins, and a patch of the side of the crop"
+            )
         if self.improved_quality_bins and self.codec == "jpegxl":
             raise OptionError(f"{self.name}: comrec-jpegxl's files hold coefficients of JPEG")
         low, high = self.quality

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import platform
 from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +14,8 @@ from torch import Tensor, nn
 from comrec.errors import OptionError
 from comrec.inference import store as weights
 from comrec.progress import progress
-from comrec.sandwich.our_jpeg import Tune
 from comrec.train import integer, networks, parallel, storage
 from comrec.train import recipe as recipes
-from comrec.train.codecs import RealCodec
 from comrec.train.data import PhotoStore, list_photos
 from comrec.train.loop import Schedule, Trainer, read_checkpoint
 from comrec.train.recipe import Recipe
@@ -29,7 +26,6 @@ _HELD_OUT = 16  # every nth photograph is for validation, where no folder is giv
 # Learning rates relative to the schedule's, of few parameters that have far to go.
 _FACTORS = {"prior": 10.0, "contexts": 4.0, "planes": 16.0, "discriminator": 4.0,
             "encode": 8.0, "decode": 8.0, "bits": 16.0}  # fmt: skip
-_FINE = 0.68  # from this part of the quality range on, recipe.fine_share applies
 
 
 def train(
@@ -189,8 +185,7 @@ def _stores(
     stores = []
     for part, paths in (("training", photos), ("validation", scoring)):
         made = PhotoStore(folder / part, paths, mode, recipe.crop, recipe.patch, recipe.enlarged)
-        if SCHEMES[recipe.scheme].codes_beforehand:
-            _add_quality_bins(recipe, made)
+        SCHEMES[recipe.scheme].code_beforehand(recipe, made, _track)
         stores.append(made)
     if recipe.tiles:
         stores[0].choose_tiles(recipe.tiles, recipe.crop, _track)
@@ -199,26 +194,6 @@ def _stores(
 
 def _track(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
     return progress(items, total, label)
-
-
-def _add_quality_bins(recipe: Recipe, made: PhotoStore) -> None:
-    workers = os.cpu_count() or 1
-
-    def weight(fraction: float) -> float:
-        return recipe.fine_share if fraction > _FINE else 1.0
-
-    for subsampling in ("4:2:0", "4:4:4") if recipe.full_chroma else ("",):
-        payload = RealCodec(
-            recipe.family, recipe.codec, recipe.scale, *recipe.quality, subsampling=subsampling
-        )
-        plain = dataclasses.replace(payload, files="plain")
-        improved = dataclasses.replace(payload, files="improved")
-        counts = {payload: recipe.quality_bins, plain: recipe.plain_quality_bins}
-        for tune in get_args(Tune) if recipe.codec == "jpeg" else ("",):
-            counts[dataclasses.replace(improved, tune=tune)] = recipe.improved_quality_bins
-        for coder, count in counts.items():
-            name = coder.files + subsampling.replace(":", "") + coder.tune
-            made.add_quality_bins(name, coder, count, recipe.scale, workers, _track, weight)
 
 
 def _facts(

@@ -19,6 +19,7 @@ from comrec.train.schemes.learned import Curriculum, Perceptual
 from comrec.train.schemes.paired import Paired
 from comrec.train.schemes.quantised import Quantised
 from comrec.train.schemes.recurrent import Recurrent
+from comrec.train.schemes.synthesis import Synthesis
 
 SCHEMES: dict[str, type[Scheme]] = {
     "filter": Filter,
@@ -34,6 +35,7 @@ SCHEMES: dict[str, type[Scheme]] = {
     "imitation": Imitation,
     "binary": Binary,
     "recurrent": Recurrent,
+    "synthesis": Synthesis,
 }
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from comrec.inference.store import Network
 from comrec.train import export, losses, networks, parallel, precision
-from comrec.train.data import ALL, PhotoStore
+from comrec.train.data import ALL, PhotoStore, Track
 from comrec.train.families import FAMILIES, Family
 from comrec.train.perceptual import Features
 from comrec.train.recipe import Recipe
@@ -30,11 +30,9 @@ class Scheme(ABC):
         pair: the networks, by role.
         training, validation: stores to draw from.
         families: names of the families whose networks it trains.
-        codes_beforehand: whether it draws coded pictures from the stores.
     """
 
     families: ClassVar[tuple[str, ...]]
-    codes_beforehand: ClassVar[bool] = False
 
     recipe: Recipe
     pair: nn.ModuleDict
@@ -60,6 +58,10 @@ class Scheme(ABC):
                 kept = {key: value for key, value in fitting.items() if key in known}
                 # BatchNorm's step counters are not exported.
                 pair[role].load_state_dict(kept, strict=False)
+
+    @classmethod  # noqa: B027  (a hook)
+    def code_beforehand(cls, recipe: Recipe, store: PhotoStore, track: Track) -> None:
+        """Add what real codecs make of the pictures of a store; by default nothing is wanted."""
 
     @classmethod
     def together(cls, recipe: Recipe) -> int:

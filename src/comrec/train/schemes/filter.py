@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from dataclasses import replace
+from functools import partial
+from typing import ClassVar, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from comrec.sandwich.our_jpeg import Tune
 from comrec.train import losses, networks
+from comrec.train.codecs import RealCodec
+from comrec.train.data import WORKERS, PhotoStore, Track
 from comrec.train.families import FAMILIES
 from comrec.train.recipe import Recipe
 from comrec.train.schemes.base import VALIDATION_SEED, Sandwich, psnr
 
+_FINE = 0.68  # from this part of the quality range on, recipe.fine_share applies
 _LUMA = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
 
 
@@ -20,12 +26,28 @@ class Filter(Sandwich):
     """RecCNN on what the real codec gave back; ComCNN, if any, is the package's."""
 
     families: ClassVar[tuple[str, ...]] = ("jiang2017", "comrec")
-    codes_beforehand = True
 
     @classmethod
     def networks(cls, recipe: Recipe) -> nn.ModuleDict:
         """RecCNN alone, as "rec"."""
         return nn.ModuleDict({"rec": FAMILIES[recipe.family].rec(recipe.scale, recipe.size)})
+
+    @classmethod
+    def code_beforehand(cls, recipe: Recipe, store: PhotoStore, track: Track) -> None:
+        """At the qualities, with the samplings and in the ways that the recipe says."""
+        for subsampling in ("4:2:0", "4:4:4") if recipe.full_chroma else ("",):
+            payload = RealCodec(
+                recipe.family, recipe.codec, recipe.scale, *recipe.quality, subsampling=subsampling
+            )
+            plain = replace(payload, files="plain")
+            improved = replace(payload, files="improved")
+            counts = {payload: recipe.quality_bins, plain: recipe.plain_quality_bins}
+            for tune in get_args(Tune) if recipe.codec == "jpeg" else ("",):
+                counts[replace(improved, tune=tune)] = recipe.improved_quality_bins
+            for coder, count in counts.items():
+                name = coder.files + subsampling.replace(":", "") + coder.tune
+                weight = partial(_weight, recipe)
+                store.add_quality_bins(name, coder, count, recipe.scale, WORKERS, track, weight)
 
     def step_loss(self, random: np.random.Generator, step: int) -> Tensor:
         original, coded, condition = self.draw(self.training, random, self.share)
@@ -51,6 +73,10 @@ class Filter(Sandwich):
                 scores.append([psnr(reconstruction, original), psnr(plain, original)])
         reconstruction_db, plain_db = np.mean(scores, axis=0)
         return {"psnr": float(reconstruction_db), "psnr_plain": float(plain_db)}
+
+
+def _weight(recipe: Recipe, fraction: float) -> float:
+    return recipe.fine_share if fraction > _FINE else 1.0
 
 
 def _some_gray(pictures: Tensor, gray: Tensor) -> Tensor:

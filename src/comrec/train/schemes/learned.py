@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,16 @@ from torch import Tensor, nn
 from comrec.entropy.contexts import INDICES, MEAN_STEPS
 from comrec.inference.store import Network
 from comrec.learned.hyperprior import Z_LIMIT
-from comrec.train import contexts, export, learned, losses, parallel, perceptual, rate
+from comrec.train import (
+    contexts,
+    export,
+    latent_tables,
+    learned,
+    losses,
+    parallel,
+    perceptual,
+    rate,
+)
 from comrec.train.integer import bound, rounded
 from comrec.train.recipe import Recipe
 from comrec.train.schemes.base import VALIDATION_SEED, Learned, psnr
@@ -29,7 +39,7 @@ class Curriculum(Learned):
     @classmethod
     def networks(cls, recipe: Recipe) -> nn.ModuleDict:
         """Those of `learned.networks`."""
-        return learned.networks(recipe.width)
+        return learned.networks(recipe.width, recipe.finest_blocks)
 
     def __post_init__(self) -> None:
         self.has_rate = self.recipe.lambdas[1] > 0
@@ -109,8 +119,11 @@ class Curriculum(Learned):
     def export(self, folder: Path, training: dict[str, Any]) -> list[Network]:
         if not self.has_rate:
             return []
-        model = contexts.fit(self.pair, self.training, self.device)
-        made = export.write_learned(folder, self.recipe, self.pair, model, training)
+        surrogate = self.pair["contexts"]
+        assert isinstance(surrogate, contexts.Surrogate)
+        found = partial(contexts.crops, self.pair, self.training, self.device)
+        tables = latent_tables.fit(surrogate.order.cpu().numpy(), found, latent_tables.CROPS)
+        made = export.write_learned(folder, self.recipe, self.pair, tables, training)
         return list(made.values())
 
 
