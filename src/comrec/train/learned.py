@@ -133,6 +133,12 @@ class Synthesis(nn.Module):
             self.straight.weight.copy_(lowest_frequencies(latents(width)).T[:, :, None, None])
             self.tail.weight.zero_()
 
+    @property
+    def coarse_blocks(self) -> list[nn.Module]:
+        """At 1/16 and 1/8: three quarters of the weights."""
+        blocks = [part for part in self.stages if isinstance(part, Block)]
+        return list(blocks[: BLOCKS[2] + BLOCKS[1]])
+
     def forward(self, y: Tensor, quality: Tensor) -> Tensor:
         y = self.gain(y, quality)
         x = F.pixel_shuffle(self.straight(y).float(), 16)

@@ -24,8 +24,9 @@ _LEAST = 1e-6  # error of a patch; the root has no slope at 0
 
 class Synthesis(Learned):
     """Encoders refine latents for the picture, through the g_s that there is; here g_s learns from
-    what they made of them, and on that the tables are counted. All else is the package's. Without
-    any steps, g_s stays as it is, too.
+    what they made of them, and on that the tables are counted. All else is the package's, as are
+    the coarse blocks of g_s: they would gain nothing, and hold most of its bytes. Without any
+    steps, all of g_s stays as it is.
 
     Distortion is the recipe's, but its square root: so hard patches do not drown the others.
     """
@@ -36,6 +37,12 @@ class Synthesis(Learned):
     def networks(cls, recipe: Recipe) -> nn.ModuleDict:
         """ "g_s" alone."""
         return nn.ModuleDict({"g_s": learned.Synthesis(recipe.width, recipe.finest_blocks)})
+
+    def __post_init__(self) -> None:
+        g_s = self.pair["g_s"]
+        assert isinstance(g_s, learned.Synthesis)
+        for block in g_s.coarse_blocks:
+            block.requires_grad_(False)
 
     @classmethod
     def code_beforehand(cls, recipe: Recipe, store: PhotoStore, track: Track) -> None:
