@@ -230,10 +230,13 @@ def other_h_s(
     """The store with one more h_s for the default metric, its metadata changed."""
     real = network(METRICS[0], "h_s")
     metadata = metadata_of(real) | changes
-    for role in ("g_a", "h_a", "g_s", "gradient"):
-        shutil.copy(store.by_id(metadata_of(real)[role]).path, folder)
+    needed = [store.by_id(metadata_of(real)[role]) for role in ("g_a", "h_a", "g_s", "gradient")]
+    while needed:
+        one = needed.pop()
+        shutil.copy(one.path, folder)
+        needed += [base for base in store.networks() if base.sha256 == one.patch_of]
     data = integer.to_onnx(h_s, {k: v for k, v in metadata.items() if v is not None})
-    made = dataclasses.replace(real, sha256=hashlib.sha256(data).hexdigest())
+    made = dataclasses.replace(real, sha256=hashlib.sha256(data).hexdigest(), patch_of=None)
     (folder / store.file_name(made.name, made.sha256)).write_bytes(data)
     with pytest.MonkeyPatch.context() as patch:
         every = (*store.networks(), made)

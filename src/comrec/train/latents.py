@@ -69,7 +69,7 @@ def coded(store: PhotoStore, networks: Networks, count: int) -> Iterator[Latents
         patch, part = divmod(int(number), len(store.bins))
         _, y, quality = take(store, [(patch, part)])
         planes = np.ascontiguousarray(store.original[patch].transpose(2, 0, 1))
-        _, z = networks.analysed(planes, 100 * float(quality[0]))
+        _, z = networks.analysed(planes, round(100 * float(quality[0]), 2))
         index, mean = networks.entropy_parameters(z, *y.shape[2:])
         whole = (part.astype(np.int64) for part in (index, mean, z))
         yield Latents(y[0].numpy(), *whole)
