@@ -47,7 +47,7 @@ _PROBED = 0.4
 """Of each side: the part of a picture on which that is measured, within 3 %."""
 _AIM, _FILLED = 0.975, 0.94
 """What parts of the budget a search for a size aims at, and is content with."""
-_REFINEMENTS = 3
+_REFINEMENTS = 4
 """At most, in a search for a size; one nearly always."""
 
 
