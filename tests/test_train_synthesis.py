@@ -72,7 +72,8 @@ def test_patches_come_with_the_latents_of_their_files(tmp_path: Path) -> None:
 def test_another_decoder_shows_the_files_of_before_as_before(tmp_path: Path) -> None:
     """At a learning rate of 0: its new blocks change nothing yet, and files name their own."""
     folder, out = photos(tmp_path / "in", 96), tmp_path / "out"
-    arguments = ["train", recipe_file(tmp_path, rate=0), "--data", str(folder), "-o", str(out)]
+    path = recipe_file(tmp_path, rate=0, finest_blocks=6)
+    arguments = ["train", path, "--data", str(folder), "-o", str(out)]
     assert main(arguments) == 0
     made = store.manifest(out / "weights" / "manifest.json")
     assert [network.role for network in made] == ["g_s", "gradient", "h_s"]
