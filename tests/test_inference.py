@@ -340,7 +340,7 @@ def test_a_wheel_stays_small() -> None:
 def test_a_damaged_patch_or_base_is_refused(
     damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network = PATCHED[0]
+    network = next(each for each in PATCHED if each.role == "gradient")
     (base,) = (other for other in NETWORKS if other.sha256 == network.patch_of)
     for path in (network.path, base.path):
         shutil.copy(path, tmp_path)
@@ -354,6 +354,6 @@ def test_a_damaged_patch_or_base_is_refused(
         altered = bytearray(path.read_bytes())
         altered[-1] ^= 1
         path.write_bytes(altered)
-        message = f"{path.name} does not match|damaged patch"
+        message = f"{path.name} does not match"
     with pytest.raises(WeightsError, match=message):
         network.load()

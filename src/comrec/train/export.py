@@ -309,7 +309,7 @@ def write_planes(
     return networks
 
 
-def write_synthesis(
+def write_paired(
     folder: Path, recipe: Recipe, g_s: nn.Module, training: dict[str, Any], start: Networks
 ) -> list[Network]:
     """Export another "g_s" for networks of `rippel2017`, and a "planes" that names it.
@@ -324,7 +324,7 @@ def write_synthesis(
     return [ours, _naming(folder, recipe, training, start.planes, told)]
 
 
-def write_decoder(
+def write_synthesis(
     folder: Path,
     recipe: Recipe,
     g_s: nn.Module | None,

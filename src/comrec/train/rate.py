@@ -56,7 +56,7 @@ class Factorised(nn.Module):
     """
 
     COMPONENTS = 3
-    NARROWEST = math.exp(-2.5)
+    NARROWEST = -2.5  # the logarithm of its scale
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class Factorised(nn.Module):
 
     def _mass(self, z: Tensor) -> Tensor:
         away = (z - self.mean[:, None]).abs()
-        narrow = torch.exp(-bound(self.log_scale, math.log(self.NARROWEST), 16))[:, None]
+        narrow = torch.exp(-bound(self.log_scale, self.NARROWEST, 16))[:, None]
         # On the side where both are small, so that the difference keeps its digits.
         mass = torch.sigmoid((0.5 - away) * narrow) - torch.sigmoid((-0.5 - away) * narrow)
         return (torch.softmax(self.weight, 0)[:, None] * mass).sum(0)

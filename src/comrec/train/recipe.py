@@ -37,7 +37,7 @@ _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: 
 _PLAIN = re.compile(r"[A-Za-z0-9][\w.+-]*", re.ASCII)  # what can be a part of a file's name
 _NAMES = ("name", "codec", "start")
 _POSITIVE = {
-    *("scale", "crop", "batch", "quality_bins", "period", "width", "validate_every"),
+    *("scale", "crop", "batch", "steps", "quality_bins", "period", "width", "validate_every"),
     "iterations",
 }
 
@@ -154,6 +154,8 @@ class Recipe:
     validate_every: int = 500
 
     def __post_init__(self) -> None:
+        synthesis = self.scheme == "synthesis"
+        positive = _POSITIVE - {"steps"} if synthesis else _POSITIVE
         for field, value in vars(self).items():
             nothing = field == "start" and value == ""
             if field in _NAMES and not nothing and not _PLAIN.fullmatch(value):
@@ -161,16 +163,13 @@ class Recipe:
                     f"recipe: {field} {value!r} must be letters, digits and . _ + -, and begin "
                     "with a letter or digit"
                 )
-            least = 1 if field in _POSITIVE else 0
+            least = 1 if field in positive else 0
             if isinstance(value, int | float) and value < least:
                 raise OptionError(f"{self.name}: {field} must be at least {least}, not {value}")
-        if not self.steps and self.scheme != "synthesis":
-            raise OptionError(f"{self.name}: steps must be at least 1, not 0")
         if self.channels not in (1, 3):
             raise OptionError(f"{self.name}: channels must be 1 or 3")
         if self.size != DEFAULT and (self.family, self.scale) != ("comrec", 1):
             raise OptionError(f"{self.name}: only RecCNNs of comrec-… at scale 1 have a size")
-        synthesis = self.scheme == "synthesis"
         sandwich = (self.family, self.scale) == ("comrec", 1)
         if self.improved_quality_bins and not (sandwich or synthesis):
             raise OptionError(f"{self.name}: only files of comrec-… at scale 1 are improved")

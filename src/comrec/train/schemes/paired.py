@@ -139,7 +139,7 @@ class Paired(BitPlanes):
         return whole + (1.0 if self._learns else self.CONFUSION) * judged.mean()
 
     def export(self, folder: Path, training: dict[str, Any]) -> list[Network]:
-        return export.write_synthesis(folder, self.recipe, self.pair["g_s"], training, self.start)
+        return export.write_paired(folder, self.recipe, self.pair["g_s"], training, self.start)
 
     def validate(self) -> dict[str, float]:
         scores = {k: v for k, v in super().validate().items() if not k.startswith("bpp")}

@@ -90,4 +90,4 @@ class Synthesis(Learned):
         found = partial(latents.coded, self.training, start)
         tables = latent_tables.fit(start.contexts.order, found, math.prod(self._counts))
         g_s = self.pair["g_s"] if recipe.steps else None
-        return export.write_decoder(folder, recipe, g_s, tables, training, start)
+        return export.write_synthesis(folder, recipe, g_s, tables, training, start)
