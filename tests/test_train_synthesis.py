@@ -84,7 +84,7 @@ def test_another_decoder_shows_the_files_of_before_as_before(tmp_path: Path) -> 
     assert h_s < 150_000  # of 1.4 MB; its tables
 
     picture = Picture(np.asarray(skimage.data.astronaut(), np.uint8)[:96, 60:140].copy())
-    plain = Liu2018().encode(picture, 50)
+    plain, fast = Liu2018().encode(picture, 50), Liu2018(effort=5).encode(picture, 50)
     before = Liu2018().decode(plain).pixels
     _, y = Liu2018().latents(cmr.parse(plain))
     with beside(out / "weights"):
@@ -93,6 +93,7 @@ def test_another_decoder_shows_the_files_of_before_as_before(tmp_path: Path) -> 
         now = Liu2018().encode(picture, 50)
         assert cmr.header(now).network != cmr.header(plain).network
         assert psnr(Liu2018().decode(now).pixels, picture.pixels) > 30
+        assert Liu2018(effort=5).encode(picture, 50) == fast  # whose latents it has not seen
 
 
 @pytest.mark.train

@@ -55,6 +55,8 @@ class Network:
             SHA-256 of that.
         stands_for: of a network that encoders alone run: the SHA-256 of one that files name, and
             whose place this one has taken, as it gives nearly the same.
+        refined: whether it was trained for latents that encoders refine; where they do not, an
+            earlier one that was not is better.
     Raises:
         ValueError: a value is out of range, or no file can have such a name.
     """
@@ -76,6 +78,7 @@ class Network:
     size: str = DEFAULT
     com: str | None = None
     stands_for: str | None = None
+    refined: bool = False
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -121,7 +124,13 @@ class Network:
         """
         data = _read(self.path)
         if self.patch_of is not None:
-            data = patch.apply(_base(self.patch_of), data)
+            base = _base(self.patch_of)
+            try:
+                data = patch.apply(base, data)
+            except WeightsError as error:
+                raise WeightsError(
+                    f"{self.path.name} does not match its checksum: {error}"
+                ) from None
         return _checked(data, self.path, self.sha256)
 
 
@@ -190,12 +199,24 @@ def patch_name(name: str) -> str:
 
 
 def find(
-    family: str, variant: str, role: str, *, up: int = 1, down: int = 1, size: str = DEFAULT
+    family: str,
+    variant: str,
+    role: str,
+    *,
+    up: int = 1,
+    down: int = 1,
+    size: str = DEFAULT,
+    refined: bool = True,
 ) -> Network | None:
-    """The current network for a job, or None. Later entries replace earlier ones."""
+    """The current network for a job, or None. Later entries replace earlier ones.
+
+    Args:
+        refined: whether latents are; otherwise networks that are for these are left out.
+    """
     job = (family, variant, role, up, down, size)
     fitting = [n for n in networks() if (n.family, n.variant, n.role, n.up, n.down, n.size) == job]
-    return fitting[-1] if fitting else None
+    usable = [n for n in fitting if refined or not n.refined]
+    return usable[-1] if usable else None
 
 
 def serving(

@@ -41,7 +41,7 @@ Metric = Literal["mse", "ms-ssim", "perceptual"]
 _LEAST = {"mse": 1, "ms-ssim": MS_SSIM_SIDE}
 """Pixels that the distortion to refine for needs, along each side."""
 
-_REFINED = 0.9
+_REFINED = 0.87
 """Bytes after refinement relative to before, roughly."""
 _PROBED = 0.4
 """Of each side: the part of a picture on which that is measured, within 3 %."""
@@ -60,7 +60,8 @@ class Liu2018(Codec):
             "perceptual" (features and a discriminator), for pleasing pictures at low rates. A file
             names the networks that made it; decoding needs no choice.
         effort: from 6 on, latents are refined for the picture (`learned.refinement`), in more
-            steps with more effort; but for "perceptual". Decoding takes no longer for it.
+            steps with more effort, and files name networks that were trained for that; but for
+            "perceptual". Decoding takes no longer for it.
 
     An importance map weighs what refinement descends on, so that it needs that.
     """
@@ -106,7 +107,7 @@ class Liu2018(Codec):
 
     def _encoder(self, picture: Picture) -> _Encoder:
         self.check(picture)
-        networks = Networks.trained_for(self.id, self.metric)
+        networks = Networks.trained_for(self.id, self.metric, refined=self.steps > 0)
         planes = planes_of(picture, ALIGN)
         least = _LEAST.get(self.metric, 1)
         weights = steering.weights(picture, ALIGN, ALIGN)

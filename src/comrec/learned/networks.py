@@ -25,13 +25,15 @@ class Together(ABC):
     not_one: ClassVar[str]
 
     @classmethod
-    def trained_for(cls, family: str, metric: str) -> Self:
+    def trained_for(cls, family: str, metric: str, *, refined: bool = True) -> Self:
         """The current ones.
 
+        Args:
+            refined: whether latents will be refined (`store.find`).
         Raises:
             WeightsError: none are in the package.
         """
-        named = store.find(family, metric, cls.role, up=cls.up, down=cls.down)
+        named = store.find(family, metric, cls.role, up=cls.up, down=cls.down, refined=refined)
         if named is None:
             raise WeightsError(f"{family}: this version ships no networks for {metric}")
         return cls._around(named)

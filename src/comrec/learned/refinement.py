@@ -23,11 +23,11 @@ from comrec.inference.store import Network
 
 Floats = NDArray[np.float32]
 
-STEPS = (0, 0, 0, 0, 0, 3, 4, 8, 16, 40)
+STEPS = (0, 0, 0, 0, 0, 4, 8, 16, 32, 64)
 """Of a descent, by effort from 1."""
 
-_RATE = 0.6  # Adam's first learning rate times the number of steps, in units of places
-_MOMENTS = 0.9, 0.99  # Adam's betas
+_RATE = 0.53  # Adam's first learning rate times the root of the number of steps, in units of places
+_MOMENTS = 0.5, 0.99  # Adam's betas
 _TINY = np.float32(1e-16)
 _ANNEALING = 2.5  # the temperature falls from 1 to exp(-2.5)
 _EDGE = np.float32(1e-4)  # fractional parts are clipped to _EDGE..1 - _EDGE
@@ -151,7 +151,7 @@ class _Descent:
     weight: Floats | np.float32
 
     def run(self, y: Floats, steps: int) -> Refined:
-        """Adam, with a learning rate in proportion to sqrt(1 - step / steps).
+        """Adam, with a learning rate in proportion to 1 - step / steps.
 
         Gives y unchanged if that did not reduce its cost. This is rare; it happens when many
         latents change their contexts.
@@ -164,7 +164,7 @@ class _Descent:
             first += np.float32(1 - keep) * (slope - first)
             second += np.float32(1 - spread) * (slope * slope - second)
             even, size = 1 - keep ** (step + 1), 1 - spread ** (step + 1)
-            rate = _RATE / steps * math.sqrt(1 - step / steps)
+            rate = _RATE / math.sqrt(steps) * (1 - step / steps)
             y = y - np.float32(rate / even) * first / np.sqrt(second / np.float32(size) + _TINY)
         after = self._cost(y)
         saved = self._saved(before, after)

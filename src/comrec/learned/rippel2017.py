@@ -41,6 +41,7 @@ _ALIGN = 32
 """Sides are extended to multiples of this: a pixel of the coarsest scale."""
 _PITCH = 16  # pixels per latent, along each side
 _BAND = 64  # rows of a lattice that the predictors take at once
+_MOST_STEPS = 8  # of refinement; more save nothing, as costs are those around the first values
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ class Rippel2017(ProgressiveCodec):
             texture that its files do not have. A file names the networks that made it; decoding
             needs no choice.
         effort: from 6 on, latents are refined for the picture (`learned.refinement`) at the quality
-            asked, in more steps with more effort. Decoding takes no longer for it.
+            asked, from 7 on in more steps. Decoding takes no longer for it.
 
     An importance map weighs what refinement descends on, so that it needs that. The order of a
     stream, and where it is cut, do not depend on it.
@@ -123,7 +124,7 @@ class Rippel2017(ProgressiveCodec):
     @property
     def steps(self) -> int:
         """Of refinement."""
-        return refinement.STEPS[self.effort - 1]
+        return min(refinement.STEPS[self.effort - 1], _MOST_STEPS)
 
     @property
     def uses_importance(self) -> bool:

@@ -32,8 +32,8 @@ def weights(picture: Picture, align: int, pitch: int) -> Floats | None:
     rows, columns = (side // pitch for side in padded.shape)
     means = padded.reshape(rows, pitch, columns, pitch).mean(axis=(1, 3), dtype=np.float32)
     found: Floats = np.maximum(means, _LEAST)
-    found /= found.mean()
-    return found
+    mean = found.mean(dtype=np.float64)
+    return np.asarray(found / mean, np.float32)
 
 
 def check_steps(codec_id: str, steps: int) -> None:

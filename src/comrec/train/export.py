@@ -345,11 +345,18 @@ def write_synthesis(
                 enter_learned(folder, recipe, training, "gradient", channels, data, decoder)
             )
     told = {network.role: network.id for network in made} | _told(tables)
-    return [*made, _naming(folder, recipe, training, start.h_s, told)]
+    refined = g_s is not None or start.h_s.refined
+    return [*made, _naming(folder, recipe, training, start.h_s, told, refined=refined)]
 
 
 def _naming(
-    folder: Path, recipe: Recipe, training: dict[str, Any], named: Network, told: dict[str, str]
+    folder: Path,
+    recipe: Recipe,
+    training: dict[str, Any],
+    named: Network,
+    told: dict[str, str],
+    *,
+    refined: bool = False,
 ) -> Network:
     """The network that files name, with other metadata."""
     base = named.load()
@@ -357,7 +364,10 @@ def _naming(
     kept = {each.key: each.value for each in model.metadata_props}
     helper.set_model_props(model, kept | told)
     data = model.SerializeToString()
-    return enter_learned(folder, recipe, training, named.role, named.channels, data, base)
+    channels = named.channels
+    return enter_learned(
+        folder, recipe, training, named.role, channels, data, base, refined=refined
+    )
 
 
 def write_importance(
@@ -406,6 +416,8 @@ def enter_learned(
     channels: int,
     data: bytes,
     base: bytes | None = None,
+    *,
+    refined: bool = False,
 ) -> Network:
     """A network of a learned codec, whose family, variant and name are the recipe's.
 
@@ -432,6 +444,7 @@ def enter_learned(
         ),
         geometry=LEARNED_GEOMETRY[recipe.family][role],
         patched=patched,
+        refined=refined,
     )
 
 
@@ -451,6 +464,7 @@ def _enter(
     geometry: tuple[int, int, int],
     size: Size = DEFAULT,
     patched: tuple[bytes, bytes] | None = None,
+    refined: bool = False,
 ) -> Network:
     """Put a network into a folder and at the end of its manifest.
 
@@ -477,6 +491,7 @@ def _enter(
         training=training,
         size=size,
         patch_of=None if patched is None else hashlib.sha256(patched[0]).hexdigest(),
+        refined=refined,
     )
     folder.mkdir(parents=True, exist_ok=True)
     file = file_name(name, network.sha256)
