@@ -100,11 +100,11 @@ def test_any_number_of_threads_decodes_the_symbols_of_any_other(
 @of_each_metric
 @pytest.mark.parametrize("device", DEVICES)
 def test_what_pytorch_encodes_is_decoded(metric: Metric, device: str, odd: Picture) -> None:
-    h_s = network(metric, "h_s")
+    ours = Liu2018(metric=metric, effort=PLAIN).encode(odd, 85)
+    h_s = store.by_id(cmr.header(ours).network)
     data = encoded_by_torch(odd, 85, h_s, device)
     module = integer.from_onnx(h_s.load()).to(device)
     found = assert_decoded_alike({device: data}, module)[device]
-    ours = Liu2018(metric=metric, effort=PLAIN).encode(odd, 85)
     assert_same_but_for_ties(found, symbols(ours))
 
 
