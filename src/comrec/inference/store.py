@@ -214,9 +214,12 @@ def find(
         refined: whether latents are; otherwise networks that are for these are left out.
     """
     job = (family, variant, role, up, down, size)
-    fitting = [n for n in networks() if (n.family, n.variant, n.role, n.up, n.down, n.size) == job]
-    usable = [n for n in fitting if refined or not n.refined]
-    return usable[-1] if usable else None
+    fitting = [
+        n
+        for n in networks()
+        if (n.family, n.variant, n.role, n.up, n.down, n.size) == job and (refined or not n.refined)
+    ]
+    return fitting[-1] if fitting else None
 
 
 def serving(

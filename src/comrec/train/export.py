@@ -345,7 +345,8 @@ def write_synthesis(
                 enter_learned(folder, recipe, training, "gradient", channels, data, decoder)
             )
     told = {network.role: network.id for network in made} | _told(tables)
-    refined = g_s is not None or start.h_s.refined
+    # Encoders refine nothing where there is no gradient.
+    refined = start.h_s.refined or (g_s is not None and start.gradient is not None)
     return [*made, _naming(folder, recipe, training, start.h_s, told, refined=refined)]
 
 
