@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from PIL import Image
@@ -19,6 +20,7 @@ from comrec.picture import Picture
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
 
+Found = TypeVar("Found")
 FILES = 36
 CODEC = ["-c", "comrec-jpeg:effort=3", "--quiet"]
 COMREC = [sys.executable, "-c", "import sys; from comrec.cli import main; sys.exit(main())"]
@@ -74,16 +76,18 @@ def processes(session: int) -> dict[int, str]:
     return found
 
 
-def busy(session: int) -> Iterator[int]:
-    """Workers of a session that have a task."""
-    return (number for number, what in processes(session).items() if "_Actor.do" in what)
-
-
-def until(condition: Callable[[], bool]) -> None:
+def until(condition: Callable[[], Found]) -> Found:
+    """What a condition gives, once that is true."""
     end = time.monotonic() + 120
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < end
         time.sleep(0.02)
+    return found
+
+
+def busy(session: int) -> int:
+    """A worker of a session that has a task, as soon as there is one: between tasks none has."""
+    return until(lambda: [n for n, what in processes(session).items() if "_Actor.do" in what])[0]
 
 
 def started(folder: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -105,15 +109,15 @@ def test_lost_workers_and_machines_lose_nothing(folder: Path) -> None:
         assert machines.stdin is not None
         assert machines.stdout is not None
         address = machines.stdout.readline().strip()
-        run = started(folder, "--address", address, "--json", "report.json")
-        os.kill(next(busy(machines.pid)), signal.SIGKILL)
-        count = len(made(folder / "out"))
-        until(lambda: run.poll() is not None or len(made(folder / "out")) > count + 6)
-        machines.stdin.write("\n")
-        machines.stdin.flush()
-        assert machines.stdout.readline() == "removed\n"
-        assert len(made(folder / "out")) < FILES
-        assert run.communicate() == ("", "")
+        with started(folder, "--address", address, "--json", "report.json") as run:
+            os.kill(busy(machines.pid), signal.SIGKILL)
+            count = len(made(folder / "out"))
+            until(lambda: run.poll() is not None or len(made(folder / "out")) > count + 6)
+            machines.stdin.write("\n")
+            machines.stdin.flush()
+            assert machines.stdout.readline() == "removed\n"
+            assert len(made(folder / "out")) < FILES
+            assert run.communicate() == ("", "")
         assert run.returncode == 0
         machines.communicate("\n")
     facts = json.loads((folder / "report.json").read_text())
@@ -122,9 +126,9 @@ def test_lost_workers_and_machines_lose_nothing(folder: Path) -> None:
 
 
 def test_an_interrupt_leaves_no_process(folder: Path) -> None:
-    run = started(folder)
-    os.killpg(run.pid, signal.SIGINT)  # as Ctrl-C does
-    _, err = run.communicate()
+    with started(folder) as run:
+        os.killpg(run.pid, signal.SIGINT)  # as Ctrl-C does
+        _, err = run.communicate()
     told, last = err.splitlines()
     assert told.endswith(f"of {FILES} files are done; the same command does the others")
     assert (last, run.returncode) == ("comrec: interrupted", 130)
