@@ -85,7 +85,7 @@ def test_sizes_are_met_without_running_networks_for_them(
             # comrec-jpegxl tries sizes of the JPEG file whose coefficients fill the budget.
             sizes = 3 if codec_id == "comrec-jpegxl" else 1
             assert runs["com"] <= sizes
-            assert runs["rec"] <= 17 * sizes  # three a file, five files, and those without rounds
+            assert runs["rec"] <= 18 * sizes  # four a file, four files, and two without rounds
         assert coder.decode(met.point.data).width == small.width
     runs.clear()
     with pytest.raises(TargetError, match=f"{codec_id}'s smallest file .* bytes"):
@@ -101,7 +101,7 @@ def test_sizes_are_filled_with_improved_coefficients_too(
     coder = codec.get("comrec-jpeg", tune=tune)
     met = targets.encode(coder, photo, Target("size", budget))
     assert 0.975 * budget <= met.value <= budget
-    assert runs["rec"] <= 16  # three a file, and few files
+    assert runs["rec"] <= 18  # four a file, and few files
 
 
 @pytest.mark.parametrize("codec_id", [name for name in NETWORKS if name.startswith("comrec-")])

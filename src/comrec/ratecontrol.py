@@ -25,6 +25,7 @@ TOLERANCE = 0.02
 # Priors of the first encodes, from validation photographs and all codecs.
 _BPP = 0.4  # at quality 50
 LOG_BYTES = 0.035  # slope of the natural logarithm of bytes per quality step of 1
+_DRIFT = LOG_BYTES / 2  # of an estimate's logarithm, at most
 _DECIBELS = 0.15  # slope of PSNR, or of -10 log10(1 - similarity)
 
 Guess = Callable[[dict[float, float], float], float]
@@ -168,7 +169,8 @@ class QualitySearch:
         """The quality at which a file is expected to have a size, by estimates and by files made.
 
         Estimates tell the ratio of two files' sizes well: that of the nearest file made is exact.
-        Before the first file, ``start`` is better than an estimate alone.
+        How this error drifts is known once two files are made. Before the first, ``start`` is
+        better than an estimate alone.
         """
         estimate = self._estimate
         assert estimate is not None
@@ -183,11 +185,18 @@ class QualitySearch:
             if not known and start is not None:
                 return start
             wanted = math.log(limit) + aim
-            if known:
-                nearest = min(known, key=lambda quality: abs(known[quality] - aim))
-                wanted = logarithm(nearest) + aim - known[nearest]
+            errors = {q: math.log(limit) + known[q] - logarithm(q) for q in known}
+            nearest, *others = sorted(known, key=lambda q: abs(known[q] - aim)) or [0.0]
+            error, drift = errors.get(nearest, 0.0), 0.0
+            if others:
+                drift = (errors[others[0]] - error) / (others[0] - nearest)
+                drift = min(max(drift, -_DRIFT), _DRIFT)  # plateaus and jumps mislead
+
+            def expected(quality: float) -> float:
+                return logarithm(quality) + error + drift * (quality - nearest)
+
             # Files grow with quality, but for trifles.
-            return grid[min(bisect_left(grid, wanted, key=logarithm), len(grid) - 1)]
+            return grid[min(bisect_left(grid, wanted, key=expected), len(grid) - 1)]
 
         return guess
 

@@ -10,7 +10,7 @@ where squared errors are weighted by the picture's importance, if it has one.
 Each round codes, decodes and applies RecCNN, as comrec will; moves the targets by what is missing
 in the coefficients T of the result,
 
-    c + (T(original) - T(shown)) / kappa
+    c + m / kappa,    m = T(original) - T(shown), and a share of the m of the round before
 
 and quantises them by the trellis. This takes the derivative of RecCNN for the identity. With the
 true one, by reverse mode through the network, a round costs several times as much and gains less.
@@ -18,6 +18,7 @@ true one, by reverse mode through the network, a round costs several times as mu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
@@ -27,11 +28,19 @@ from comrec.jpegtuning.encoder import Band, Encoder, Float, Levels
 from comrec.jpegtuning.tuned import TunedEncoder
 from comrec.picture import Pixels
 
-_CURVATURE = np.float32(0.85)
-"""Kappa. On validation photographs 0.8 to 0.9 is best, 1.5 much worse: steps that are too short
-are undone by rounding."""
-_MOMENTUM = np.float32(0.1)
-"""Share of the last step that is repeated (heavy ball)."""
+_FIRST = 0.8
+"""Kappa of the first round."""
+_LEAST, _SLOPE, _MOST = 0.63, 1.5, 0.95
+"""Kappa of the others: the least, and how it increases with the logarithm of the file's growth.
+RecCNN passes on .65 to .85 of a change of coefficients. Where files grow much, it hides grain and
+texture that cost more than they are worth."""
+_LAST = 0.08
+"""Kappa is so much larger in the last round, after which nothing takes back what is too much."""
+_MOMENTUM = np.float32(0.12)
+"""Share of what was missing a round before."""
+_PRICE = 0.62
+"""Of bits in J, relative to the trellis's lambda: RecCNN hides a part of every error, so that a
+bit buys less after it. On photographs finer tables buy errors at .5 to .9."""
 
 
 class AwareEncoder:
@@ -50,25 +59,27 @@ class AwareEncoder:
         self._shown = shown
         self._rounds = rounds
 
-    def estimate(self, quality: float) -> float:
-        """See `comrec.ratecontrol.Estimating`."""
-        return self._encoder.estimate(quality)
-
     def __call__(self, quality: float) -> bytes:
         """The file of least J of all rounds."""
         encoder = self._encoder.at(quality)
         levels = encoder.quantise(encoder.coefficients, quality)
         best, least = b"", np.inf
-        before: Levels | None = None
+        sizes: list[int] = []
+        before: Iterable[Band] | None = None
         for left in range(self._rounds, -1, -1):
             data = encoder.write(levels, quality)
             missing = encoder.held(partial(_missing, encoder, self._shown(data)))
-            cost = _error(encoder, missing) + encoder.lmbda(quality) * 8 * len(data)
+            price = _PRICE * encoder.lmbda(quality)
+            cost = _error(encoder, missing) + price * 8 * len(data)
             if cost < least:
                 best, least = data, cost
             if left:
-                targets = partial(_targets, missing, levels, before, encoder.steps(quality))
-                before, levels = levels, encoder.quantise(encoder.held(targets), quality)
+                sizes.append(len(data))
+                kappa = _kappa(sizes) + _LAST * (left == 1)
+                steps = encoder.steps(quality)
+                targets = partial(_targets, levels, steps, missing, before, kappa)
+                levels = encoder.quantise(encoder.held(targets), quality)
+                before = missing
                 del targets
             del missing  # large, as targets are
         return best
@@ -81,24 +92,32 @@ def _missing(encoder: Encoder, shown: Pixels) -> Iterator[Band]:
         yield rows, [a - b for a, b in zip(ours, theirs, strict=True)]
 
 
+def _kappa(sizes: list[int]) -> float:
+    """Of a round, by the bytes of the files before it."""
+    if len(sizes) == 1:
+        return _FIRST
+    return min(max(_LEAST, _LEAST + _SLOPE * math.log(sizes[-1] / sizes[0])), _MOST)
+
+
 def _targets(
-    missing: Iterable[Band], levels: Levels, before: Levels | None, steps: list[Float]
+    levels: Levels,
+    steps: list[Float],
+    missing: Iterable[Band],
+    before: Iterable[Band] | None,
+    kappa: float,
 ) -> Iterator[Band]:
     """The coefficients that the next round quantises.
 
     Args:
-        levels: of the file.
-        before: of the round before.
+        levels, steps: of the file.
+        before: what was missing a round before.
     """
-    for rows, parts in missing:
-        targets = []
-        for i, (part, step) in enumerate(zip(parts, steps, strict=True)):
-            value = levels[i][rows[i]] * step
-            target = value + part / _CURVATURE
-            if before is not None:
-                target += _MOMENTUM * (value - before[i][rows[i]] * step)
-            targets.append(target)
-        yield rows, targets
+    pairs = zip(missing, missing if before is None else before, strict=True)
+    share = np.float32(0) if before is None else _MOMENTUM
+    for (rows, parts), (_, earlier) in pairs:
+        values = [of_one[rows[i]] * steps[i] for i, of_one in enumerate(levels)]
+        each = zip(values, parts, earlier, strict=True)
+        yield rows, [value + (part + share * old) / np.float32(kappa) for value, part, old in each]
 
 
 def _error(encoder: Encoder, missing: Iterable[Band]) -> float:

@@ -5,6 +5,7 @@ Each standard file is made once and decoded once, whatever is asked of it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,7 +21,14 @@ from comrec.formats.mark import SIZE as MARK_SIZE
 from comrec.inference import store
 from comrec.inference.store import Network, Size
 from comrec.picture import Picture
-from comrec.ratecontrol import TOLERANCE, Estimating, OperatingPoint, QualitySearch, too_small
+from comrec.ratecontrol import (
+    LOG_BYTES,
+    TOLERANCE,
+    Estimating,
+    OperatingPoint,
+    QualitySearch,
+    too_small,
+)
 from comrec.sandwich import conditions, marked
 from comrec.sandwich.reconstruct import apply, reconstruct
 
@@ -33,10 +41,11 @@ HALF_BELOW = {"bpg": 16, "heic": 16}
 """Quality from which ``auto`` does not try scale 1/2, 40 where nothing stands here: it has lost by
 then on every photograph."""
 
-_IMPROVED = 1.05
-"""Bytes of an improved file relative to the one that is not, roughly: 1.02 to 1.1."""
+_IMPROVED = {"jpeg": 1.12}
+"""Bytes of an improved file relative to the one that is not, roughly; 1.05 where nothing stands
+here."""
 
-_IMPROVED_FILES = 5
+_IMPROVED_FILES = 4
 """At most so many are made for a given size: their sizes need not be monotone."""
 
 HALF_FINER = 25
@@ -108,7 +117,7 @@ class Sources:
             self.unmarked = self._once(plain.encoder(replace(picture, importance=None)))
         self._compact: dict[float, Encode] = {}
         full = encode if self._filtered else improved(encode, self)
-        self.full = self.rough if full is encode else self._once(full)
+        self.full = self.rough if full is encode else self._once(full, self._rough_size)
 
     @property
     def encodes(self) -> int:
@@ -144,10 +153,21 @@ class Sources:
             self._compact[quality] = self._once(self._compact_payload.encoder(picture))
         return self._compact[quality]
 
-    def _once(self, encode: Encode) -> Once:
+    def _once(self, encode: Encode, estimate: Callable[[float], float] | None = None) -> Once:
         files: dict[float, bytes] = {}
         self._made.append(files)
-        return _Estimated(encode, files) if isinstance(encode, Estimating) else Once(encode, files)
+        if isinstance(encode, Estimating):
+            estimate = encode.estimate
+        return Once(encode, files) if estimate is None else _Estimated(encode, files, estimate)
+
+    def _rough_size(self, quality: float) -> float:
+        """Bytes of a file without rounds, between those made."""
+        if not self.rough.files:
+            self.rough(quality)
+        qualities, files = zip(*sorted(self.rough.files.items()), strict=True)
+        sizes = np.log([len(data) for data in files])
+        beyond = quality - min(max(quality, qualities[0]), qualities[-1])
+        return math.exp(np.interp(quality, qualities, sizes) + LOG_BYTES * beyond)
 
     def decoded(self, data: bytes) -> Picture:
         """The picture, without metadata, of a standard file that was made here."""
@@ -206,11 +226,13 @@ class Once:
 
 
 class _Estimated(Once):
-    """The same of one that estimates sizes."""
+    """The same with estimates of sizes (`comrec.ratecontrol.Estimating`)."""
 
-    def __init__(self, encode: Estimating, files: dict[float, bytes]) -> None:
+    def __init__(
+        self, encode: Encode, files: dict[float, bytes], estimate: Callable[[float], float]
+    ) -> None:
         super().__init__(encode, files)
-        self.estimate = encode.estimate
+        self.estimate = estimate
 
 
 class Contest:
@@ -267,7 +289,8 @@ class Contest:
         first = None if point is None else self._marked(point, scale=1)
         if point is not None and self._rough is not self._full:
             # Each improved file takes several runs of the network: few are made.
-            start = self._rough.expected(round(payload / _IMPROVED))
+            growth = _IMPROVED.get(self._sources.base, 1.05)
+            start = self._rough.expected(round(payload / growth))
             improved = self._full.largest_within(
                 payload, start, tolerance=tolerance, tries=_IMPROVED_FILES
             )

@@ -22,6 +22,8 @@ _BEFORE_NETWORK: dict[Tune, tunings.Tune] = {
     "psnr": "network",
 }
 
+_ROUNDS = {6: 2, 7: 3, 8: 4, 9: 6, 10: 8}
+"""By effort (`ComrecJpeg.rounds`); none below."""
 
 EFFORT = "from 6 up coefficients descend on the error after the network"
 """What the option does."""
@@ -62,6 +64,10 @@ class ComrecJpeg(ComrecSubsampled):
     def payload(self) -> TunedJpeg:
         tune = _BEFORE_NETWORK[self.tune]
         return TunedJpeg(effort=self.effort, tune=tune, subsampling=self.subsampling)
+
+    @property
+    def rounds(self) -> int:
+        return _ROUNDS.get(self.effort, 0)
 
     @property
     def compact_payload(self) -> Codec:

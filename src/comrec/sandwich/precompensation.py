@@ -21,7 +21,6 @@ from comrec import fidelity
 from comrec.blocks import RGB_TO_YCC
 from comrec.formats import coding
 from comrec.picture import Picture, Pixels
-from comrec.ratecontrol import LOG_BYTES
 from comrec.sandwich.contest import Sources
 
 _DOUBLING = 3.0
@@ -75,16 +74,6 @@ class Precompensating:
                 coded = coded.with_pixels(self._moved(coded.pixels, shown, shares))
                 data = self._sources.payload.encode(coded, quality)
         return best
-
-    def estimate(self, quality: float) -> float:
-        """See `comrec.ratecontrol.Estimating`: the size without rounds, between files made."""
-        rough = self._sources.rough
-        if not rough.files:
-            rough(quality)
-        qualities, files = zip(*sorted(rough.files.items()), strict=True)
-        sizes = np.log([len(data) for data in files])
-        beyond = quality - min(max(quality, qualities[0]), qualities[-1])
-        return math.exp(np.interp(quality, qualities, sizes) + LOG_BYTES * beyond)
 
     def _moved(self, coded: Pixels, shown: Picture, shares: _Shares) -> Pixels:
         """What the next round codes."""
