@@ -114,10 +114,14 @@ def _targets(
     """
     pairs = zip(missing, missing if before is None else before, strict=True)
     share = np.float32(0) if before is None else _MOMENTUM
+    length = np.float32(1 / kappa)
     for (rows, parts), (_, earlier) in pairs:
-        values = [of_one[rows[i]] * steps[i] for i, of_one in enumerate(levels)]
-        each = zip(values, parts, earlier, strict=True)
-        yield rows, [value + (part + share * old) / np.float32(kappa) for value, part, old in each]
+        targets = []
+        for i, (part, old) in enumerate(zip(parts, earlier, strict=True)):
+            target: Float = levels[i][rows[i]] * steps[i]
+            target += (part + share * old) * length
+            targets.append(target)
+        yield rows, targets
 
 
 def _error(encoder: Encoder, missing: Iterable[Band]) -> float:
