@@ -126,8 +126,12 @@ def in_full(page: Page, data: bytes) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(found)))
 
 
-def check_equal(page: Page, data: bytes) -> None:
-    """comrec.js gives what Python gives, to one grey level."""
+def check_equal(page: Page, data: bytes, most: int = 1, mean: float = 0.001) -> None:
+    """comrec.js gives what Python gives, but for one grey level in one of a thousand samples.
+
+    Args:
+        most, mean: other differences that are allowed.
+    """
     theirs = expected(data)
     ours = in_full(page, data)
     assert (ours.mode, ours.size) == (theirs.mode, theirs.size)
@@ -136,7 +140,9 @@ def check_equal(page: Page, data: bytes) -> None:
         # Chromium 156 takes the alpha of AVIF for 16..235, though its header says 0..255.
         assert files.parse(data).format == "avif"
         wanted[..., 3] = np.clip(np.rint((wanted[..., 3] - 16) * (255 / 219)), 0, 255)
-    assert np.abs(found - wanted).max() <= 1
+    difference = np.abs(found - wanted)
+    assert difference.max() <= most
+    assert difference.mean() <= mean
 
 
 def expected(data: bytes) -> Image.Image:
@@ -158,7 +164,9 @@ def file_of(picture: Picture, codec: str = "jpeg", quality: float = 30) -> bytes
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_golden_files(blank: Page, path: Path) -> None:
-    check_equal(blank, path.read_bytes())
+    # Rounding in the head of earlier networks in 8 bits makes a tenth of all samples differ.
+    exact = "exact" in path.name
+    check_equal(blank, path.read_bytes(), most=1 if exact else 2, mean=0.001 if exact else 0.1)
 
 
 @pytest.mark.parametrize("codec", ["jpeg:subsampling=4:4:4", "jpeg:subsampling=4:2:0", "avif"])

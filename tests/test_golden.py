@@ -39,5 +39,6 @@ def test_golden_file_decodes_as_it_did(path: Path) -> None:
         assert decoded.size == picture.size
         difference = np.abs(np.asarray(decoded, np.int16) - np.asarray(picture, np.int16))
     # Floating point may move a sample by one level; decoders of the standards by one more.
-    assert difference.max() <= 2
-    assert difference.mean() < 0.1
+    exact = "exact" in path.name  # networks whose head no runtime rounds
+    assert difference.max() <= (1 if exact else 2)
+    assert difference.mean() <= (0.001 if exact else 0.1)

@@ -28,7 +28,7 @@ from comrec.train.families import FAMILIES
 
 Array = NDArray[Any]
 
-CONDITIONS = torch.tensor([0.3]), torch.tensor([1.0])
+CONDITIONS = torch.tensor([0.4]), torch.tensor([1.0])  # of whole levels: 102 and 255
 
 
 def trained(kind: type[nn.Module] = networks.ComrecRec1) -> nn.Module:
@@ -141,6 +141,34 @@ def test_all_kernels_give_the_integers_of_the_graph(photo: Picture) -> None:
         stream = stream + (rows.astype(np.float32) - 128) * step
     assert hidden.min() == 255  # the test says something
     assert len(np.unique(change)) > 2
+
+
+@pytest.mark.parametrize("kind", [networks.ComrecRec1, networks.ComrecRec2])
+def test_no_runtime_rounds_the_sums_of_the_head(kind: type[nn.Module], photo: Picture) -> None:
+    """They are those of float64, so their order does not matter."""
+    module = trained(kind)
+    picture = tensor(photo.pixels[:48, :64])
+    made = in_8_bits(module, picture)
+    data = export.to_onnx(made, conditioned=True, channels=3)
+    model = onnx.load_from_string(data)
+    head = next(node for node in model.graph.node if "body.head.bias" in node.input)
+    value = helper.make_tensor_value_info(head.output[0], TensorProto.FLOAT, None)
+    given = helper.make_tensor_value_info(head.input[0], TensorProto.FLOAT, None)
+    model.graph.output.extend([given, value])
+    _, levels_given, sums = run(model.SerializeToString(), picture, given.name, value.name)
+    assert np.array_equal(levels_given, np.rint(levels_given))
+    stored = storage.weights_of(data)
+    exact = F.conv2d(
+        torch.from_numpy(levels_given).double(),
+        stored["body.head.weight.per_level"].double(),
+        stored["body.head.bias"].double(),
+        padding=1,
+    )
+    assert np.array_equal(sums, exact.numpy())
+    assert isinstance(made.body, networks.Body)
+    with torch.no_grad():
+        trained_for = made.body.head(torch.from_numpy(levels_given / 255)).numpy()
+    assert np.abs(trained_for - sums).max() < 0.005 * np.abs(trained_for).max()
 
 
 def convolved(

@@ -15,7 +15,7 @@ before.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -46,7 +46,7 @@ _REFINED = 0.87
 _PROBED = 0.4
 """Of each side: the part of a picture on which that is measured, within 3 %."""
 _AIM, _FILLED = 0.975, 0.94
-"""What parts of the budget a search for a size aims at, and is content with."""
+"""What parts of the budget a search for a size aims at first, and is content with."""
 _REFINEMENTS = 4
 """At most, in a search for a size; one nearly always."""
 
@@ -131,25 +131,16 @@ class Liu2018(Codec):
             return plain.within(budget, self.id, tolerance)
         near = plain.largest_within(round(budget / _REFINED), tolerance=0.1)
         ratio = self._refined_part(picture, 0.0 if near is None else near.quality)
-        refined: dict[float, bytes] = {}
-        for _ in range(_REFINEMENTS):
-            quality = plain.expected(max(1, round(_AIM * budget / ratio)))
-            if quality in refined:
-                break
-            refined[quality] = encoder.encode(quality, self.steps)
-            size = len(refined[quality])
-            if _FILLED * budget <= size <= budget:
-                break
-            ratio *= size / (_AIM * budget)
-        fitting = [quality for quality, data in refined.items() if len(data) <= budget]
-        if not fitting:
-            smallest = min(plain.smallest, *map(len, refined.values()))
-            point = plain.largest_within(budget)
-            if point is None:
-                raise too_small(budget, self.id, smallest)
-            return point
-        best = max(fitting)
-        return OperatingPoint(refined[best], best, plain.encodes + len(refined))
+        start = plain.expected(max(1, round(_AIM * budget / ratio)))
+        refined = QualitySearch(
+            lambda quality: encoder.encode(quality, self.steps), self.quality_step, pixels
+        )
+        point = refined.largest_within(
+            budget, start, tolerance=1 - _FILLED, tries=_REFINEMENTS
+        ) or plain.largest_within(budget)
+        if point is None:
+            raise too_small(budget, self.id, min(plain.smallest, refined.smallest))
+        return replace(point, encodes=plain.encodes + refined.encodes)
 
     def _refined_part(self, picture: Picture, quality: float) -> float:
         """Bytes after refinement relative to before, of the middle of a picture."""

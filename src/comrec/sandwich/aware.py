@@ -21,6 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import repeat
 
 import numpy as np
 
@@ -110,16 +111,15 @@ def _targets(
 
     Args:
         levels, steps: of the file.
-        before: what was missing a round before.
+        before: what was missing a round before; None in the first.
     """
-    pairs = zip(missing, missing if before is None else before, strict=True)
-    share = np.float32(0) if before is None else _MOMENTUM
     length = np.float32(1 / kappa)
-    for (rows, parts), (_, earlier) in pairs:
+    earlier = repeat(None) if before is None else before
+    for (rows, parts), old in zip(missing, earlier, strict=False):
         targets = []
-        for i, (part, old) in enumerate(zip(parts, earlier, strict=True)):
+        for i, part in enumerate(parts):
             target: Float = levels[i][rows[i]] * steps[i]
-            target += (part + share * old) * length
+            target += (part if old is None else part + _MOMENTUM * old[1][i]) * length
             targets.append(target)
         yield rows, targets
 

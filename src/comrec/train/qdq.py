@@ -2,6 +2,10 @@
 
 QuantizeLinear and DequantizeLinear stand around each convolution of the blocks (QDQ), which ONNX
 Runtime fuses into integer kernels.
+
+The head before them, in floating point, sums whole grey levels times weights on a grid so coarse
+that no sum is rounded. So all runtimes give the blocks the same values: else one activation that
+is rounded the other way would change others in each block, until a tenth of all samples differ.
 """
 
 from __future__ import annotations
@@ -21,6 +25,9 @@ from comrec.train.quantised import SIGNED, WEIGHT_LIMIT, Blocks, convolutions, w
 _ROWS, _PLANES = (0, 2, 3, 1), (0, 3, 1, 2)
 """To channels last, and back."""
 _CONV = {"kernel_shape": (3, 3), "pads": (1, 1, 1, 1)}
+_LEVELS = 255  # of what the head is given, in 0..1
+_MANTISSA = 24  # bits of a float32
+_PER_LEVEL = ".per_level"  # in the name of the head's weights, which are for whole levels
 
 
 def to_qdq(model: onnx.ModelProto, module: nn.Module) -> None:
@@ -29,9 +36,34 @@ def to_qdq(model: onnx.ModelProto, module: nn.Module) -> None:
     Args:
         model: exported from ``module``; changed in place.
     """
-    for name, blocks in module.named_modules():
-        if isinstance(blocks, Blocks):
-            _in_integers(model.graph, name, blocks)
+    for name, body in module.named_modules():
+        if isinstance(getattr(body, "blocks", None), Blocks):
+            _make_exact(model.graph, f"{name}.head")
+            _in_integers(model.graph, f"{name}.blocks", body.blocks)
+
+
+def _make_exact(graph: onnx.GraphProto, name: str) -> None:
+    """Make a convolution of values in 0..1 one of whole levels, whose sums are not rounded."""
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    at, conv = next((p, n) for p, n in enumerate(graph.node) if f"{name}.weight" in n.input)
+    weight, bias = (constants[f"{name}.{part}"] for part in ("weight", "bias"))
+    values = numpy_helper.to_array(weight).astype(np.float64) / _LEVELS
+    offsets = numpy_helper.to_array(bias).astype(np.float64)
+    sums = _LEVELS * np.abs(values).sum((1, 2, 3)) + np.abs(offsets)
+    # Twice the largest sum has room: rounding to the grid may enlarge it.
+    grid = np.exp2(np.ceil(np.log2(sums)) + 1 - _MANTISSA)
+    column = grid.reshape(-1, 1, 1, 1)
+    weight.CopyFrom(_float(np.rint(values / column) * column, f"{name}.weight{_PER_LEVEL}"))
+    bias.CopyFrom(_float(np.rint(offsets / grid) * grid, bias.name))
+    made = _Nodes()
+    scaled = made.node("Mul", conv.input[0], made.constant(f"{name}.levels", np.float32(_LEVELS)))
+    conv.input[0], conv.input[1] = made.node("Round", scaled), weight.name
+    replace(graph.node, [*graph.node[:at], *made.nodes, *graph.node[at:]])
+    graph.initializer.extend(made.constants)
+
+
+def _float(values: NDArray[np.float64], name: str) -> onnx.TensorProto:
+    return numpy_helper.from_array(values.astype(np.float32), name)
 
 
 def _in_integers(graph: onnx.GraphProto, name: str, blocks: Blocks) -> None:
@@ -124,9 +156,13 @@ def replace(old: Any, new: Iterable[Any]) -> None:
 
 
 def parameters(graph: onnx.GraphProto) -> dict[str, NDArray[np.float32]]:
-    """The weights and biases that a QDQ graph stores as integers, by their PyTorch names."""
+    """The weights and biases that a QDQ graph stores otherwise, by their PyTorch names."""
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    found = {}
+    found = {
+        name.split(_PER_LEVEL)[0]: np.float32(_LEVELS) * values
+        for name, values in constants.items()
+        if _PER_LEVEL in name
+    }
     for node in graph.node:
         if node.op_type == "DequantizeLinear" and node.input[0] in constants:
             values, steps = (constants[name] for name in node.input[:2])
