@@ -7,6 +7,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from comrec.errors import MissingExtraError
 from comrec.formats import cmr
 from comrec.measure.curves import Curve
@@ -71,21 +73,22 @@ class Line:
 def line(variant: Variant, points: Curve, order: int) -> Line:
     """The line of a measured curve. The colour is that of the base codec.
 
-    Solid: comrec and learned codecs. Dashed: standard codecs (dash-dotted with options, and with
-    markers). Dotted: jiang2017.
+    Solid: comrec and learned codecs. Dashed: standard codecs (dash-dotted with options). Dotted:
+    jiang2017. With options, markers as well.
 
     Args:
         order: index among all variants; it selects the colour of codecs without one of their own,
             and the marker of codecs with options.
     """
     colour = _COLOURS.get(variant.base, _MORE_COLOURS[order % len(_MORE_COLOURS)])
-    width, marker = 1.6, ""
+    optioned = variant.label != variant.codec.id
+    width, marker = 1.6, _MARKERS[order % len(_MARKERS)] if optioned else ""
     if isinstance(variant.codec, Comrec):
         style, width = "-", 2.0
     elif isinstance(variant.codec, Jiang2017):
         style = ":"
-    elif variant.label != variant.codec.id:
-        style, marker = "-.", _MARKERS[order % len(_MARKERS)]
+    elif optioned:
+        style = "-."
     else:
         style = "-" if variant.codec.container == cmr.FORMAT else "--"
     return Line(variant.label, points, colour, style, width, marker)
@@ -160,8 +163,12 @@ def plotted(
 
 
 def _limits(lines: Sequence[Line], most: float) -> tuple[float, float]:
-    """Range of the axis of the metric: whole numbers around the points at the plotted rates, from
-    0: SSIMULACRA2 goes far below for pictures that nobody would keep.
+    """Range of the axis of the metric: whole numbers around what is plotted, from 0: SSIMULACRA2
+    goes far below for pictures that nobody would keep.
     """
     shown = [value for one in lines for rate, value in one.points if rate <= most]
+    for points in (sorted(one.points) for one in lines):
+        if points and points[0][0] <= most <= points[-1][0]:
+            rates, values = np.array(points).T
+            shown.append(float(np.interp(most, rates, values)))
     return (max(0, math.floor(min(shown))), math.ceil(max(shown))) if shown else (0.0, 1.0)
