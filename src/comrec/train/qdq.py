@@ -50,8 +50,8 @@ def _make_exact(graph: onnx.GraphProto, name: str) -> None:
     values = numpy_helper.to_array(weight).astype(np.float64) / _LEVELS
     offsets = numpy_helper.to_array(bias).astype(np.float64)
     sums = _LEVELS * np.abs(values).sum((1, 2, 3)) + np.abs(offsets)
-    # Twice the largest sum has room: rounding to the grid may enlarge it.
-    grid = np.exp2(np.ceil(np.log2(sums)) + 1 - _MANTISSA)
+    # Twice the largest sum has room: rounding to the grid may enlarge it. A channel may be silent.
+    grid = np.exp2(np.ceil(np.log2(sums.clip(1e-6))) + 1 - _MANTISSA)
     column = grid.reshape(-1, 1, 1, 1)
     weight.CopyFrom(_float(np.rint(values / column) * column, f"{name}.weight{_PER_LEVEL}"))
     bias.CopyFrom(_float(np.rint(offsets / grid) * grid, bias.name))
