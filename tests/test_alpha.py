@@ -75,7 +75,7 @@ def test_what_is_hidden_costs_no_bytes_and_does_not_hinder_a_fidelity(
     met = targets.encode(coder, noisy, Target("psnr", 32))
     decoded = coder.decode(met.point.data)
     assert 32 <= met.value == fidelity.psnr(decoded, noisy)
-    assert visible_psnr(decoded, noisy) >= met.value
+    assert visible_psnr(decoded, noisy) >= met.value - 1e-9  # sums in another order
     for background in (0, 255):  # as people see it; all that is clear counts as perfect there
         error = np.mean((over(background, decoded) - over(background, noisy)) ** 2)
         assert 10 * math.log10(255**2 / error) >= 32

@@ -683,12 +683,12 @@ def test_improved_files_are_those_that_the_package_makes(
     photo: Picture, base: str, options: dict[str, str]
 ) -> None:
     own = codec.get(f"comrec-{base}", scale="1", **options)
-    viewed = comrec.decode(own.encode(photo, 35), plain=True)
+    viewed = comrec.decode(own.encode(photo, 45), plain=True)
     coder = codecs.RealCodec("comrec", base, 1, 10, 60, "improved", **options)
-    coded, condition = coder(photo.pixels, 0.5)
+    coded, condition = coder(photo.pixels, 0.7)
     assert np.array_equal(coded, np.asarray(viewed))
     assert condition[1] == (options.get("subsampling") == "4:4:4")
-    payload, _ = dataclasses.replace(coder, files="payload", tune="")(photo.pixels, 0.5)
+    payload, _ = dataclasses.replace(coder, files="payload", tune="")(photo.pixels, 0.7)
     assert not np.array_equal(coded, payload)
 
 

@@ -31,6 +31,7 @@ _DECIBELS = 0.15  # slope of PSNR, or of -10 log10(1 - similarity)
 Guess = Callable[[dict[float, float], float], float]
 """Excesses known so far by quality, and the excess aimed at, to the quality to try next."""
 
+_NEARLY = 0.97  # of a budget: files so large may be better than one of higher quality
 _SPARE = 3  # encodes allowed beyond those of plain bisection
 
 _log = logging.getLogger(__name__)
@@ -153,7 +154,8 @@ class QualitySearch:
 
     def contenders(self, budget: int, start: float | None = None) -> list[OperatingPoint]:
         """The files within ``budget`` bytes that may be the best: that of the highest quality, and
-        that of the highest whole quality, where fidelity is not monotone at finer steps.
+        those made at whole qualities that are nearly as large, or the highest of these. Neither
+        sizes nor fidelity need be monotone, least at finer steps.
 
         Args:
             start: first quality to try, if a good guess is known.
@@ -161,9 +163,11 @@ class QualitySearch:
         highest = self.largest_within(budget, start, thorough=True)
         if highest is None:
             return []
-        fitting = [q for q, data in self._files.items() if len(data) <= budget and q % 1 == 0]
-        whole = self.at(max(fitting)) if fitting else highest
-        return [highest] if whole.data == highest.data else [highest, whole]
+        whole = {q: data for q, data in self._files.items() if len(data) <= budget and q % 1 == 0}
+        best = max(whole, default=highest.quality)
+        near = [q for q, data in whole.items() if q == best or len(data) > _NEARLY * budget]
+        points = {self.at(q).data: self.at(q) for q in (highest.quality, *near)}
+        return list(points.values())
 
     def _guess(self, limit: float, grid: list[float], start: float | None) -> Guess:
         """The quality at which a file is expected to have a size, by estimates and by files made.
