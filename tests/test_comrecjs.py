@@ -35,6 +35,9 @@ FILES = [
     and path.name.startswith(("v1-comrec-", "v1-jiang"))
 ]
 
+EARLIER = {"deeper", "sums", "finer", "fast", "best", "improved", "twice"}
+"""How the files among these end whose networks have 8 bits, and heads that runtimes round."""
+
 Samples = NDArray[np.int16]
 
 _DRAW = """(bitmap) => {
@@ -165,8 +168,10 @@ def file_of(picture: Picture, codec: str = "jpeg", quality: float = 30) -> bytes
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_golden_files(blank: Page, path: Path) -> None:
     # Rounding in the head of earlier networks in 8 bits makes a tenth of all samples differ.
-    exact = "exact" in path.name
-    check_equal(blank, path.read_bytes(), most=1 if exact else 2, mean=0.001 if exact else 0.1)
+    if path.stem.rsplit("-", 1)[1] in EARLIER:
+        check_equal(blank, path.read_bytes(), most=2, mean=0.1)
+    else:
+        check_equal(blank, path.read_bytes())
 
 
 @pytest.mark.parametrize("codec", ["jpeg:subsampling=4:4:4", "jpeg:subsampling=4:2:0", "avif"])

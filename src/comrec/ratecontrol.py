@@ -166,8 +166,8 @@ class QualitySearch:
         whole = {q: data for q, data in self._files.items() if len(data) <= budget and q % 1 == 0}
         best = max(whole, default=highest.quality)
         near = [q for q, data in whole.items() if q == best or len(data) > _NEARLY * budget]
-        points = {self.at(q).data: self.at(q) for q in (highest.quality, *near)}
-        return list(points.values())
+        points = (highest, *map(self.at, near))
+        return list({point.data: point for point in points}.values())
 
     def _guess(self, limit: float, grid: list[float], start: float | None) -> Guess:
         """The quality at which a file is expected to have a size, by estimates and by files made.
