@@ -21,17 +21,18 @@ from comrec.cli import main
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
 
 STUCK = """
-import os, sys, time
+import os, sys, threading, time
 from comrec.cli import main
-name, calls = os.environ["STUCK"], 0
+name, calls, lock = os.environ["STUCK"], 0, threading.Lock()
 usual = getattr(os, name)
 def stuck(*given, **named):
     global calls
-    calls += not str(given[0]).endswith(".part") or name == "replace"
-    if calls == 4:
-        print("stuck", flush=True)
-        time.sleep(2 if name == "fsync" else 600)
-    return usual(*given, **named)
+    with lock:  # the calls before the fourth are complete
+        calls += not str(given[0]).endswith(".part") or name == "replace"
+        if calls == 4:
+            print("stuck", flush=True)
+            time.sleep(2 if name == "fsync" else 600)
+        return usual(*given, **named)
 setattr(os, name, stuck)
 sys.exit(main())
 """
