@@ -22,6 +22,7 @@ import pytest
 import skimage.data
 import torch
 import torch.nn.functional as F
+from degradations import halved, untouched
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
@@ -35,9 +36,10 @@ from comrec.inference import store, tiles
 from comrec.inference.store import Size
 from comrec.jpegtuning.tunings import TUNINGS
 from comrec.picture import Picture
-from comrec.train import codecs, export, networks, precision, proxy, storage
+from comrec.train import codecs, degradation, export, networks, precision, proxy, storage
 from comrec.train import recipe as recipes
-from comrec.train.data import PhotoStore, list_photos
+from comrec.train.data import PhotoStore, QualityBins, list_photos
+from comrec.train.degradation import Degradation
 from comrec.train.families import FAMILIES
 from comrec.train.loop import Schedule, Trainer
 from comrec.train.recipe import Recipe
@@ -590,27 +592,18 @@ def cut_out(target: Path, count: int, side: int = 128) -> Path:
     return target
 
 
-def untouched(pixels: Pixels, fraction: float) -> tuple[Pixels, list[float]]:
-    return pixels, [fraction, 0.0]
-
-
-def halved(pixels: Pixels, fraction: float) -> tuple[Pixels, list[float]]:
-    height, width, channels = pixels.shape
-    grouped = pixels.reshape(height // 2, 2, width // 2, 2, channels).astype(float)
-    return np.rint(grouped.mean((1, 3))).astype(np.uint8), [fraction, 0.0]
-
-
 def quiet(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
     return items
 
 
 @pytest.mark.parametrize(("degrade", "scale"), [(untouched, 1), (halved, 2)])
 def test_a_sample_pairs_each_crop_with_its_coded_version(
-    tmp_path: Path, degrade: Callable[[Pixels, float], tuple[Pixels, list[float]]], scale: int
+    tmp_path: Path, degrade: Degradation, scale: int
 ) -> None:
     photos = list_photos(cut_out(tmp_path / "in", 3))
     made = PhotoStore(tmp_path / "store", photos, "RGB", 32)
-    made.add_quality_bins("x", degrade, 2, scale, 1, quiet, lambda fraction: 1.0)
+    bins = QualityBins("x", degrade, 2, scale, lambda fraction: 1.0)
+    made.add_quality_bins([bins], 1, quiet)
     original, coded, conditions = made.sample(np.random.default_rng(0), 6, 32, scale)
     assert original.shape == (6, 3, 32, 32)
     assert coded.shape == (6, 3, 32 // scale, 32 // scale)
@@ -619,7 +612,7 @@ def test_a_sample_pairs_each_crop_with_its_coded_version(
     assert original.std() > 0.05
 
     again = PhotoStore(tmp_path / "store", photos, "RGB", 32)  # from the disk
-    again.add_quality_bins("x", degrade, 2, scale, 1, quiet, lambda fraction: 1.0)
+    again.add_quality_bins([bins], 1, quiet)
     same = again.sample(np.random.default_rng(0), 6, 32, scale)
     assert torch.equal(same[0], original)
     assert torch.equal(same[1], coded)
@@ -632,7 +625,7 @@ def test_a_sample_pairs_each_crop_with_its_coded_version(
         PhotoStore(tmp_path / "store", photos, "RGB", 1024)
     (tmp_path / "store" / "x-1of2.json").write_text("[0.1, ")
     with pytest.raises(DamagedFileError, match=r"x-1of2\.json"):
-        again.add_quality_bins("x", degrade, 2, scale, 1, quiet, lambda fraction: 1.0)
+        again.add_quality_bins([bins], 1, quiet)
     with (tmp_path / "store" / "original.u8").open("ab") as file:
         file.write(b"more")
     with pytest.raises(DamagedFileError, match=r"original\.u8"):
@@ -640,6 +633,30 @@ def test_a_sample_pairs_each_crop_with_its_coded_version(
     (tmp_path / "store" / "index.json").write_text("{")
     with pytest.raises(DamagedFileError, match=r"index\.json"):
         PhotoStore(tmp_path / "store", photos, "RGB", 32)
+
+
+def test_bins_that_are_missing_are_coded_again_and_no_other(tmp_path: Path) -> None:
+    photos = list_photos(cut_out(tmp_path / "in", 3))
+    added = [
+        QualityBins("x", untouched, 3, 1, lambda fraction: 1.0),
+        QualityBins("y", halved, 2, 2, lambda fraction: 1.0),
+    ]
+    store = tmp_path / "store"
+    PhotoStore(store, photos, "RGB", 32).add_quality_bins(added, 2, quiet)
+    whole = {path.name: path.read_bytes() for path in store.iterdir()}
+    for name in ("x-1of3", "y-0of2"):
+        (store / f"{name}.json").unlink()
+    told = []
+
+    def track(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
+        told.append((total, label))
+        return items
+
+    again = PhotoStore(store, photos, "RGB", 32)
+    again.add_quality_bins(added, 1, track)
+    assert told == [(3, "x-1of3"), (3, "y-0of2")]
+    assert len(again.bins) == 5
+    assert {path.name: path.read_bytes() for path in store.iterdir()} == whole
 
 
 @pytest.mark.parametrize("made", ["payload", "plain"])
@@ -659,9 +676,9 @@ def test_a_real_codecs_degradation_comes_with_the_condition_of_its_files(
     scale: int,
     channels: int,
     subsampling: str,
-    made: codecs.Files,
+    made: degradation.Files,
 ) -> None:
-    coder = codecs.RealCodec(family, base, scale, 10, 60, made, subsampling)
+    coder = degradation.RealCodec(family, base, scale, 10, 60, made, subsampling)
     pixels = photo.pixels[..., :channels]
     results = [coder(pixels, fraction) for fraction in (0.0, 1.0)]
     for coded, condition in results:
@@ -684,7 +701,7 @@ def test_improved_files_are_those_that_the_package_makes(
 ) -> None:
     own = codec.get(f"comrec-{base}", scale="1", **options)
     viewed = comrec.decode(own.encode(photo, 45), plain=True)
-    coder = codecs.RealCodec("comrec", base, 1, 10, 60, "improved", **options)
+    coder = degradation.RealCodec("comrec", base, 1, 10, 60, "improved", **options)
     coded, condition = coder(photo.pixels, 0.7)
     assert np.array_equal(coded, np.asarray(viewed))
     assert condition[1] == (options.get("subsampling") == "4:4:4")

@@ -1,87 +1,16 @@
-"""Real codecs inside the training loop and for the data made beforehand."""
+"""Real codecs inside the training loop."""
 
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
-from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from comrec import codec
 from comrec.codec import Codec
 from comrec.picture import Picture
-from comrec.sandwich import conditions
-from comrec.sandwich.base import Sandwich
-from comrec.train.families import FAMILIES
-
-Pixels = NDArray[np.uint8]
-
-Files = Literal["payload", "plain", "improved"]
-"""As the sandwich codec codes without rounds; as others use the standard codec; as the sandwich
-codec codes with rounds, by the package's RecCNN (`comrec.sandwich.ours.Comrec.improved`)."""
-
-
-@dataclass(frozen=True)
-class RealCodec:
-    """A real codec's degradation of a photograph: what RecCNN learns to undo.
-
-    Attributes:
-        family, base: name the sandwich codec, "FAMILY-BASE".
-        scale: 2 halves the picture first, through the package's ComCNN.
-        lowest, highest: range of the codec's quality.
-        files: how they are made; improved ones at scale 1.
-        subsampling: "4:2:0" or "4:4:4"; "" for codecs without that option.
-        tune: of improved files; "" for codecs without that option.
-    """
-
-    family: str
-    base: str
-    scale: int
-    lowest: float
-    highest: float
-    files: Files = "payload"
-    subsampling: str = ""
-    tune: str = ""
-
-    def __call__(self, pixels: Pixels, fraction: float) -> tuple[Pixels, list[float]]:
-        """Code and decode at a fraction 0..1 of the quality range.
-
-        Returns:
-            the decoded pixels and the condition that the networks will be given: quality and full
-            chroma, in 0..1.
-        """
-        picture = Picture(pixels if pixels.shape[2] == 3 else pixels[..., 0])
-        quality = self.lowest + fraction * (self.highest - self.lowest)
-        own = payload(self.family, self.base)
-        if self.scale == 2:
-            picture = FAMILIES[self.family].compact(own, picture, quality)
-        data = self._encoder(own).encode(picture, quality)
-        decoded = own.decode(data)
-        condition = conditions.from_file(self.base, data, quality)
-        coded = decoded.rgb if pixels.shape[2] == 3 else decoded.pixels[..., None]
-        return coded, [condition.quality / 100, float(condition.full_chroma)]
-
-    def _encoder(self, own: Codec) -> Codec:
-        given: dict[str, Any] = {"subsampling": self.subsampling} if self.subsampling else {}
-        if self.files == "improved":
-            if self.tune:
-                given["tune"] = self.tune
-            return codec.get(f"{self.family}-{self.base}", scale="1", **given)
-        if self.files == "plain":
-            return codec.parse(self.base, {"subsampling": "4:2:0"}, **given)
-        return codec.parse(str(own), **given)
-
-
-def payload(family: str, base: str) -> Codec:
-    """The standard codec inside a sandwich codec, with the options that it has there."""
-    sandwich = codec.get(f"{family}-{base}")
-    assert isinstance(sandwich, Sandwich)
-    return sandwich.payload
 
 
 def through_codec(coder: Codec, compact: Tensor, quality: float) -> tuple[Tensor, float]:

@@ -12,9 +12,11 @@ import io
 import json
 import os
 import zlib
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +30,8 @@ from comrec.batch import pool
 from comrec.batch.pool import Failure
 from comrec.errors import ComrecError, DamagedFileError, InputError, OptionError
 from comrec.pillow_io import open_image
+from comrec.train.degradation import Degradation, Degraded, Job, Pixels, degrade
 
-Pixels = NDArray[np.uint8]
-Degradation = Callable[[Pixels, float], tuple[Pixels, list[float]]]
-"""(H, W, C) uint8 and a fraction 0..1 of the quality range, to what the decoder returns,
-(H/s, W/s, C), and the two conditions 0..1 that the networks are given."""
 Track = Callable[[Iterable[Any], int, str], Iterable[Any]]
 """Wraps an iterable of known length in a labelled progress bar."""
 
@@ -76,24 +75,35 @@ def _load(path: Path, mode: str, patch: int, enlarged: float) -> Pixels:
     return np.ascontiguousarray(pixels[top : top + height, left : left + width])
 
 
-_Job = tuple[int, tuple[Pixels, float]]
+@dataclass(frozen=True)
+class QualityBins:
+    """What a store holds of each photograph beside the original.
+
+    Attributes:
+        name: tells these bins from others of the store.
+        count: of bins, each of which has every photograph once.
+        scale: how many times smaller the coded pictures' sides are.
+        weight: how often a bin is drawn, by its middle, as a fraction of the quality range.
+        channels: bytes of each pixel of what becomes of them; by default as of the originals.
+    """
+
+    name: str
+    degradation: Degradation
+    count: int
+    scale: int
+    weight: Callable[[float], float]
+    channels: int | None = None
 
 
-def _degrade_one(degrade: Degradation, job: _Job) -> tuple[Pixels, list[float]]:
-    return degrade(*job[1])
-
-
-def _coded(
-    degrade: Degradation, jobs: Iterable[_Job], workers: int
-) -> Generator[tuple[Pixels, list[float]]]:
+def _coded(jobs: Iterable[Job], workers: int) -> Generator[Degraded]:
     """What becomes of the pictures of numbered jobs, in their order."""
-    early: dict[int, tuple[Pixels, list[float]]] = {}
+    early: dict[int, Degraded] = {}
     wanted = 0
-    with closing(pool.run(partial(_degrade_one, degrade), jobs, workers)) as answers:
-        for (index, _), answer in answers:
+    with closing(pool.run(degrade, jobs, workers)) as answers:
+        for job, answer in answers:
             if isinstance(answer, Failure):
                 raise ComrecError(answer.message)
-            early[index] = answer
+            early[job.number] = answer
             while wanted in early:
                 yield early.pop(wanted)
                 wanted += 1
@@ -172,45 +182,48 @@ class PhotoStore:
         os.replace(part, self.folder / "original.u8")
         return shapes
 
-    def add_quality_bins(
-        self,
-        name: str,
-        degrade: Degradation,
-        count: int,
-        scale: int,
-        workers: int,
-        track: Track,
-        weight: Callable[[float], float],
-        channels: int | None = None,
-    ) -> None:
+    def add_quality_bins(self, added: list[QualityBins], workers: int, track: Track) -> None:
         """Code every photograph once per quality bin, in parallel; finished bins stay on disk.
 
-        Args:
-            name: tells these bins from others of the store.
-            count: of bins.
-            scale: how many times smaller the coded pictures' sides are.
-            weight: how often a bin is drawn, by its middle, as a fraction of the quality range.
-            channels: bytes of each pixel of what becomes of them; by default as of the originals.
+        One pool of processes does all bins: starting one takes seconds.
         """
-        shapes = [(h // scale, w // scale) for h, w in self.shapes]
-        for index in range(count):
-            path = self.folder / f"{name}-{index}of{count}.u8"
-            labels = path.with_suffix(".json")
-            if not labels.exists():
-                random = np.random.default_rng([index, count])
-                fractions = (index + random.random(len(shapes))) / count
-                pictures = map(self.original.__getitem__, range(len(shapes)))
-                jobs = enumerate(zip(pictures, map(float, fractions), strict=True))
-                part, conditions = path.with_suffix(".part"), []
-                with part.open("wb") as out, closing(_coded(degrade, jobs, workers)) as done:
-                    for pixels, condition in track(done, len(shapes), path.stem):
-                        out.write(np.ascontiguousarray(pixels).tobytes())
-                        conditions.append(condition)
-                os.replace(part, path)
-                labels.write_text(json.dumps(conditions))
-            flat = _Flat(path, shapes, channels or self.channels)
-            self.bins.append((flat, _conditions(labels, len(shapes))))
-            self.bin_weights.append(weight((index + 0.5) / count))
+        planned = [
+            (bins, index, self._path(bins, index)) for bins in added for index in range(bins.count)
+        ]
+        missing = [each for each in planned if not each[2].with_suffix(".json").exists()]
+        with closing(_coded(self._jobs(missing), workers)) as coded:
+            for _, _, path in missing:
+                self._write_bin(
+                    path, track(islice(coded, len(self.shapes)), len(self.shapes), path.stem)
+                )
+        for bins, index, path in planned:
+            shapes = [(h // bins.scale, w // bins.scale) for h, w in self.shapes]
+            flat = _Flat(path, shapes, bins.channels or self.channels)
+            self.bins.append((flat, _conditions(path.with_suffix(".json"), len(shapes))))
+            self.bin_weights.append(bins.weight((index + 0.5) / bins.count))
+
+    def _path(self, bins: QualityBins, index: int) -> Path:
+        return self.folder / f"{bins.name}-{index}of{bins.count}.u8"
+
+    def _jobs(self, missing: list[tuple[QualityBins, int, Path]]) -> Iterator[Job]:
+        """Every photograph for the first bin, then every one for the next."""
+        number = 0
+        for bins, index, _ in missing:
+            random = np.random.default_rng([index, bins.count])
+            fractions = (index + random.random(len(self.shapes))) / bins.count
+            for photo, fraction in enumerate(fractions):
+                yield Job(number, bins.degradation, self.original[photo], float(fraction))
+                number += 1
+
+    @staticmethod
+    def _write_bin(path: Path, coded: Iterable[Degraded]) -> None:
+        part, conditions = path.with_suffix(".part"), []
+        with part.open("wb") as out:
+            for pixels, condition in coded:
+                out.write(np.ascontiguousarray(pixels).tobytes())
+                conditions.append(condition)
+        os.replace(part, path)
+        path.with_suffix(".json").write_text(json.dumps(conditions))
 
     def choose_tiles(self, count: int, side: int, track: Track) -> None:
         """Limit `crops` to some tiles of each photograph: those that PNG compresses worst.

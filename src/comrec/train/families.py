@@ -7,10 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from comrec.codec import Codec
 from comrec.inference.store import Size
-from comrec.picture import Picture
-from comrec.sandwich import contest, jiang2017
 from comrec.train import networks
 
 
@@ -42,10 +39,6 @@ class Family(ABC):
         """
 
     @abstractmethod
-    def compact(self, payload: Codec, picture: Picture, quality: float) -> Picture:
-        """The picture at half the size, by the ComCNN that the package has for a codec."""
-
-    @abstractmethod
     def network_name(self, run: str, role: str, scale: int) -> str:
         """What an exported network is called."""
 
@@ -65,9 +58,6 @@ class Jiang2017(Family):
     def reconstruct(self, rec: nn.Module, coded: Tensor, condition: Tensor) -> Tensor:
         reconstruction: Tensor = rec(coded)
         return reconstruction
-
-    def compact(self, payload: Codec, picture: Picture, quality: float) -> Picture:
-        return jiang2017.compact(payload.container, picture)
 
     def network_name(self, run: str, role: str, scale: int) -> str:
         return f"{run}-{role}"
@@ -90,9 +80,6 @@ class Comrec(Family):
         told = condition.unbind(1)[:count]
         reconstruction: Tensor = rec(coded, *told)
         return reconstruction
-
-    def compact(self, payload: Codec, picture: Picture, quality: float) -> Picture:
-        return contest.halved(payload, picture, quality)
 
     def network_name(self, run: str, role: str, scale: int) -> str:
         return f"{run.rsplit('-', 1)[0]}-{role}{scale}"

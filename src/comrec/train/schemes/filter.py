@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from comrec.sandwich.our_jpeg import Tune
 from comrec.train import losses, networks
-from comrec.train.codecs import RealCodec
-from comrec.train.data import WORKERS, PhotoStore, Track
+from comrec.train.data import WORKERS, PhotoStore, QualityBins, Track
+from comrec.train.degradation import RealCodec
 from comrec.train.families import FAMILIES
 from comrec.train.recipe import Recipe
 from comrec.train.schemes.base import VALIDATION_SEED, Sandwich, psnr
@@ -35,6 +35,7 @@ class Filter(Sandwich):
     @classmethod
     def code_beforehand(cls, recipe: Recipe, store: PhotoStore, track: Track) -> None:
         """At the qualities, with the samplings and in the ways that the recipe says."""
+        added = []
         for subsampling in ("4:2:0", "4:4:4") if recipe.full_chroma else ("",):
             payload = RealCodec(
                 recipe.family, recipe.codec, recipe.scale, *recipe.quality, subsampling=subsampling
@@ -47,7 +48,8 @@ class Filter(Sandwich):
             for coder, count in counts.items():
                 name = coder.files + subsampling.replace(":", "") + coder.tune
                 weight = partial(_weight, recipe)
-                store.add_quality_bins(name, coder, count, recipe.scale, WORKERS, track, weight)
+                added.append(QualityBins(name, coder, count, recipe.scale, weight))
+        store.add_quality_bins(added, WORKERS, track)
 
     def step_loss(self, random: np.random.Generator, step: int) -> Tensor:
         original, coded, condition = self.draw(self.training, random, self.share)

@@ -12,7 +12,8 @@ from torch import Tensor
 from comrec.jpegtuning.tuned import TunedJpeg
 from comrec.sandwich import conditions
 from comrec.train import losses, parallel, proxy
-from comrec.train.codecs import payload, through_codec
+from comrec.train.codecs import through_codec
+from comrec.train.degradation import payload
 from comrec.train.recipe import Recipe
 from comrec.train.schemes.base import VALIDATION_SEED, Sandwich, psnr
 
