@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from dataclasses import replace
@@ -119,6 +120,23 @@ def test_similarities_are_those_of_the_visible_part(
         assert metrics.ssim(*lumas) == pytest.approx(value, abs=0.05)
     opaque = replace(noisy, alpha=None)
     assert fidelity.ssim(decoded, opaque) < met.value
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_webp_writes_what_libwebp_does_though_it_codes_an_alpha_once(
+    exact: bool, noisy: Picture
+) -> None:
+    xmp = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"
+    metadata = replace(noisy.metadata, xmp=xmp)
+    small = replace(noisy.cropped(30, 20, 48, 40), exact=exact, metadata=metadata)
+    turned = [replace(small, alpha=np.roll(alpha_of(small), 3 * n, 1)) for n in range(10)]
+    for quality in (90, 10, 45):
+        for picture in turned:
+            buffer = io.BytesIO()
+            options = {"quality": quality, "method": 6, "exact": exact, "xmp": xmp}
+            picture.to_pil().save(buffer, "WEBP", **options)
+            for _ in range(2):
+                assert codec.get("webp").encode(picture, quality) == buffer.getvalue()
 
 
 @pytest.mark.parametrize("text", LOSSLESS)

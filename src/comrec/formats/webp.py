@@ -32,6 +32,11 @@ def append(data: bytes, kind: bytes, body: bytes) -> bytes:
     return _file(chunks)
 
 
+def replaced(data: bytes, kind: bytes, body: bytes) -> bytes:
+    """The file with another body in its chunks of a type."""
+    return _file([(found, body if found == kind else old) for found, old in _chunks(data)])
+
+
 def mended(data: bytes) -> tuple[bytes, tuple[str, ...]]:
     """The file with the size that its chunks have in its header, and notes if it had another.
 
