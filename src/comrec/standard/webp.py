@@ -7,6 +7,8 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from comrec.errors import UnsupportedPictureError
 from comrec.formats import webp
 from comrec.formats.detection import Signature
@@ -67,8 +69,9 @@ class Webp(PillowCodec):
     def saved(self, picture: Picture, options: dict[str, Any]) -> bytes:
         if picture.alpha is None or options["method"] < _BEST:
             return self._saved(picture, options)
-        shape = repr(picture.alpha.shape).encode()
-        key = hashlib.sha256(shape + picture.alpha.tobytes()).digest()
+        hashed = hashlib.sha256(repr(picture.alpha.shape).encode())
+        hashed.update(np.ascontiguousarray(picture.alpha).data)
+        key = hashed.digest()
         alpha = _coded_alpha.get(key)
         if alpha is not None:
             data = self._saved(picture, {**options, "alpha_quality": 0})  # quickly
