@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from comrec.train.degradation import Degraded, Pixels
+from comrec.picture import Pixels
+from comrec.train.degradation import Degraded
 
 
 def untouched(pixels: Pixels, fraction: float) -> Degraded:

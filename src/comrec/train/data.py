@@ -29,8 +29,9 @@ from comrec import records
 from comrec.batch import pool
 from comrec.batch.pool import Failure
 from comrec.errors import ComrecError, DamagedFileError, InputError, OptionError
+from comrec.picture import Pixels
 from comrec.pillow_io import open_image
-from comrec.train.degradation import Degradation, Degraded, Job, Pixels, degrade
+from comrec.train.degradation import Degradation, Degraded, Job, degrade
 
 Track = Callable[[Iterable[Any], int, str], Iterable[Any]]
 """Wraps an iterable of known length in a labelled progress bar."""

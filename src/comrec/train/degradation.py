@@ -7,18 +7,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from comrec import codec
 from comrec.codec import Codec
 from comrec.entropy.contexts import MEAN_STEPS
 from comrec.formats import cmr
 from comrec.learned.liu2018 import Liu2018
-from comrec.picture import Picture
+from comrec.picture import Picture, Pixels
 from comrec.sandwich import conditions, contest, jiang2017
 from comrec.sandwich.base import Sandwich
 
-Pixels = NDArray[np.uint8]
 Degraded = tuple[Pixels, list[float]]
 """What the decoder returns, (H/s, W/s, C), and the two conditions 0..1 for the networks."""
 Degradation = Callable[[Pixels, float], Degraded]
